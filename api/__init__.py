@@ -1,0 +1,1 @@
+"""HTTP edge: validate, store, dispatch, report. Loads no torch."""

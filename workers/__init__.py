@@ -1,0 +1,1 @@
+"""Celery edge: takes slices, feeds the device loop, settles outcomes."""
