@@ -1,0 +1,165 @@
+"""Which models this installation serves, by name. Says nothing of how they load.
+
+Order of sources: `TEXTMILL_MODELS` / `--model`, then `[[models]]` in `textmill.toml`,
+then the bundled models for every task that still has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jobs.errors import ConfigurationError, UnknownModel
+from jobs.records import Task
+from jobs.settings import Settings
+
+_BUNDLED = {task: f"bundled:{task}" for task in Task}
+_ALIASES = {
+    "text-generation": Task.GENERATION,
+    "text2text-generation": Task.GENERATION,
+    "sentiment-analysis": Task.SENTIMENT,
+    "text-classification": Task.SENTIMENT,
+    "question-answering": Task.QA,
+}
+
+
+def parse_task(text: str) -> Task:
+    """A task by our name or by the name of the transformers pipeline it replaces.
+
+    Raises:
+        ValueError: with the names that are allowed.
+    """
+    if text in _ALIASES:
+        return _ALIASES[text]
+    if text.startswith("translation_"):
+        return Task.TRANSLATION
+    try:
+        return Task(text)
+    except ValueError:
+        raise ValueError(f"unknown task {text!r}; use one of {', '.join(Task)}") from None
+
+
+class ModelEntry(BaseModel):
+    """One served model: a `[[models]]` table, or one `--model` flag."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    task: Task
+    ref: str  #: Hugging Face id, local folder, or `bundled:NAME`
+    revision: str | None = None
+    dtype: str | None = None  #: None: the worker's default
+    device: str | None = None  #: None: any worker; else only workers of that device
+    pinned: bool = False  #: never evicted from the warm pool
+    default: bool = False  #: used when a request of its task names no model
+    max_batch_tokens: int | None = None
+
+    @property
+    def queue(self) -> str:
+        """The Celery queue of this model: readable, safe as a key, distinct per name."""
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
+        if slug != self.name:
+            slug += "-" + hashlib.sha256(self.name.encode()).hexdigest()[:6]
+        return f"model.{slug}"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The served models."""
+
+    entries: tuple[ModelEntry, ...]
+
+    def get(self, name: str) -> ModelEntry:
+        """The model of that name.
+
+        Raises:
+            UnknownModel: the server does not list it.
+        """
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        listed = ", ".join(entry.name for entry in self.entries)
+        raise UnknownModel(f"model {name!r} is not served here; listed: {listed}")
+
+    def default(self, task: Task) -> ModelEntry:
+        """The model used for a task when none is named: marked default, else the first.
+
+        Raises:
+            UnknownModel: no model serves the task.
+        """
+        of_task = [entry for entry in self.entries if entry.task is task]
+        if not of_task:
+            raise UnknownModel(f"no model here serves the task {task}")
+        return next((entry for entry in of_task if entry.default), of_task[0])
+
+    @classmethod
+    def load(cls, settings: Settings) -> Catalogue:
+        """Reads the catalogue the settings point at.
+
+        Raises:
+            ConfigurationError: a flag or table is wrong; the message quotes it.
+        """
+        entries = [_from_flag(flag) for flag in settings.models] + _from_file(settings.config)
+        served = {entry.task for entry in entries}
+        entries += [
+            ModelEntry(name=_name_of(ref), task=task, ref=ref)
+            for task, ref in _BUNDLED.items()
+            if task not in served
+        ]
+        return cls(entries=tuple(_checked(entries)))
+
+
+def _from_flag(flag: str) -> ModelEntry:
+    task, separator, ref = flag.partition("=")
+    if not separator or not ref:
+        raise ConfigurationError(f"--model {flag!r}: write TASK=REF or TASK=REF@REVISION")
+    ref, _, revision = ref.partition("@")
+    try:
+        return ModelEntry(name=_name_of(ref), task=parse_task(task), ref=ref, revision=revision or None)
+    except ValueError as error:
+        raise ConfigurationError(f"--model {flag!r}: {error}") from error
+
+
+def _from_file(path: Path) -> list[ModelEntry]:
+    if not path.exists():
+        return []
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("models", [])
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    return [_from_table(path, table) for table in tables]
+
+
+def _from_table(path: Path, table: Mapping[str, Any]) -> ModelEntry:
+    named = {"name": _name_of(str(table.get("ref", ""))), **table}
+    try:
+        return ModelEntry.model_validate(named)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{path}: model {named['name']!r}: {where}: {first['msg']}") from error
+
+
+def _checked(entries: Iterable[ModelEntry]) -> Iterable[ModelEntry]:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.name in seen:
+            raise ConfigurationError(
+                f"two models are named {entry.name!r}; give one a `name` in textmill.toml"
+            )
+        seen.add(entry.name)
+        yield entry
+
+
+def _name_of(ref: str) -> str:
+    if ref.startswith("bundled:"):
+        return f"textmill-{ref.removeprefix('bundled:')}"
+    path = Path(ref)
+    return path.name if path.is_absolute() or ref.startswith(".") else ref

@@ -1,0 +1,133 @@
+"""Every setting of every Textmill process, parsed once at the entry and passed down.
+
+Each is an environment variable `TEXTMILL_<NAME>` (or a line of `.env`); a wrong
+value is fatal and the error names the variable. No other file reads the environment.
+Values that are secrets can come from a file: `TEXTMILL_DATABASE_URL_FILE=/run/secrets/...`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from jobs.errors import ConfigurationError
+
+_PREFIX = "TEXTMILL_"
+_FILE_SUFFIX = "_FILE"
+_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS")
+
+
+class Settings(BaseSettings):
+    """The settings, with their defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    data: Path = Field(Path(".textmill"), description="Folder for the embedded database, broker, uploads.")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL; default: SQLite in the data folder."
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="redis://, rediss:// or redis+socket://; default: the broker of `textmill up`."
+    )
+    key_prefix: str = Field("textmill:", description="Prefix of every key in Redis.")
+
+    host: str = Field("127.0.0.1", description="Address the API binds to.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API binds to.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Comma-separated API keys; empty: no keys, and the API binds to loopback only."
+    )
+    max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
+    max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
+    max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
+    max_queued_documents: int = Field(
+        50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
+    )
+
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="TASK=REF[@REVISION], separated by spaces; default: the bundled models."
+    )
+    config: Path = Field(Path("textmill.toml"), description="File with [[models]] tables, if it exists.")
+    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16|int8)$", description="Default dtype.")
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="Device of a worker.")
+    concurrency: int = Field(8, ge=1, le=256, description="Slices a worker holds at once.")
+    threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: its share of the cores.")
+    max_batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
+    model_memory_bytes: int = Field(0, ge=0, description="Budget for warm models; 0: from the device.")
+
+    lease_seconds: float = Field(
+        30.0, gt=0, description="How long a slice is leased; renewed every third of it."
+    )
+    sweep_seconds: float = Field(5.0, gt=0, description="Time between sweeps.")
+    resend_seconds: float = Field(
+        60.0, gt=0, description="A sent slice nobody claimed for so long is sent again."
+    )
+    window: int = Field(32, ge=1, description="Slices of one job that are sent or leased at a time.")
+    slice_tokens: int = Field(8192, ge=1, description="Estimated tokens of work in one slice.")
+    slice_documents: int = Field(512, ge=1, description="Most documents in one slice.")
+    max_crashes: int = Field(3, ge=1, description="Crashes after which a document is quarantined.")
+    grace_seconds: float = Field(
+        20.0, ge=0, description="Time a stopping worker may use to settle what it holds."
+    )
+    step_limit_seconds: float = Field(300.0, gt=0, description="A step that takes longer ends its process.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split_models(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Reads environment, `.env` and `*_FILE` secrets; `overrides` (flags) win; None is no override.
+
+        Raises:
+            ConfigurationError: a value is wrong; the message names the variable.
+        """
+        values: dict[str, object] = {
+            **_secrets_from_files(),
+            **{k: v for k, v in overrides.items() if v is not None},
+        }
+        try:
+            return cls(**values)  # type: ignore[arg-type]
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{_PREFIX}{'_'.join(str(p) for p in e['loc'][:1]).upper()}: {e['msg']}"
+                for e in error.errors()
+            )
+            raise ConfigurationError(problems) from error
+
+    @cached_property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data.absolute() / 'textmill.db'}"
+
+    @cached_property
+    def broker(self) -> str:
+        """The broker's URL as Celery and kombu write it."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"redis+socket://{self.data.absolute() / 'broker.sock'}?virtual_host=0"
+
+
+def _secrets_from_files() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in _FROM_FILES:
+        variable = f"{_PREFIX}{name}{_FILE_SUFFIX}"
+        if path := os.environ.get(variable):
+            try:
+                found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
+    return found

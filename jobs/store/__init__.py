@@ -1,0 +1,1 @@
+"""Where jobs are kept: one interface, one SQLAlchemy implementation on two databases."""

@@ -1,0 +1,179 @@
+"""What the rest of Textmill may ask of the store. Each method is one transaction.
+
+The store alone knows the clock that leases are measured by (the database's own
+on PostgreSQL, the host's on SQLite). Every write by a worker is fenced by
+`(slice, attempt)`: a caller whose lease has passed on changes nothing.
+
+Any method may raise `StoreUnavailable`; all are safe to repeat after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from jobs.records import (
+    Job,
+    JobStatus,
+    Lease,
+    LeaseState,
+    NewDocument,
+    NewJob,
+    Outcome,
+    ResultRow,
+    Settled,
+    SliceKey,
+    SliceTicket,
+    SweepReport,
+    WorkerBeat,
+)
+
+
+class Store(Protocol):
+    """The job ledger."""
+
+    # -- the client's side ---------------------------------------------------------
+
+    def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
+        """Stores job, documents and slices together, or nothing.
+
+        `documents` is consumed in chunks, so memory does not grow with the job.
+
+        Returns:
+            The job, and whether this call created it (False: an equal request
+            with the same idempotency key did).
+
+        Raises:
+            IdempotencyKeyReused: the key is known with another request.
+            EmptySubmission: there was no document.
+        """
+        ...
+
+    def get_job(self, job_id: str, *, owner: str = "") -> Job:
+        """Raises JobNotFound for unknown and foreign jobs alike."""
+        ...
+
+    def list_jobs(
+        self, *, owner: str = "", status: JobStatus | None = None, after: str | None = None, limit: int = 20
+    ) -> tuple[list[Job], str | None]:
+        """Newest first; the second value is the cursor of the next page, or None."""
+        ...
+
+    def results(self, job_id: str, *, after: int = -1, limit: int = 1000) -> list[ResultRow]:
+        """Settled documents with `seq > after`, by seq; gaps are documents still open."""
+        ...
+
+    def cancel(self, job_id: str, *, owner: str = "") -> Job:
+        """After it returns no further result is accepted for the job.
+
+        Raises:
+            IllegalTransition: the job is final (unless cancelled: then it is a no-op).
+        """
+        ...
+
+    def retry(self, job_id: str, *, owner: str = "") -> Job:
+        """Reopens failed, cancelled and expired documents of a final job.
+
+        Raises:
+            IllegalTransition: the job is not final, or nothing is left to retry.
+        """
+        ...
+
+    def delete(self, job_id: str, *, owner: str = "") -> None:
+        """Removes a final job with all its rows.
+
+        Raises:
+            IllegalTransition: the job is not final.
+        """
+        ...
+
+    # -- dispatch ------------------------------------------------------------------
+
+    def take_window(
+        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+    ) -> list[SliceTicket]:
+        """Waiting slices to send now; notes that they were sent.
+
+        At most `window` slices of one job are sent or leased at a time. A slice sent
+        more than `resend_after_seconds` ago and still waiting counts as lost and is
+        handed out again. `job_id=None` looks at all jobs, oldest first.
+        """
+        ...
+
+    # -- the worker's side ---------------------------------------------------------
+
+    def claim(self, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:
+        """Takes a waiting slice: attempt + 1, lease set, job running.
+
+        None: nothing to do (leased, done, cancelled, not yet available, unknown);
+        the message was a duplicate.
+        """
+        ...
+
+    def heartbeat(
+        self, leases: Mapping[SliceKey, int], *, lease_seconds: float
+    ) -> dict[SliceKey, LeaseState]:
+        """Extends those leases whose attempt (the value) is still current."""
+        ...
+
+    def suspect(self, key: SliceKey, attempt: int, seq: int) -> bool:
+        """Notes that `seq` runs alone now, so that a crash is laid at its door.
+
+        Returns False when the lease is lost.
+        """
+        ...
+
+    def settle(self, key: SliceKey, attempt: int, outcomes: Sequence[Outcome]) -> Settled:
+        """Writes outcomes of documents still open; bumps counters; closes slice and job.
+
+        Raises:
+            LeaseLost: the attempt is not current or the job was cancelled; nothing was written.
+        """
+        ...
+
+    def release(self, key: SliceKey, attempt: int, *, delay_seconds: float = 0.0) -> bool:
+        """Gives an unfinished slice back at once, without counting a crash."""
+        ...
+
+    def beat(self, beat: WorkerBeat) -> None:
+        """Records a worker's sign of life."""
+        ...
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Removes the sign of life of a worker that leaves in order."""
+        ...
+
+    # -- recovery and looking on ---------------------------------------------------
+
+    def sweep(self, *, max_crashes: int) -> SweepReport:
+        """Re-opens slices with expired leases, quarantines, expires, closes.
+
+        Safe to run anywhere, any number of times, at once.
+        """
+        ...
+
+    def workers(self, *, max_age_seconds: float) -> list[WorkerBeat]:
+        """Workers that gave a sign of life within `max_age_seconds`."""
+        ...
+
+    def backlog(self) -> Mapping[str, int]:
+        """Facts for readiness and metrics.
+
+        Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Raises StoreUnavailable unless the database answers and is migrated."""
+        ...
+
+    def close(self) -> None:
+        """Gives back every connection."""
+        ...
+
+
+def iterate_results(store: Store, job_id: str, *, after: int = -1, page: int = 2000) -> Iterator[ResultRow]:
+    """All settled documents after a seq, read in pages, so memory stays flat."""
+    while rows := store.results(job_id, after=after, limit=page):
+        yield from rows
+        after = rows[-1].seq

@@ -1,0 +1,1 @@
+"""Engines: how documents of one model become outputs on one device."""

@@ -1,0 +1,58 @@
+"""Every error raised inside `models`, under one root.
+
+`models` knows neither jobs nor HTTP. A `DocumentError` fails its one document with
+`code` and message; every other error concerns a model, an engine or the process.
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Something went wrong inside `models`."""
+
+    code = "model_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class CannotLoad(ModelError):
+    """The model cannot be loaded; the message says which file or setting is at fault."""
+
+    code = "cannot_load"
+
+
+class DocumentError(ModelError):
+    """This document cannot be computed; others are not touched."""
+
+    code = "document_error"
+
+
+class TooLong(DocumentError):
+    """The document does not fit the model and may not be cut."""
+
+    code = "too_long"
+
+
+class InvalidParameter(DocumentError):
+    """A parameter does not fit this model."""
+
+    code = "invalid_parameter"
+
+
+class NotFinite(DocumentError):
+    """The model returned NaN or infinity for this document."""
+
+    code = "not_finite"
+
+
+class OutOfMemory(DocumentError):
+    """The document does not fit the device's memory, even alone."""
+
+    code = "out_of_memory"
+
+
+class LoopDied(ModelError):
+    """The device loop has ended; this process must be restarted."""
+
+    code = "loop_died"

@@ -1,0 +1,51 @@
+"""The values that go into an engine and come out of it. No torch here.
+
+`models` does not know `jobs`: a document is named by an opaque key that the
+caller chooses and gets back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """How to load one model."""
+
+    name: str
+    task: str  #: generation | translation | sentiment | qa
+    ref: str  #: Hugging Face id, local folder, or `bundled:NAME`
+    revision: str | None = None
+    dtype: str = "auto"  #: auto | float32 | bfloat16 | float16 | int8
+    pinned: bool = False
+    max_batch_tokens: int = 8192  #: padded tokens in one forward pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentInput:
+    """One document to compute."""
+
+    key: Hashable
+    text: str
+    context: str | None = None
+    #: transformers' own parameter names, validated before they came here
+    params: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 6  #: lower is sooner
+    group: str = ""  #: documents of equal priority take turns by group (the job)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentOutput:
+    """What became of one document: either `output` or `error_code` is set."""
+
+    key: Hashable
+    output: Mapping[str, Any] | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    truncated: bool = False
+    provenance: Mapping[str, Any] | None = None
