@@ -1,0 +1,30 @@
+"""Writes a model folder: half-precision safetensors, and a card with the measured figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TEMPLATES = Path(__file__).with_name("cards")
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Saves weights in float16 and the tokenizer; converts a copy, the model stays as it is."""
+    out.mkdir(parents=True, exist_ok=True)
+    state = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
+    kept = model.config.dtype
+    model.config.dtype = torch.float16
+    model.save_pretrained(out, state_dict=state)
+    model.config.dtype = kept
+    tokenizer.save_pretrained(out)
+
+
+def write_card(out: Path, name: str, figures: Mapping[str, Any], **texts: str) -> None:
+    """Fills `cards/<name>.md` with figures (as `{figure}`) and texts, and writes it as the README."""
+    template = (_TEMPLATES / f"{name}.md").read_text(encoding="utf-8")
+    shown = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in figures.items()}
+    (out / "README.md").write_text(template.format_map({**shown, **texts}), encoding="utf-8")

@@ -1,0 +1,28 @@
+"""GoEmotions, grouped by sentiment (Apache-2.0): rows labelled exactly negative or exactly positive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+_NEGATIVE, _POSITIVE = "1", "3"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A text with its label: 0 negative, 1 positive."""
+
+    text: str
+    label: int
+
+
+def read_goemotions(data: Path, split: Literal["train", "dev", "test"]) -> list[Labelled]:
+    """The rows of one official split that carry one of the two labels, alone."""
+    rows = []
+    path = data / "goemotions" / "group" / f"{split}.tsv"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text, labels, _ = line.split("\t")
+        if labels in (_NEGATIVE, _POSITIVE):
+            rows.append(Labelled(text, int(labels == _POSITIVE)))
+    return rows

@@ -1,0 +1,114 @@
+"""One training loop for every recipe: bfloat16 autocast, progress, checkpoint, resume.
+
+Knows nothing of tasks: a recipe hands it a model, a function from step to batch and
+a function from batch to loss. Batches are a function of the step alone, so a resumed
+run sees exactly what the uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long and how fast to train."""
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float = 0.01
+    max_gradient_norm: float = 1.0
+    seed: int = 1
+    checkpoint_seconds: float = 120.0
+    report_steps: int = 50
+
+    def rate_at(self, step: int) -> float:
+        """Linear warm-up, then a cosine to a twentieth (the usual shape, e.g. GPT-3, appendix B)."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def train(
+    model: nn.Module,
+    batch_at: Callable[[int], Batch],
+    loss_of: Callable[[nn.Module, Batch], Tensor],
+    schedule: Schedule,
+    *,
+    checkpoint: Path | None = None,
+) -> None:
+    """Trains in place; picks up at `checkpoint` when that file exists."""
+    device = next(model.parameters()).device
+    optimizer = _optimizer(model, schedule)
+    first = _resume(checkpoint, model, optimizer)
+    saved = shown = time.monotonic()
+    model.train()
+    total = 0.0
+    for step in range(first, schedule.steps):
+        # Dropout, too, is a function of the step: a resumed run draws the same masks.
+        torch.manual_seed(schedule.seed * 1_000_003 + step)
+        batch = {name: value.to(device) for name, value in batch_at(step).items()}
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            loss = loss_of(model, batch)
+        total += _update(model, loss, optimizer, schedule, step)
+        if (step + 1) % schedule.report_steps == 0:
+            seconds = (time.monotonic() - shown) / schedule.report_steps
+            left = seconds * (schedule.steps - step - 1)
+            mean = total / schedule.report_steps
+            print(f"step {step + 1}/{schedule.steps}  loss {mean:.4f}  {seconds:.2f} s/step  {left:.0f} s left", flush=True)
+            shown, total = time.monotonic(), 0.0
+        if checkpoint and time.monotonic() - saved > schedule.checkpoint_seconds:
+            save_checkpoint(checkpoint, model, optimizer, step + 1)
+            saved = time.monotonic()
+    if checkpoint:
+        save_checkpoint(checkpoint, model, optimizer, schedule.steps)
+    model.eval()
+
+
+def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Writes beside and renames, so that a kill never leaves half a checkpoint."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    if path is None or not path.exists():
+        return 0
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    print(f"resumed at step {state['step']} from {path}", flush=True)
+    return int(state["step"])
+
+
+def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]  # biases and norms never decay
+    groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _update(
+    model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int
+) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = schedule.rate_at(step)
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
+    optimizer.step()
+    return float(loss.detach())
