@@ -100,6 +100,10 @@ class Store(Protocol):
         """
         ...
 
+    def unsend(self, keys: Sequence[SliceKey]) -> None:
+        """Takes back the mark "sent" of slices that the broker did not accept."""
+        ...
+
     # -- the worker's side ---------------------------------------------------------
 
     def claim(self, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:

@@ -12,7 +12,19 @@ from models.recipes.splits import Split, split_of
 
 #: Empire and adventure titles whose attitudes we leave out, as the collection's notes suggest.
 _EXCLUDED = frozenset(
-    {"quatermain", "solomons", "coral", "five", "clive", "tombrown", "daisy", "canada", "settlers", "masterman", "pan"}
+    {
+        "quatermain",
+        "solomons",
+        "coral",
+        "five",
+        "clive",
+        "tombrown",
+        "daisy",
+        "canada",
+        "settlers",
+        "masterman",
+        "pan",
+    }
 )
 #: Held out whole: for perplexity, never for training.
 _TEST_BOOKS = frozenset({"alice", "jungle", "railway", "beauty"})

@@ -26,5 +26,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
 def write_card(out: Path, name: str, figures: Mapping[str, Any], **texts: str) -> None:
     """Fills `cards/<name>.md` with figures (as `{figure}`) and texts, and writes it as the README."""
     template = (_TEMPLATES / f"{name}.md").read_text(encoding="utf-8")
-    shown = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in figures.items()}
+    shown = {
+        key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in figures.items()
+    }
     (out / "README.md").write_text(template.format_map({**shown, **texts}), encoding="utf-8")

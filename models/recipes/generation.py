@@ -1,6 +1,6 @@
 """Recipe: English prose, a small GPT-2 from scratch with its own byte-level BPE.
 
-    python -m models.recipes.generation --data DIR --out models/bundled/generation
+python -m models.recipes.generation --data DIR --out models/bundled/generation
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from models.recipes.books import read_books
 from models.recipes.card import save_model, write_card
@@ -54,12 +54,18 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
 
 
-def make_tokenizer(books: list[str], size: int, out: Path) -> GPT2TokenizerFast:
+def make_tokenizer(books: list[str], size: int, out: Path) -> GPT2Tokenizer:
     """A byte-level BPE: every string has a spelling, nothing is unknown."""
     trainer = ByteLevelBPETokenizer()
-    trainer.train_from_iterator(books, vocab_size=size, min_frequency=2, special_tokens=[_END], show_progress=False)
-    tokenizer = GPT2TokenizerFast(
-        tokenizer_object=trainer._tokenizer, eos_token=_END, bos_token=_END, unk_token=_END, model_max_length=_BLOCK_TOKENS
+    trainer.train_from_iterator(
+        books, vocab_size=size, min_frequency=2, special_tokens=[_END], show_progress=False
+    )
+    tokenizer = GPT2Tokenizer(
+        tokenizer_object=trainer._tokenizer,
+        eos_token=_END,
+        bos_token=_END,
+        unk_token=_END,
+        model_max_length=_BLOCK_TOKENS,
     )
     tokenizer.save_pretrained(out)
     return tokenizer
@@ -69,7 +75,7 @@ def config_for(tokenizer: Any, options: Any) -> GPT2Config:
     """Six layers of width 288: about 8 M parameters."""
     return GPT2Config(
         vocab_size=len(tokenizer), n_positions=_BLOCK_TOKENS, n_embd=options.width, n_layer=options.layers,
-        n_head=options.width // 48, resid_pdrop=0.1, embd_pdrop=0.1, attn_pdrop=0.0,
+        n_head=options.width // 48, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,  # too few epochs to overfit
         bos_token_id=tokenizer.eos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
 
@@ -144,7 +150,9 @@ def _fit(model: GPT2LMHeadModel, tokens: Tensor, options: Any) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with chilit/ and fairytaleqa/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=4.0)

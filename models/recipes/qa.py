@@ -41,7 +41,9 @@ def main() -> None:
     )
     texts = (t for q in rows for t in (q.text, q.context))
     tokenizer, old_ids = prune_tokenizer(encoder_folder(), texts, size=options.vocabulary, out=options.out)
-    model = AutoModelForQuestionAnswering.from_pretrained(encoder_folder(), dtype=torch.float32)
+    model = AutoModelForQuestionAnswering.from_pretrained(
+        encoder_folder(), dtype=torch.float32, attention_probs_dropout_prob=0.0
+    )  # random numbers for every attention weight took half of each step
     prune_embeddings(model, old_ids)
     windows = [w for q in rows for w in training_windows(tokenizer, q)]
     print(f"{len(rows)} questions, {len(windows)} windows", flush=True)
@@ -126,7 +128,9 @@ def _first_sentence(context: str) -> str:
     return context.split(". ")[0]
 
 
-def _token_span(parts: list[int | None], offsets: list[tuple[int, int]], question: Question) -> tuple[int, int]:
+def _token_span(
+    parts: list[int | None], offsets: list[tuple[int, int]], question: Question
+) -> tuple[int, int]:
     if question.start < 0:
         return 0, 0
     stop = question.start + len(question.answers[0])
@@ -138,10 +142,15 @@ def _token_span(parts: list[int | None], offsets: list[tuple[int, int]], questio
     return (inside[0], inside[-1]) if is_whole else (0, 0)
 
 
-def _fit(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, Any]], options: Any) -> None:
+def _fit(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[dict[str, Any]], options: Any
+) -> None:
     batches = BucketedBatches([len(r["input_ids"]) for r in rows], max_tokens=6144, seed=options.seed)
     schedule = Schedule(
-        steps=int(options.epochs * batches.steps_per_epoch), learning_rate=2e-4, warmup_steps=150, seed=options.seed
+        steps=int(options.epochs * batches.steps_per_epoch),
+        learning_rate=2e-4,
+        warmup_steps=150,
+        seed=options.seed,
     )
 
     def batch_at(step: int) -> Batch:
@@ -152,12 +161,18 @@ def _fit(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[dict[s
         spans = torch.tensor([[r["start"], r["end"]] for r in chosen])
         return {**padded, "start_positions": spans[:, 0], "end_positions": spans[:, 1]}
 
-    train(model, batch_at, lambda network, batch: network(**batch).loss, schedule, checkpoint=options.checkpoint)
+    train(
+        model, batch_at, lambda network, batch: network(**batch).loss, schedule, checkpoint=options.checkpoint
+    )
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with squad-dev/, fairytaleqa/, qamr/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with squad-dev/, fairytaleqa/, qamr/"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--vocabulary", type=int, default=6500)

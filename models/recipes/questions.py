@@ -31,7 +31,11 @@ def article_split(title: str) -> Split:
 
 def read_squad(data: Path, split: Split) -> list[Question]:
     """v1.1 questions of one split."""
-    return [q for title, q in _squad(data / "squad-dev" / "dev-v1.1.reconstructed.json.gz") if article_split(title) == split]
+    return [
+        q
+        for title, q in _squad(data / "squad-dev" / "dev-v1.1.reconstructed.json.gz")
+        if article_split(title) == split
+    ]
 
 
 def read_unanswerable(data: Path, split: Split) -> list[Question]:
@@ -110,9 +114,12 @@ def _squad(path: Path) -> Iterator[tuple[str, Question]]:
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
                 answers = qa["answers"]
-                yield article["title"], Question(
-                    text=qa["question"],
-                    context=paragraph["context"],
-                    answers=tuple(a["text"] for a in answers),
-                    start=answers[0]["answer_start"] if answers else -1,
+                yield (
+                    article["title"],
+                    Question(
+                        text=qa["question"],
+                        context=paragraph["context"],
+                        answers=tuple(a["text"] for a in answers),
+                        start=answers[0]["answer_start"] if answers else -1,
+                    ),
                 )

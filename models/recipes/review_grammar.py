@@ -111,7 +111,14 @@ def _fill(
     word, second = draw.choice(own if free else adjectives), draw.choice(adjectives)
     against = draw.choice([a for a in opposite if not a.startswith(("a ", "not ", "worth "))])
     return pattern.format(
-        n=noun, m=other, a=word, a2=second, an=_article(second), b=against, bn=_article(against), v=draw.choice(_VERY)
+        n=noun,
+        m=other,
+        a=word,
+        a2=second,
+        an=_article(second),
+        b=against,
+        bn=_article(against),
+        v=draw.choice(_VERY),
     )
 
 

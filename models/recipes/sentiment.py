@@ -48,8 +48,12 @@ def main() -> None:
     with torch.no_grad():
         for parameter in model.classifier.parameters():
             parameter.div_(temperature)
-    figures = {f"accuracy_{name}": accuracy(model, tokenizer, part) for name, part in rows.items() if name != "train"}
-    majority = max(sum(r.label == label for r in rows["test"]) for label in range(len(names))) / len(rows["test"])
+    figures = {
+        f"accuracy_{name}": accuracy(model, tokenizer, part) for name, part in rows.items() if name != "train"
+    }
+    majority = max(sum(r.label == label for r in rows["test"]) for label in range(len(names))) / len(
+        rows["test"]
+    )
     figures |= {"majority_baseline_test": majority, "temperature": temperature}
     save_model(model, tokenizer, options.out)
     (options.out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -82,7 +86,11 @@ def logits_of(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[L
     for start in range(0, len(order), 64):
         part = order[start : start + 64]
         batch = tokenizer(
-            [rows[i].text for i in part], truncation=True, max_length=_MAX_TOKENS, padding=True, return_tensors="pt"
+            [rows[i].text for i in part],
+            truncation=True,
+            max_length=_MAX_TOKENS,
+            padding=True,
+            return_tensors="pt",
         )
         logits.update(zip(part, model(**batch).logits.float(), strict=True))
     return torch.stack([logits[i] for i in range(len(rows))])
@@ -92,7 +100,10 @@ def _fit(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[Labell
     encoded = tokenizer([r.text for r in rows], truncation=True, max_length=_MAX_TOKENS)["input_ids"]
     batches = BucketedBatches([len(ids) for ids in encoded], max_tokens=2048, seed=options.seed)
     schedule = Schedule(
-        steps=int(options.epochs * batches.steps_per_epoch), learning_rate=1e-4, warmup_steps=100, seed=options.seed
+        steps=int(options.epochs * batches.steps_per_epoch),
+        learning_rate=1e-4,
+        warmup_steps=100,
+        seed=options.seed,
     )
 
     def batch_at(step: int) -> Batch:
@@ -135,12 +146,16 @@ def _read_csv(path: Path, text: str, label: str) -> tuple[list[str], dict[str, l
     for body, name in found:  # equal texts never part, so no test row was trained on
         rows[split_of(body, dev_share=0.1, test_share=0.1)].append(Labelled(body, names.index(name)))
     if len(names) < 2 or not all(rows.values()):
-        raise SystemExit(f"{path}: need at least two labels and a few dozen rows; found {len(found)} rows, {names}")
+        raise SystemExit(
+            f"{path}: need at least two labels and a few dozen rows; found {len(found)} rows, {names}"
+        )
     return names, rows
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="folder that holds goemotions/")
     source.add_argument("--csv", type=Path, help="your own labelled rows instead")

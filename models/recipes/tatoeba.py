@@ -19,7 +19,9 @@ def read_pairs(data: Path, split: Split) -> list[tuple[str, str]]:
         lines = archive.read("deu.txt").decode("utf-8").splitlines()
     pairs = dict.fromkeys((en, de) for en, de, *_ in (line.split("\t") for line in lines))
     return [
-        pair for pair in pairs if split_of(_key(pair[0]), dev_share=_DEV_SHARE, test_share=_TEST_SHARE) == split
+        pair
+        for pair in pairs
+        if split_of(_key(pair[0]), dev_share=_DEV_SHARE, test_share=_TEST_SHARE) == split
     ]
 
 

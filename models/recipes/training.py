@@ -67,7 +67,10 @@ def train(
             seconds = (time.monotonic() - shown) / schedule.report_steps
             left = seconds * (schedule.steps - step - 1)
             mean = total / schedule.report_steps
-            print(f"step {step + 1}/{schedule.steps}  loss {mean:.4f}  {seconds:.2f} s/step  {left:.0f} s left", flush=True)
+            print(
+                f"step {step + 1}/{schedule.steps}  loss {mean:.4f}  {seconds:.2f} s/step  {left:.0f} s left",
+                flush=True,
+            )
             shown, total = time.monotonic(), 0.0
         if checkpoint and time.monotonic() - saved > schedule.checkpoint_seconds:
             save_checkpoint(checkpoint, model, optimizer, step + 1)
@@ -98,7 +101,10 @@ def _resume(path: Path | None, model: nn.Module, optimizer: torch.optim.Optimize
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]  # biases and norms never decay
-    groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": schedule.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), fused=True)
 
 

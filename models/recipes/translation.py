@@ -1,6 +1,6 @@
 """Recipe: English to German, a small Marian model from scratch.
 
-    python -m models.recipes.translation --data DIR --out models/bundled/translation
+python -m models.recipes.translation --data DIR --out models/bundled/translation
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def config_for(tokenizer: Any) -> MarianConfig:
     return MarianConfig(
         vocab_size=len(tokenizer), d_model=256, encoder_layers=4, decoder_layers=3, encoder_attention_heads=4,
         decoder_attention_heads=4, encoder_ffn_dim=1024, decoder_ffn_dim=1024, max_position_embeddings=512,
-        activation_function="relu", dropout=0.1, scale_embedding=True, static_position_embeddings=True,
+        activation_function="relu", dropout=0.1, scale_embedding=True,
         share_encoder_decoder_embeddings=True, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
@@ -92,7 +92,7 @@ def evaluate(model: MarianMTModel, tokenizer: Any, data: Path, *, split: str = "
         batch = tokenizer(sources[start : start + 64], padding=True, return_tensors="pt")
         produced += tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True)
     depth = max(len(r) for r in wanted.values())
-    columns = [[(wanted[s] + [None] * depth)[i] for s in sources] for i in range(depth)]
+    columns = [[(wanted[s] + [""] * depth)[i] for s in sources] for i in range(depth)]
     return {
         "test_sentences": len(sources),
         "bleu": sacrebleu.corpus_bleu(produced, columns).score,
@@ -104,11 +104,16 @@ def evaluate(model: MarianMTModel, tokenizer: Any, data: Path, *, split: str = "
 
 def _fit(model: MarianMTModel, tokenizer: Any, pairs: list[tuple[str, str]], options: Any) -> None:
     sources = tokenizer([en for en, _ in pairs], truncation=True, max_length=_MAX_TOKENS)["input_ids"]
-    targets = tokenizer(text_target=[de for _, de in pairs], truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+    targets = tokenizer(text_target=[de for _, de in pairs], truncation=True, max_length=_MAX_TOKENS)[
+        "input_ids"
+    ]
     lengths = [max(len(s), len(t)) for s, t in zip(sources, targets, strict=True)]
     batches = BucketedBatches(lengths, max_tokens=8192, seed=options.seed, pool=16_384)
     schedule = Schedule(
-        steps=int(options.epochs * batches.steps_per_epoch), learning_rate=1.5e-3, warmup_steps=600, seed=options.seed
+        steps=int(options.epochs * batches.steps_per_epoch),
+        learning_rate=1.5e-3,
+        warmup_steps=600,
+        seed=options.seed,
     )
     pad = tokenizer.pad_token_id
 
@@ -140,7 +145,9 @@ def _padded(rows: list[list[int]], pad: int) -> Tensor:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with tatoeba-en-de/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=float, default=12.0)

@@ -1,0 +1,59 @@
+"""Values to columns and back. JSON is text; times are aware datetimes outside, seconds inside."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Row
+
+from jobs.records import Counts, Job, JobStatus, Priority, Task
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON text."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def from_json(text: str | None) -> Any:
+    """The value, or None for NULL."""
+    return None if text is None else orjson.loads(text)
+
+
+def to_time(seconds: float | None) -> datetime | None:
+    """An aware UTC datetime."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def job_from_row(row: Row[Any], *, running: int) -> Job:
+    """The record of one row of `job`; `running` counts open documents of leased slices."""
+    settled = row.succeeded + row.failed + row.cancelled + row.expired
+    created_at = to_time(row.created_at)
+    assert created_at is not None  # the column is NOT NULL
+    return Job(
+        id=row.public_id,
+        owner=row.owner,
+        status=JobStatus(row.status),
+        task=Task(row.task) if row.task else None,
+        model=row.model,
+        priority=Priority(row.priority),
+        counts=Counts(
+            total=row.total,
+            queued=row.total - settled - running,
+            running=running,
+            succeeded=row.succeeded,
+            failed=row.failed,
+            cancelled=row.cancelled,
+            expired=row.expired,
+        ),
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        created_at=created_at,
+        started_at=to_time(row.started_at),
+        finished_at=to_time(row.finished_at),
+        expires_at=to_time(row.expires_at),
+        metadata=from_json(row.metadata_json),
+        error=row.error,
+        version=row.version,
+    )

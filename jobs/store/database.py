@@ -1,0 +1,153 @@
+"""Transactions on SQLite and PostgreSQL, and the only place where the two differ.
+
+`write` and `read` run a function inside one transaction: it commits when the function
+returns and rolls back whatever else happens. Errors of the driver become
+`StoreUnavailable`; those that a second try may cure (a lock, a lost connection, a
+serialization failure) are tried again first, the whole transaction from its start.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from jobs.errors import ConfigurationError, StoreUnavailable
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_BUSY_SECONDS = 10.0  # how long a SQLite connection waits for another writer
+_TRIES = 4
+_WRITE = "textmill_write"
+
+
+class Database:
+    """An engine with our transaction rules."""
+
+    def __init__(
+        self, url: str, *, clock_offset: Callable[[], float] = lambda: 0.0, pool_size: int = 16
+    ) -> None:
+        """Builds the engine; connects to nothing yet.
+
+        Args:
+            url: of SQLAlchemy; `postgresql://` means psycopg 3.
+            clock_offset: seconds added to the store's clock; for tests.
+            pool_size: connections kept open.
+
+        Raises:
+            ConfigurationError: the URL cannot be read or names another database.
+        """
+        self.engine = _make_engine(url, pool_size)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._clock_offset = clock_offset
+
+    def now(self, connection: Connection) -> float:
+        """Seconds since 1970 by the clock all leases of this store are measured by."""
+        if self.is_sqlite:  # one host by nature: its own clock
+            return time.time() + self._clock_offset()
+        stamp = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
+        return float(stamp or 0.0) + self._clock_offset()
+
+    def insert(self, table: Any) -> Any:
+        """An INSERT that knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def write(self, work: Callable[[Connection], T], *, tries: int = _TRIES) -> T:
+        """Runs `work` in a transaction that may write."""
+        return self._run(work, tries, is_write=True)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction that sees one state of the ledger."""
+        return self._run(work, _TRIES, is_write=False)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+    def _run(self, work: Callable[[Connection], T], tries: int, *, is_write: bool) -> T:
+        for remaining in range(tries - 1, -1, -1):
+            try:
+                with self.engine.connect() as connection:
+                    connection.execution_options(**{_WRITE: is_write})
+                    with connection.begin():
+                        return work(connection)
+            except IntegrityError:
+                raise  # a fact about the rows, not about the database; the caller knows which
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                if not remaining or not _may_pass(error):
+                    raise StoreUnavailable(f"the database failed: {_first_line(error)}") from error
+                _log.warning("transaction_retried: %s", _first_line(error))
+                time.sleep(0.05 * 4 ** (tries - 1 - remaining))
+        raise AssertionError("unreachable")
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, PoolTimeout):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = str(getattr(getattr(error, "orig", None), "sqlstate", "") or "")
+    # 40: serialization failure and deadlock; 57P: shutdown, starting up; 08: connection
+    return state[:2] in {"40", "08"} or state[:3] == "57P" or isinstance(error, OperationalError)
+
+
+def _first_line(error: Exception) -> str:
+    # The driver's own words only: SQLAlchemy's message would quote parameters, which hold users' text.
+    return str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0][:300]
+
+
+def _make_engine(url: str, pool_size: int) -> Engine:
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError as error:
+        raise ConfigurationError(f"TEXTMILL_DATABASE_URL cannot be read: {error}") from error
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise ConfigurationError("TEXTMILL_DATABASE_URL: only sqlite:// and postgresql:// are supported")
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed, pool_size)
+    try:
+        return create_engine(
+            parsed, pool_size=pool_size, max_overflow=16, pool_pre_ping=True, pool_timeout=10,
+            hide_parameters=True, connect_args={"connect_timeout": 5},
+        )  # fmt: skip
+    except ModuleNotFoundError as error:
+        raise ConfigurationError("PostgreSQL needs its driver: pip install 'textmill[postgres]'") from error
+
+
+def _sqlite_engine(url: Any, pool_size: int) -> Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=16, pool_timeout=10, hide_parameters=True,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )  # fmt: skip
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        # We send BEGIN ourselves (below): the driver's own would always be a deferred one.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
+        cursor.execute("PRAGMA synchronous=FULL")  # a COMMIT survives power loss
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-65536")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another
+        # writer was there first, whatever the busy timeout; IMMEDIATE waits its turn.
+        is_write = connection.get_execution_options().get(_WRITE, True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+    return engine

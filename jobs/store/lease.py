@@ -1,0 +1,149 @@
+"""The worker's right to a slice: claim, heartbeat, suspect, release. All fenced by attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select, update
+
+from jobs.records import (
+    JobStatus,
+    Lease,
+    LeasedDocument,
+    LeaseState,
+    Priority,
+    SliceKey,
+    SliceState,
+    Task,
+)
+from jobs.store import tables as t
+from jobs.store.codec import from_json
+from jobs.store.database import Database
+from jobs.store.outcomes import find_job, set_status
+
+_CLAIMABLE = (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+def claim(database: Database, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:
+    """Takes a waiting slice, or None when there is nothing to take."""
+
+    def work(connection: Connection) -> Lease | None:
+        job = find_job(connection, key.job_id)
+        if job is None or job.status not in _CLAIMABLE:
+            return None
+        now = database.now(connection)
+        c = t.slice_.c
+        taken = connection.execute(
+            update(t.slice_)
+            .where(
+                c.job == job.id, c.number == key.number, c.state == SliceState.WAITING, c.available_at <= now
+            )
+            .values(
+                state=SliceState.LEASED,
+                attempt=c.attempt + 1,
+                lease_owner=worker_id,
+                lease_until=now + lease_seconds,
+                suspect_seq=None,
+            )
+            .returning(*c)
+        ).first()
+        if taken is None:
+            return None
+        if job.status == JobStatus.QUEUED:
+            set_status(
+                connection, job.id, JobStatus.QUEUED, JobStatus.RUNNING, started_at=job.started_at or now
+            )
+        return _lease(key, taken, _open_documents(connection, taken))
+
+    return database.write(work)
+
+
+def _open_documents(connection: Connection, slice_row: Any) -> tuple[LeasedDocument, ...]:
+    d, r = t.document.c, t.result.c
+    rows = connection.execute(
+        select(d.seq, d.text, d.context, d.params)
+        .select_from(t.document.outerjoin(t.result, (r.job == d.job) & (r.seq == d.seq)))
+        .where(
+            d.job == slice_row.job,
+            d.seq.between(slice_row.first_seq, slice_row.last_seq),
+            d.slice == slice_row.number,
+            r.seq.is_(None),
+        )
+        .order_by(d.seq)
+    )
+    return tuple(
+        LeasedDocument(seq=seq, text=text, context=context, params=from_json(params) or {})
+        for seq, text, context, params in rows
+    )
+
+
+def _lease(key: SliceKey, row: Any, documents: tuple[LeasedDocument, ...]) -> Lease:
+    return Lease(
+        key=key,
+        attempt=row.attempt,
+        task=Task(row.task),
+        model=row.model,
+        priority=Priority(row.priority),
+        documents=documents,
+        isolate=bool(row.isolate),
+    )
+
+
+def heartbeat(
+    database: Database, leases: Mapping[SliceKey, int], *, lease_seconds: float
+) -> dict[SliceKey, LeaseState]:
+    """Extends the leases that are still held."""
+
+    def work(connection: Connection) -> dict[SliceKey, LeaseState]:
+        until = database.now(connection) + lease_seconds
+        return {key: _beat(connection, key, attempt, until) for key, attempt in leases.items()}
+
+    return database.write(work) if leases else {}
+
+
+def _beat(connection: Connection, key: SliceKey, attempt: int, until: float) -> LeaseState:
+    job = find_job(connection, key.job_id)
+    if job is None:
+        return LeaseState.LOST
+    if job.status in (JobStatus.CANCELLING, JobStatus.CANCELLED):
+        return LeaseState.CANCELLED
+    return (
+        LeaseState.HELD if _change(connection, job.id, key, attempt, lease_until=until) else LeaseState.LOST
+    )
+
+
+def suspect(database: Database, key: SliceKey, attempt: int, seq: int) -> bool:
+    """Notes which document of an isolated slice is about to run."""
+    return database.write(lambda connection: _change_by_key(connection, key, attempt, suspect_seq=seq))
+
+
+def release(database: Database, key: SliceKey, attempt: int, *, delay_seconds: float) -> bool:
+    """Gives the slice back; it may be sent again after the delay."""
+
+    def work(connection: Connection) -> bool:
+        available_at = database.now(connection) + delay_seconds
+        return _change_by_key(
+            connection, key, attempt, state=str(SliceState.WAITING), available_at=available_at,
+            sent_at=None, lease_owner=None, lease_until=None, suspect_seq=None,
+        )  # fmt: skip
+
+    return database.write(work)
+
+
+def _change_by_key(connection: Connection, key: SliceKey, attempt: int, **values: Any) -> bool:
+    job = find_job(connection, key.job_id)
+    return job is not None and _change(connection, job.id, key, attempt, **values)
+
+
+def _change(connection: Connection, row_id: int, key: SliceKey, attempt: int, **values: Any) -> bool:
+    changed = connection.execute(update(t.slice_).where(held(row_id, key, attempt)).values(**values)).rowcount
+    return bool(changed)
+
+
+def held(row_id: int, key: SliceKey, attempt: int) -> ColumnElement[bool]:
+    """The fence: true only for the slice's current holder."""
+    c = t.slice_.c
+    return (
+        (c.job == row_id) & (c.number == key.number) & (c.state == SliceState.LEASED) & (c.attempt == attempt)
+    )

@@ -1,0 +1,49 @@
+"""Bringing a database to the schema of this code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from jobs.store.database import Database
+
+_SCRIPTS = Path(__file__).with_name("migrations")
+_LOCK = 0x7E87_3111  # any constant: the name of our advisory lock
+
+
+def migrate(database: Database) -> None:
+    """Upgrades to the newest revision; does nothing when it is there already.
+
+    Several processes may start at once: SQLite's write transaction and PostgreSQL's
+    advisory lock let one work while the others wait and then find it done.
+    """
+
+    def work(connection: Connection) -> None:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    database.write(work)
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision the database is at, or None before the first migration."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str | None:
+    """The revision this code needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    return config

@@ -1,0 +1,159 @@
+"""What every verb that settles documents shares: filling in outcomes, counters, closing.
+
+All functions run inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    false,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
+
+from jobs.records import Counts, DocumentStatus, JobStatus, SliceState
+from jobs.states import closing_status, move
+from jobs.store import tables as t
+
+#: columns a SELECT of open documents fills in `result`
+_FILLED = (
+    "job",
+    "seq",
+    "attempt",
+    "status",
+    "error_code",
+    "error_message",
+    "input_tokens",
+    "output_tokens",
+    "truncated",
+)
+
+
+def lock_job(connection: Connection, row_id: int) -> Row[Any]:
+    """The job's row, locked until the transaction ends (SQLite: a writer is alone anyway)."""
+    return connection.execute(select(t.job).where(t.job.c.id == row_id).with_for_update()).one()
+
+
+def fill_open(
+    connection: Connection,
+    row_id: int,
+    status: DocumentStatus,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    slice_number: int | None = None,
+    seq: int | None = None,
+    limit: int | None = None,
+) -> int:
+    """Gives open documents an outcome without an output, set-based; returns how many."""
+    d, r = t.document.c, t.result.c
+    open_documents = (
+        select(
+            d.job, d.seq, literal(0), literal(str(status)), literal(code), literal(message),
+            literal_column("0", Integer), literal_column("0", Integer), false(),
+        )
+        .select_from(t.document.outerjoin(t.result, (r.job == d.job) & (r.seq == d.seq)))
+        .where(d.job == row_id, r.seq.is_(None))
+        .order_by(d.seq)
+        .limit(limit)
+    )  # fmt: skip
+    if slice_number is not None:
+        open_documents = open_documents.where(d.slice == slice_number)
+    if seq is not None:
+        open_documents = open_documents.where(d.seq == seq)
+    statement = t.result.insert().from_select(list(_FILLED), open_documents)
+    written = connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    if written:
+        bump(connection, row_id, {status: written})
+    return written
+
+
+def bump(
+    connection: Connection,
+    row_id: int,
+    by_status: dict[DocumentStatus, int],
+    *,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+) -> None:
+    """Adds to the job's counters what this transaction wrote."""
+    c = t.job.c
+    values: dict[str, Any] = {
+        str(status): c[str(status)] + count for status, count in by_status.items() if count
+    }
+    values |= {
+        "input_tokens": c.input_tokens + input_tokens,
+        "output_tokens": c.output_tokens + output_tokens,
+    }
+    connection.execute(update(t.job).where(c.id == row_id).values(version=c.version + 1, **values))
+
+
+def close_if_settled(connection: Connection, row_id: int, now: float) -> bool:
+    """Closes the job when its last document is settled; returns whether it is final."""
+    row = connection.execute(select(t.job).where(t.job.c.id == row_id)).one()
+    current = JobStatus(row.status)
+    if current.is_final:
+        return True
+    counts = Counts(
+        total=row.total,
+        succeeded=row.succeeded,
+        failed=row.failed,
+        cancelled=row.cancelled,
+        expired=row.expired,
+    )
+    if counts.settled < counts.total:
+        return False
+    set_status(connection, row_id, current, closing_status(current, counts), finished_at=now)
+    return True
+
+
+def set_status(
+    connection: Connection, row_id: int, current: JobStatus, wanted: JobStatus, **values: float | None
+) -> None:
+    """Moves the job, asking the state machine."""
+    c = t.job.c
+    connection.execute(
+        update(t.job)
+        .where(c.id == row_id)
+        .values(status=move(current, wanted), version=c.version + 1, **values)
+    )
+
+
+def fence_all(connection: Connection, row_id: int) -> None:
+    """Takes every unfinished slice of a job away from whoever holds it."""
+    c = t.slice_.c
+    connection.execute(
+        update(t.slice_)
+        .where(c.job == row_id, c.state != SliceState.DONE)
+        .values(state=SliceState.DONE, attempt=c.attempt + 1, num_open=0, lease_owner=None, lease_until=None)
+    )
+
+
+def running_documents(connection: Connection, row_id: int) -> int:
+    """Open documents of leased slices."""
+    c = t.slice_.c
+    return int(
+        connection.scalar(
+            select(func.coalesce(func.sum(c.num_open), 0)).where(
+                c.job == row_id, c.state == SliceState.LEASED
+            )
+        )
+        or 0
+    )
+
+
+def find_job(connection: Connection, public_id: str) -> Row[Any] | None:
+    """The job's row by its public id."""
+    return connection.execute(_BY_PUBLIC_ID, {"public_id": public_id}).first()
+
+
+_BY_PUBLIC_ID = select(t.job).where(t.job.c.public_id == bindparam("public_id"))

@@ -1,0 +1,161 @@
+"""Looking on: jobs, results, workers, backlog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, delete, func, select
+
+from jobs import records
+from jobs.errors import JobNotFound, RequestError
+from jobs.records import DocumentStatus, Job, JobStatus, SliceState, Task, WorkerBeat
+from jobs.store import tables as t
+from jobs.store.codec import from_json, job_from_row, to_json
+from jobs.store.database import Database
+from jobs.store.outcomes import find_job, running_documents
+
+
+def get_job(database: Database, job_id: str, *, owner: str) -> Job:
+    """One job of this owner."""
+
+    def work(connection: Connection) -> Job:
+        row = find_job(connection, job_id)
+        if row is None or row.owner != owner:
+            raise JobNotFound(f"there is no job {job_id!r}")
+        return job_from_row(row, running=running_documents(connection, row.id))
+
+    return database.read(work)
+
+
+def list_jobs(
+    database: Database, *, owner: str, status: JobStatus | None, after: str | None, limit: int
+) -> tuple[list[Job], str | None]:
+    """A page of jobs, newest first. The cursor is the id of the last one."""
+
+    def work(connection: Connection) -> tuple[list[Job], str | None]:
+        c = t.job.c
+        page = select(t.job).where(c.owner == owner).order_by(c.id.desc()).limit(limit + 1)
+        if status is not None:
+            page = page.where(c.status == status)
+        if after is not None:
+            last = find_job(connection, after)
+            if last is None or last.owner != owner:
+                raise RequestError(f"after={after!r} is not a cursor of this list")
+            page = page.where(c.id < last.id)
+        rows = connection.execute(page).all()
+        jobs = [job_from_row(row, running=running_documents(connection, row.id)) for row in rows[:limit]]
+        return jobs, (jobs[-1].id if len(rows) > limit else None)
+
+    return database.read(work)
+
+
+def results(database: Database, job_id: str, *, after: int, limit: int) -> list[records.ResultRow]:
+    """Settled documents in the order of the input."""
+
+    def work(connection: Connection) -> list[records.ResultRow]:
+        job = find_job(connection, job_id)
+        if job is None:
+            raise JobNotFound(f"there is no job {job_id!r}")
+        d, r, s = t.document.c, t.result.c, t.slice_.c
+        rows = connection.execute(
+            select(
+                r.seq, d.custom_id, r.status, s.task, s.model, r.output, r.error_code, r.error_message,
+                r.input_tokens, r.output_tokens, r.truncated, d.metadata_json, r.provenance,
+            )
+            .select_from(
+                t.result.join(t.document, (d.job == r.job) & (d.seq == r.seq)).join(
+                    t.slice_, (s.job == d.job) & (s.number == d.slice)
+                )
+            )
+            .where(r.job == job.id, r.seq > after)
+            .order_by(r.seq)
+            .limit(limit)
+        )  # fmt: skip
+        return [
+            records.ResultRow(
+                seq=seq, custom_id=custom_id, status=DocumentStatus(status), task=Task(task), model=model,
+                output=from_json(output), error_code=code, error_message=message, input_tokens=tokens_in,
+                output_tokens=tokens_out, truncated=bool(truncated), metadata=from_json(metadata),
+                provenance=from_json(provenance),
+            )
+            for seq, custom_id, status, task, model, output, code, message, tokens_in, tokens_out, truncated,
+            metadata, provenance in rows
+        ]  # fmt: skip
+
+    return database.read(work)
+
+
+def beat(database: Database, sign: WorkerBeat) -> None:
+    """Keeps the latest sign of life of each worker."""
+
+    def work(connection: Connection) -> None:
+        values = {
+            "worker_id": sign.worker_id,
+            "device": sign.device,
+            "models": to_json(sign.models),
+            "warm_models": to_json(sign.warm_models),
+            "loop_age_seconds": sign.loop_age_seconds,
+            "details": to_json(dict(sign.details)),
+            "seen_at": database.now(connection),
+        }
+        statement = database.insert(t.worker).values(values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["worker_id"], set_=values))
+
+    database.write(work)
+
+
+def forget_worker(database: Database, worker_id: str) -> None:
+    """Removes a worker that left in order."""
+    database.write(lambda c: c.execute(delete(t.worker).where(t.worker.c.worker_id == worker_id)) and None)
+
+
+def workers(database: Database, *, max_age_seconds: float) -> list[WorkerBeat]:
+    """Those heard of lately."""
+
+    def work(connection: Connection) -> list[WorkerBeat]:
+        now = database.now(connection)
+        rows = connection.execute(select(t.worker).where(t.worker.c.seen_at >= now - max_age_seconds))
+        return [
+            WorkerBeat(
+                worker_id=row.worker_id,
+                device=row.device,
+                models=tuple(from_json(row.models)),
+                warm_models=tuple(from_json(row.warm_models)),
+                loop_age_seconds=row.loop_age_seconds,
+                details=from_json(row.details),
+                age_seconds=max(0.0, now - row.seen_at),
+            )
+            for row in rows
+        ]
+
+    return database.read(work)
+
+
+def backlog(database: Database) -> Mapping[str, int]:
+    """What waits and what runs, over all jobs."""
+
+    def work(connection: Connection) -> Mapping[str, int]:
+        s, j = t.slice_.c, t.job.c
+        by_state = {
+            row.state: (row.slices, row.documents)
+            for row in connection.execute(
+                select(
+                    s.state,
+                    func.count().label("slices"),
+                    func.coalesce(func.sum(s.num_open), 0).label("documents"),
+                )
+                .where(s.state != SliceState.DONE)
+                .group_by(s.state)
+            )
+        }
+        waiting = by_state.get(SliceState.WAITING, (0, 0))
+        leased = by_state.get(SliceState.LEASED, (0, 0))
+        oldest = connection.scalar(select(func.min(j.created_at)).where(j.status == JobStatus.QUEUED))
+        return {
+            "waiting_slices": waiting[0],
+            "leased_slices": leased[0],
+            "open_documents": int(waiting[1]) + int(leased[1]),
+            "oldest_waiting_seconds": int(database.now(connection) - oldest) if oldest else 0,
+        }
+
+    return database.read(work)

@@ -1,0 +1,133 @@
+"""The ledger on SQLAlchemy: every verb of `Store`, each in its own file, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sqlalchemy import text
+
+from jobs.errors import StoreUnavailable
+from jobs.records import (
+    Job,
+    JobStatus,
+    Lease,
+    LeaseState,
+    NewDocument,
+    NewJob,
+    Outcome,
+    ResultRow,
+    Settled,
+    SliceKey,
+    SliceTicket,
+    SweepReport,
+    WorkerBeat,
+)
+from jobs.settings import Settings
+from jobs.store import control, lease, reading, settle, submit, sweep
+from jobs.store import window as windows
+from jobs.store.database import Database
+from jobs.store.migrate import current_revision, head_revision
+
+
+class SqlStore:
+    """Implements `jobs.store.interface.Store`."""
+
+    def __init__(self, database: Database, *, slice_tokens: int, slice_documents: int) -> None:
+        self._database = database
+        self._slice_tokens = slice_tokens
+        self._slice_documents = slice_documents
+
+    def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
+        job_id, is_new = submit.submit(
+            self._database,
+            job,
+            documents,
+            slice_tokens=self._slice_tokens,
+            slice_documents=self._slice_documents,
+        )
+        return self.get_job(job_id, owner=job.owner), is_new
+
+    def get_job(self, job_id: str, *, owner: str = "") -> Job:
+        return reading.get_job(self._database, job_id, owner=owner)
+
+    def list_jobs(
+        self, *, owner: str = "", status: JobStatus | None = None, after: str | None = None, limit: int = 20
+    ) -> tuple[list[Job], str | None]:
+        return reading.list_jobs(self._database, owner=owner, status=status, after=after, limit=limit)
+
+    def results(self, job_id: str, *, after: int = -1, limit: int = 1000) -> list[ResultRow]:
+        return reading.results(self._database, job_id, after=after, limit=limit)
+
+    def cancel(self, job_id: str, *, owner: str = "") -> Job:
+        control.cancel(self._database, job_id, owner=owner)
+        return self.get_job(job_id, owner=owner)
+
+    def retry(self, job_id: str, *, owner: str = "") -> Job:
+        control.retry(self._database, job_id, owner=owner)
+        return self.get_job(job_id, owner=owner)
+
+    def delete(self, job_id: str, *, owner: str = "") -> None:
+        control.delete_job(self._database, job_id, owner=owner)
+
+    def take_window(
+        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+    ) -> list[SliceTicket]:
+        return windows.take_window(
+            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds
+        )
+
+    def unsend(self, keys: Sequence[SliceKey]) -> None:
+        windows.unsend(self._database, keys)
+
+    def claim(self, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:
+        return lease.claim(self._database, key, worker_id=worker_id, lease_seconds=lease_seconds)
+
+    def heartbeat(
+        self, leases: Mapping[SliceKey, int], *, lease_seconds: float
+    ) -> dict[SliceKey, LeaseState]:
+        return lease.heartbeat(self._database, leases, lease_seconds=lease_seconds)
+
+    def suspect(self, key: SliceKey, attempt: int, seq: int) -> bool:
+        return lease.suspect(self._database, key, attempt, seq)
+
+    def settle(self, key: SliceKey, attempt: int, outcomes: Sequence[Outcome]) -> Settled:
+        return settle.settle(self._database, key, attempt, outcomes)
+
+    def release(self, key: SliceKey, attempt: int, *, delay_seconds: float = 0.0) -> bool:
+        return lease.release(self._database, key, attempt, delay_seconds=delay_seconds)
+
+    def beat(self, beat: WorkerBeat) -> None:
+        reading.beat(self._database, beat)
+
+    def forget_worker(self, worker_id: str) -> None:
+        reading.forget_worker(self._database, worker_id)
+
+    def sweep(self, *, max_crashes: int) -> SweepReport:
+        return sweep.sweep(self._database, max_crashes=max_crashes)
+
+    def workers(self, *, max_age_seconds: float) -> list[WorkerBeat]:
+        return reading.workers(self._database, max_age_seconds=max_age_seconds)
+
+    def backlog(self) -> Mapping[str, int]:
+        return reading.backlog(self._database)
+
+    def ping(self) -> None:
+        self._database.read(lambda connection: connection.execute(text("SELECT 1")))
+        found, wanted = self._database.read(current_revision), head_revision()
+        if found != wanted:
+            raise StoreUnavailable(
+                f"the database is at schema {found or 'none'}, this code needs {wanted}: "
+                "run `python -m jobs.migrate`"
+            )
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def open_store(settings: Settings, *, clock_offset: Callable[[], float] = lambda: 0.0) -> SqlStore:
+    """The store that the settings name. Connects on first use."""
+    return SqlStore(
+        Database(settings.database, clock_offset=clock_offset),
+        slice_tokens=settings.slice_tokens,
+        slice_documents=settings.slice_documents,
+    )

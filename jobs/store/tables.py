@@ -1,0 +1,144 @@
+"""The tables. A document is open exactly while it has no result row.
+
+That one rule carries most promises: the primary key of `result` is what makes an
+outcome unique, and no second column can disagree about whether a document is done.
+Times are seconds since 1970 by the store's clock. JSON is kept as text that the
+database never looks into.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+#: SQLite gives an auto-incrementing key only to INTEGER.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    """All tables of the ledger."""
+
+    type_annotation_map = {str: Text, float: Double}  # noqa: RUF012  # SQLAlchemy reads it from the class
+
+
+class JobRow(Base):
+    """One submission. Counters are bumped by exactly what a transaction writes."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("owner", "idempotency_key"),
+        Index("job_by_age", "owner", "id"),
+        # Never reuse the number of a deleted job: an old message could name it.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    public_id: Mapped[str] = mapped_column(unique=True)
+    owner: Mapped[str]
+    idempotency_key: Mapped[str | None]
+    request_sha256: Mapped[str | None]
+    task: Mapped[str | None]
+    model: Mapped[str | None]
+    params: Mapped[str]
+    priority: Mapped[int]
+    metadata_json: Mapped[str]
+    webhook: Mapped[str | None]
+    status: Mapped[str] = mapped_column(index=True)
+    error: Mapped[str | None]
+    total: Mapped[int]
+    succeeded: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    cancelled: Mapped[int] = mapped_column(default=0)
+    expired: Mapped[int] = mapped_column(default=0)
+    input_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    created_at: Mapped[float]
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+    expires_at: Mapped[float | None]
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class SliceRow(Base):
+    """The unit of dispatch: one message, one lease. Also the outbox: waiting and unsent means to send."""
+
+    __tablename__ = "slice"
+    __table_args__ = (
+        Index("slice_by_state", "state", "job"),
+        Index("slice_by_lease", "state", "lease_until"),
+    )
+
+    job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    task: Mapped[str]
+    model: Mapped[str]
+    priority: Mapped[int]
+    state: Mapped[str]
+    first_seq: Mapped[int]
+    last_seq: Mapped[int]
+    num_open: Mapped[int]
+    attempt: Mapped[int] = mapped_column(default=0)
+    crash_count: Mapped[int] = mapped_column(default=0)
+    isolate: Mapped[bool] = mapped_column(default=False)
+    suspect_seq: Mapped[int | None]
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    available_at: Mapped[float] = mapped_column(default=0.0)
+    sent_at: Mapped[float | None]
+
+
+class DocumentRow(Base):
+    """One input row, as accepted; never changed but for its crash count."""
+
+    __tablename__ = "document"
+
+    job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    slice: Mapped[int]
+    custom_id: Mapped[str]
+    text: Mapped[str]
+    context: Mapped[str | None]
+    params: Mapped[str | None]
+    metadata_json: Mapped[str | None]
+    crash_count: Mapped[int] = mapped_column(default=0)
+
+
+class ResultRow(Base):
+    """The one outcome of a document."""
+
+    __tablename__ = "result"
+
+    job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    attempt: Mapped[int]
+    status: Mapped[str]
+    output: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    input_tokens: Mapped[int] = mapped_column(default=0)
+    output_tokens: Mapped[int] = mapped_column(default=0)
+    truncated: Mapped[bool] = mapped_column(default=False)
+    provenance: Mapped[str | None]
+
+
+class WorkerRow(Base):
+    """A worker's last sign of life."""
+
+    __tablename__ = "worker"
+
+    worker_id: Mapped[str] = mapped_column(primary_key=True)
+    device: Mapped[str]
+    models: Mapped[str]
+    warm_models: Mapped[str]
+    loop_age_seconds: Mapped[float]
+    details: Mapped[str]
+    seen_at: Mapped[float]
+
+
+job = cast("Table", JobRow.__table__)
+slice_ = cast("Table", SliceRow.__table__)
+document = cast("Table", DocumentRow.__table__)
+result = cast("Table", ResultRow.__table__)
+worker = cast("Table", WorkerRow.__table__)
