@@ -1,0 +1,1 @@
+"""Everything `textmill up` starts and watches: broker, migrations, workers, API, Flower."""

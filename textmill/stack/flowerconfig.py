@@ -1,0 +1,15 @@
+"""Flower as Textmill ships it; passed with `--conf`. Address, port and db come on the command line.
+
+Arguments of a slice read `job_42 slice 7 · translation · opus-mt-en-de · 64 documents`,
+and its result its progress, so these two columns say what is going on.
+"""
+
+tasks_columns = "name,state,args,result,received,started,runtime,worker,retries"
+natural_time = True
+auto_refresh = True
+max_tasks = 100_000
+purge_offline_workers = 600  # seconds: a worker that was restarted leaves a dead twin behind
+
+# History survives a restart of Flower; without an interval it is saved at a clean exit only.
+persistent = True
+state_save_interval = 60_000  # milliseconds

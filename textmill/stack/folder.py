@@ -1,0 +1,93 @@
+"""The data folder of one stack: held by one `textmill up` at a time, and saying where it answers."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from textmill.errors import FolderInUse, StackError
+
+_NOTE = "up.json"
+_LOCK = "up.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningStack:
+    """What a running `textmill up` tells others about itself."""
+
+    pid: int
+    url: str
+    flower_url: str | None = None
+    is_ready: bool = False
+
+
+class DataFolder:
+    """Holds the lock while the stack runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs = self.path / "logs"
+        self._lock: IO[str] | None = None
+
+    def hold(self) -> None:
+        """Creates the folder (for its owner only) and takes its lock.
+
+        Raises:
+            FolderInUse: another `textmill up` has it.
+            StackError: the folder cannot be made or written.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+            self._lock = (self.path / _LOCK).open("w")
+        except OSError as error:
+            raise StackError(f"cannot use the data folder {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            other = read_note(self.path)
+            who = f" (pid {other.pid}, {other.url})" if other else ""
+            raise FolderInUse(
+                f"another `textmill up` runs on {self.path}{who}; "
+                f"stop it, or give this one a folder of its own with --data"
+            ) from error
+
+    def announce(self, stack: RunningStack) -> None:
+        """Tells other processes where the stack answers."""
+        temporary = self.path / f"{_NOTE}.{os.getpid()}"
+        temporary.write_text(json.dumps(asdict(stack)), encoding="utf-8")
+        temporary.replace(self.path / _NOTE)
+
+    def let_go(self) -> None:
+        """Withdraws the announcement and the lock."""
+        (self.path / _NOTE).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def read_note(path: Path) -> RunningStack | None:
+    """What the stack of that folder last said; None without one. It may be dead since."""
+    try:
+        return RunningStack(**json.loads((path / _NOTE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def running(path: Path) -> RunningStack | None:
+    """The stack that runs on that folder now; None when its process is gone."""
+    note = read_note(path)
+    if note is None:
+        return None
+    try:
+        os.kill(note.pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it runs as somebody else
+    return note

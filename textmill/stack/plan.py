@@ -1,0 +1,75 @@
+"""What `textmill up` was asked for, and the programs that follow from it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.settings import Settings
+from textmill.stack.child import Program, python
+from textmill.stack.devices import WorkerPlan
+
+_KILL_AFTER_GRACE_SECONDS = 5.0
+_API_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """The flags of `textmill up`."""
+
+    devices: tuple[str, ...] = ("auto",)
+    workers: int | None = None  #: None: one per GPU, else one per CPU socket
+    with_flower: bool = True
+    is_verbose: bool = False  #: show the children's output
+
+
+def shared_environment(settings: Settings, *, folder: Path, broker_url: str, port: int) -> dict[str, str]:
+    """What every child must agree on, whether it came from a flag, a file or a default."""
+    environment = {
+        "TEXTMILL_DATA": str(folder),
+        "TEXTMILL_REDIS_URL": broker_url,
+        "TEXTMILL_DATABASE_URL": settings.database,
+        "TEXTMILL_KEY_PREFIX": settings.key_prefix,
+        "TEXTMILL_CONFIG": str(settings.config.absolute()),
+        "TEXTMILL_DTYPE": settings.dtype,
+        "TEXTMILL_HOST": settings.host,
+        "TEXTMILL_PORT": str(port),
+    }
+    if settings.models:
+        environment["TEXTMILL_MODELS"] = " ".join(settings.models)
+    return environment
+
+
+def migration_program(environment: Mapping[str, str]) -> Program:
+    """Brings the database to the schema of this version."""
+    return Program(
+        name="migrate",
+        command=python("jobs.migrate"),
+        environment=environment,
+        orphan_signal=signal.SIGTERM,  # it may be in the middle of a transaction
+    )
+
+
+def api_program(environment: Mapping[str, str], *, host: str, port: int) -> Program:
+    """The HTTP edge."""
+    return Program(
+        name="api",
+        command=python("api", "--host", host, "--port", str(port)),
+        environment=environment,
+        grace_seconds=_API_STOP_SECONDS,
+    )
+
+
+def worker_program(environment: Mapping[str, str], plan: WorkerPlan, *, grace_seconds: float) -> Program:
+    """One worker on one device."""
+    own = {"TEXTMILL_DEVICE": plan.device}
+    if plan.threads:
+        own["TEXTMILL_THREADS"] = str(plan.threads)
+    return Program(
+        name=f"worker-{plan.name}",
+        command=python("workers", "--device", plan.device, "--name", plan.name),
+        environment={**environment, **own},
+        grace_seconds=grace_seconds + _KILL_AFTER_GRACE_SECONDS,
+    )
