@@ -1,0 +1,56 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", "-t", help="generation, translation, sentiment or qa, for rows that name none."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A name of `textmill models`; default: the server's for the task."),
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", metavar="NAME=VALUE", help="As transformers names it; repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
+FormatOption = Annotated[str, typer.Option("--format", metavar="jsonl|csv", help="Format of the results.")]
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+
+
+def parse_params(pairs: Sequence[str] | None) -> dict[str, Any] | None:
+    """`NAME=VALUE` flags as a mapping; a value that reads as JSON is one, else it is a string.
+
+    Raises:
+        typer.BadParameter: there is no `=`.
+    """
+    if not pairs:
+        return None
+    params = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{pair!r}: write NAME=VALUE", param_hint="--param")
+        try:
+            params[name] = json.loads(text)
+        except ValueError:
+            params[name] = {"True": True, "False": False}.get(text, text)
+    return params
+
+
+def checked(value: str, allowed: Sequence[str], flag: str) -> str:
+    """The value, if it is one of those allowed.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r}: use {' or '.join(allowed)}", param_hint=flag)
+    return value

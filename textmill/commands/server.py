@@ -1,0 +1,46 @@
+"""Which server a command talks to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from textmill.client import Textmill
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Address and key, from flags or the environment."""
+
+    url: str | None
+    api_key: str | None
+    data: Path
+
+    def address(self) -> str:
+        """The one given, else that of a `textmill up` on the data folder, else the default."""
+        if self.url is not None:
+            return self.url
+        from textmill.stack.folder import running
+
+        stack = running(self.data.absolute())
+        return stack.url if stack is not None else DEFAULT_URL
+
+    def connect(self) -> Textmill:
+        """A client; nothing is sent yet."""
+        from textmill.client import Textmill
+
+        return Textmill(self.address(), self.api_key)
+
+
+def server_of(context: typer.Context) -> Server:
+    """The server the user named on the command line."""
+    server = context.obj
+    if not isinstance(server, Server):
+        raise TypeError("the command was called without the application's callback")
+    return server

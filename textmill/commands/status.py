@@ -1,0 +1,151 @@
+"""`textmill status`, `jobs`, `cancel` and `retry`: looking after jobs."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from textmill.commands.options import JobArgument, JsonOption
+from textmill.commands.server import server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textmill.views import JobView
+
+
+def status(
+    context: typer.Context,
+    job_id: JobArgument,
+    is_watched: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show progress until it is done.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show where a job stands.
+
+    For example:
+
+    textmill status JOB --watch
+    textmill status JOB --json | jq .counts
+    """
+    from textmill.commands import watch
+    from textmill.terminal.consoles import answers
+
+    with server_of(context).connect() as server:
+        job = server.job(job_id)
+        last = watch.follow(job) if is_watched else job.status()
+    if json:
+        answers().print_json(data=dict(last.raw))
+    elif not is_watched:
+        _print_job(last)
+    raise typer.Exit(watch.exit_code(last))
+
+
+def jobs(
+    context: typer.Context,
+    state: Annotated[
+        str | None, typer.Option("--status", help="Only jobs of this status, such as running or failed.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """List jobs, newest first.
+
+    For example:
+
+    textmill jobs --status running
+    """
+    from textmill.terminal.consoles import answers, chatter
+
+    with server_of(context).connect() as server:
+        found = list(islice(server.jobs(status=state, page_size=min(limit, 100)), limit))
+    if json:
+        answers().print_json(data=[dict(job.raw) for job in found])
+    elif found:
+        _print_jobs(found)
+    else:
+        chatter().print("no jobs")
+
+
+def cancel(context: typer.Context, job_id: JobArgument, json: JsonOption = False) -> None:
+    """Stop a job. Results it has by then stay.
+
+    For example:
+
+    textmill cancel JOB
+    """
+    with server_of(context).connect() as server:
+        _say_done(server.job(job_id).cancel(), json=json)
+
+
+def retry(context: typer.Context, job_id: JobArgument, json: JsonOption = False) -> None:
+    """Run the documents of a finished job again that did not succeed.
+
+    For example:
+
+    textmill retry JOB && textmill status JOB --watch
+    """
+    with server_of(context).connect() as server:
+        _say_done(server.job(job_id).retry(), json=json)
+
+
+def _say_done(job: JobView, *, json: bool) -> None:
+    from textmill.terminal import words
+    from textmill.terminal.consoles import answers, chatter
+
+    if json:
+        answers().print_json(data=dict(job.raw))
+        return
+    line = words.summary(job) if job.is_final else words.progress_line(job)
+    chatter().print(line, soft_wrap=True, markup=False)
+
+
+def _print_job(job: JobView) -> None:
+    from textmill.terminal import words
+    from textmill.terminal.consoles import answers
+
+    console = answers()
+    line = words.summary(job) if job.is_final else words.progress_line(job)
+    console.print(line, style=words.style_of(job.status), soft_wrap=True, markup=False)
+    counts = job.counts
+    details = {
+        "task": job.task or "named by each document",
+        "model": job.model or "",
+        "documents": ", ".join(
+            f"{number:,} {name}" for name, number in vars(counts).items() if name != "total" and number
+        ),
+        "submitted": words.age(job.created_at),
+    }
+    for name, value in details.items():
+        if value:
+            console.print(f"  {name:<10} {value}", soft_wrap=True, markup=False)
+
+
+def _print_jobs(found: Sequence[JobView]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from textmill.terminal import words
+    from textmill.terminal.consoles import answers
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("JOB", "STATUS", "DONE", "DOCUMENTS", "FAILED", "TASK", "SUBMITTED"):
+        table.add_column(
+            name, no_wrap=True, justify="right" if name in ("DONE", "DOCUMENTS", "FAILED") else "left"
+        )
+    for job in found:
+        table.add_row(
+            job.id,
+            Text(job.status, style=words.style_of(job.status)),
+            f"{job.progress:.0%}",
+            f"{job.counts.total:,}",
+            f"{job.counts.failed:,}" if job.counts.failed else "",
+            job.task or "mixed",
+            words.age(job.created_at),
+        )
+    console = answers()
+    # Elsewhere than on a terminal rich assumes 80 columns and would cut ids off.
+    console.print(table, width=None if console.is_terminal else 200)

@@ -1,0 +1,1 @@
+"""How answers look: progress, tables, errors, files."""

@@ -1,0 +1,60 @@
+"""Errors as the user sees them, and the exit codes they end in."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from jobs.errors import ConfigurationError, TextmillError, UnknownModel
+from textmill.errors import RequestRefused, ServerUnreachable, UnreadableInput
+
+DONE = 0
+FAILED = 1  #: the job failed, or some of its documents did
+WRONG_USAGE = 2
+NO_SERVER = 3
+INTERRUPTED = 130
+
+_MOST_ROWS = 20
+
+
+def exit_code_of(error: TextmillError) -> int:
+    """As `interface.md` promises: 2 for what the user can mend, 3 for no (working) server."""
+    if isinstance(error, RequestRefused):
+        return NO_SERVER if error.status >= 500 or error.status == 429 else WRONG_USAGE
+    if isinstance(error, ServerUnreachable):
+        return NO_SERVER
+    if isinstance(error, UnreadableInput | ConfigurationError | UnknownModel):
+        return WRONG_USAGE
+    return FAILED
+
+
+def explain(error: TextmillError, console: Console) -> None:
+    """Prints what is wrong, and what to do about it where that is known."""
+    console.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+    if isinstance(error, RequestRefused):
+        _explain_rows(error, console)
+    if hint := _hint(error):
+        console.print(Text(hint, style="dim"), soft_wrap=True)
+
+
+def _explain_rows(error: RequestRefused, console: Console) -> None:
+    for row in error.rows[:_MOST_ROWS]:
+        line = Text.assemble("  ", (f"line {row.line}", "bold"))
+        if row.field:
+            line.append(f"  {row.field}", style="yellow")
+        console.print(line.append(f"  {row.message}"), soft_wrap=True)
+    if len(error.rows) > _MOST_ROWS:
+        console.print(f"  ... and {len(error.rows) - _MOST_ROWS} more that the server named")
+
+
+def _hint(error: TextmillError) -> str:
+    if isinstance(error, ServerUnreachable):
+        return "Is it running? `textmill up` starts one here; TEXTMILL_URL or --url names another."
+    if isinstance(error, RequestRefused):
+        if error.status == 401:
+            return "Set TEXTMILL_API_KEY (or --api-key) to a key of this server."
+        if error.problem_code.endswith("unknown_model"):
+            return "`textmill models` lists what this server serves."
+        if error.status == 404:
+            return "`textmill jobs` lists your jobs."
+    return ""
