@@ -20,6 +20,15 @@ class CannotLoad(ModelError):
     """The model cannot be loaded; the message says which file or setting is at fault."""
 
     code = "cannot_load"
+    #: whether the same load may succeed later without anybody changing a setting
+    is_retryable = False
+
+
+class CannotLoadNow(CannotLoad):
+    """The model cannot be loaded at the moment (network, memory); later it may."""
+
+    code = "cannot_load_now"
+    is_retryable = True
 
 
 class DocumentError(ModelError):
@@ -56,3 +65,15 @@ class LoopDied(ModelError):
     """The device loop has ended; this process must be restarted."""
 
     code = "loop_died"
+
+
+class LoopStopped(LoopDied):
+    """The device loop was stopped in order before this work was done: hand it to another worker."""
+
+    code = "loop_stopped"
+
+
+class EngineBroken(ModelError):
+    """An engine lost or doubled a document; nothing it says can be trusted any more."""
+
+    code = "engine_broken"

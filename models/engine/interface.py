@@ -45,7 +45,8 @@ class Engine(Protocol):
     def describe(self) -> Mapping[str, Any]:
         """Facts for people and counters for metrics.
 
-        Facts: `parameters`, `dtype`, `device`, `revision`, `languages`, `max_tokens`.
+        Facts: `parameters`, `memory_bytes` (parameters and buffers; what the warm
+        pool counts), `dtype`, `device`, `revision`, `languages`, `max_tokens`.
         Counters: `steps`, `live_rows`, `padded_tokens`, `useful_tokens`.
         """
         ...
