@@ -1,0 +1,59 @@
+"""Which engine computes a model: a table from task and family to a class.
+
+Nothing heavy is imported before a model is really loaded, so that a worker of no-op
+models never loads torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+from models.engine.interface import Engine
+from models.errors import CannotLoad
+from models.records import ModelSpec
+from models.runners.noop import NOOP_PREFIX, NoopEngine
+
+if TYPE_CHECKING:
+    from models.device import Device
+    from models.registry import LoadedModel
+
+#: (task, family) -> module and class; the class is called with the loaded model
+_ENGINES = {
+    ("generation", "causal"): ("models.runners.generation", "GenerationEngine"),
+    ("generation", "seq2seq"): ("models.runners.generation", "GenerationEngine"),
+    ("translation", "seq2seq"): ("models.runners.translation", "TranslationEngine"),
+    ("sentiment", "classifier"): ("models.runners.sentiment", "SentimentEngine"),
+    ("qa", "extractive"): ("models.runners.qa", "QaEngine"),
+}
+
+
+class _EngineClass(Protocol):
+    def __call__(self, loaded: LoadedModel) -> Engine: ...
+
+
+def build_engine(spec: ModelSpec, device: Device) -> Engine:
+    """Loads a model and puts the engine of its task and family in front of it.
+
+    Raises:
+        CannotLoad: the model cannot be loaded or does not do the task.
+    """
+    if spec.ref.startswith(NOOP_PREFIX):
+        return NoopEngine(spec)
+    from models.registry import load_model  # torch and transformers load here, on first need
+
+    loaded = load_model(spec, device)
+    try:
+        module, name = _ENGINES[spec.task, loaded.family]
+    except KeyError:
+        raise CannotLoad(f"no engine serves {spec.task!r} with a {loaded.family} model") from None
+    return cast("_EngineClass", getattr(importlib.import_module(module), name))(loaded)
+
+
+def estimate_bytes(spec: ModelSpec) -> int:
+    """Bytes the model will take, as far as can be told before loading; 0 when unknown."""
+    if spec.ref.startswith(NOOP_PREFIX):
+        return 0
+    from models.registry import estimate_bytes as estimate  # see above
+
+    return estimate(spec)

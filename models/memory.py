@@ -1,0 +1,31 @@
+"""How much memory a model takes, and how an allocation that failed is recognised."""
+
+from __future__ import annotations
+
+import torch
+
+
+def memory_bytes(model: torch.nn.Module) -> int:
+    """Bytes of parameters and buffers, quantised weights included; shared ones count once."""
+    seen: dict[int, int] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+    packed = 0
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if callable(weight):  # a quantised layer hands out its weight by a method
+            packed += int(weight().numel())
+    return sum(seen.values()) + packed
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on whichever device; the CPU's allocator has no type of its own."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def release_cached_memory() -> None:
+    """Gives back what the CUDA allocator keeps for later; nothing to do on the CPU."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,211 @@
+"""Loads a model: weights, tokenizer and the facts about them.
+
+Safetensors only, no code from the hub, one pinned revision for all files. A model
+without a trained head for its task is refused: transformers would invent one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto import modeling_auto
+
+from models.device import Device
+from models.errors import CannotLoad, CannotLoadNow
+from models.memory import is_out_of_memory, memory_bytes
+from models.precision import DTYPES, choose_dtype, quantise
+from models.records import ModelSpec
+from models.source import Source, find_source, read_files, weights_bytes
+
+T = TypeVar("T")
+
+
+class Family(StrEnum):
+    """How a model computes; decides which engine serves it."""
+
+    CAUSAL = "causal"  #: decoder only
+    SEQ2SEQ = "seq2seq"  #: encoder and decoder
+    CLASSIFIER = "classifier"  #: a label per text
+    EXTRACTIVE = "extractive"  #: a span of the context
+
+
+_FAMILIES = {
+    Family.SEQ2SEQ: (AutoModelForSeq2SeqLM, modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES),
+    Family.CAUSAL: (AutoModelForCausalLM, modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
+    Family.CLASSIFIER: (
+        AutoModelForSequenceClassification,
+        modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    ),
+    Family.EXTRACTIVE: (
+        AutoModelForQuestionAnswering,
+        modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+    ),
+}
+#: Families that can do a task, the preferred one first.
+_TASKS = {
+    "generation": (Family.SEQ2SEQ, Family.CAUSAL),
+    "translation": (Family.SEQ2SEQ,),
+    "sentiment": (Family.CLASSIFIER,),
+    "qa": (Family.EXTRACTIVE,),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model in memory, with everything an engine needs."""
+
+    spec: ModelSpec
+    family: Family
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    revision: str | None
+    dtype: str  #: the one in force, never `auto`
+    device: Device
+    num_parameters: int
+    memory_bytes: int
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The model's configuration."""
+        return self.model.config
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a result records of how it came about; an engine adds the seed."""
+        return {
+            "model_revision": self.revision,
+            "dtype": self.dtype,
+            "transformers": version("transformers"),
+            "torch": torch.__version__,
+        }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts of `Engine.describe`."""
+        return {
+            "parameters": self.num_parameters,
+            "memory_bytes": self.memory_bytes,
+            "dtype": self.dtype,
+            "device": self.device.name,
+            "revision": self.revision,
+            "architecture": type(self.model).__name__,
+        }
+
+
+def load_model(spec: ModelSpec, device: Device) -> LoadedModel:
+    """Loads a model onto a device, in eval mode.
+
+    Raises:
+        CannotLoad: wrong reference, files, task or dtype; the message says which.
+        CannotLoadNow: the network or the memory does not allow it at the moment.
+    """
+    source = find_source(spec.ref, spec.revision)
+    family = _family_for(spec, source.config)
+    model_class = _FAMILIES[family][0]
+    dtype = choose_dtype(
+        spec.dtype, task=spec.task, model_class=model_class, config=source.config, device=device
+    )
+    tokenizer = _load_tokenizer(spec, source)
+    model = _in_memory(spec, lambda: _load_weights(spec, source, model_class, dtype, device))
+    num_parameters = model.num_parameters()
+    if dtype == "int8":
+        model = quantise(model)
+    return LoadedModel(
+        spec=spec,
+        family=family,
+        model=model,
+        tokenizer=tokenizer,
+        revision=source.revision,
+        dtype=dtype,
+        device=device,
+        num_parameters=num_parameters,
+        memory_bytes=memory_bytes(model),
+    )
+
+
+def estimate_bytes(spec: ModelSpec) -> int:
+    """About the bytes a bundled or local model will take; 0 for one on the hub, which is not known."""
+    try:
+        return weights_bytes(spec.ref)
+    except CannotLoad:
+        return 0  # loading it will say why
+
+
+def _family_for(spec: ModelSpec, config: PretrainedConfig) -> Family:
+    if spec.task not in _TASKS:
+        raise CannotLoad(f"model {spec.name!r}: unknown task {spec.task!r}; there are {', '.join(_TASKS)}")
+    for family in _TASKS[spec.task]:
+        if config.model_type in _FAMILIES[family][1] and _is_meant_for(family, config):
+            return family
+    architecture = ", ".join(config.architectures or ["no architecture named"])
+    raise CannotLoad(
+        f"model {spec.name!r} ({config.model_type}: {architecture}) cannot do the task {spec.task!r}"
+    )
+
+
+def _is_meant_for(family: Family, config: PretrainedConfig) -> bool:
+    """BART and its like exist as encoder-decoders and as decoders alone; the configuration tells which."""
+    architectures = config.architectures or []
+    if family is Family.SEQ2SEQ:
+        return bool(config.is_encoder_decoder)
+    if family is Family.CAUSAL and config.is_encoder_decoder:
+        return any(name.endswith("ForCausalLM") for name in architectures)
+    return True
+
+
+def _load_tokenizer(spec: ModelSpec, source: Source) -> PreTrainedTokenizerBase:
+    return read_files(  # type: ignore[no-any-return]
+        spec.ref, lambda: AutoTokenizer.from_pretrained(source.location, **source.pinned)
+    )
+
+
+def _load_weights(
+    spec: ModelSpec, source: Source, model_class: Any, dtype: str, device: Device
+) -> PreTrainedModel:
+    model, info = read_files(
+        spec.ref,
+        lambda: model_class.from_pretrained(
+            source.location,
+            config=source.config,
+            dtype=DTYPES.get(dtype, torch.float32),
+            use_safetensors=True,
+            output_loading_info=True,
+            **source.pinned,
+        ),
+    )
+    _refuse_invented_weights(spec, source, info)
+    return model.to(device.torch).eval()  # type: ignore[no-any-return]
+
+
+def _refuse_invented_weights(spec: ModelSpec, source: Source, info: dict[str, Any]) -> None:
+    invented = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+    if invented:
+        raise CannotLoad(
+            f"model {spec.name!r} has no trained weights for {', '.join(invented[:4])}"
+            f"{' and others' if len(invented) > 4 else ''}: "
+            f"{', '.join(source.config.architectures or [])} was not trained for the task {spec.task!r}"
+        )
+
+
+def _in_memory(spec: ModelSpec, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise CannotLoad(f"model {spec.name!r}: {error}") from error
+        raise CannotLoadNow(f"model {spec.name!r} does not fit the memory that is free: {error}") from error

@@ -1,0 +1,1 @@
+"""Batch engines: one per task, on transformers' model classes."""

@@ -1,0 +1,155 @@
+"""Where a model's files are and which revision they are: `bundled:NAME`, a folder, or a hub id.
+
+Reads the configuration and nothing else. Offline behaviour, cache folder and token
+follow Hugging Face's own variables (`HF_HUB_OFFLINE`, `HF_HOME`, `HF_TOKEN`, ...).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+
+from models.errors import CannotLoad, CannotLoadNow
+from models.memory import is_out_of_memory
+
+BUNDLED_PREFIX = "bundled:"
+_BUNDLED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_WEIGHTS = "*.safetensors"
+#: Names, since the hub's client has changed its HTTP library before.
+_CONNECTION_ERRORS = {
+    "ConnectionError",
+    "TimeoutError",
+    "TransportError",
+    "TimeoutException",
+    "HfHubHTTPError",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model's files, pinned."""
+
+    location: str  #: a folder, or a hub id
+    #: hub: the commit; folder: `sha256:` over its configuration and weights
+    revision: str | None
+    is_local: bool
+    config: PretrainedConfig
+
+    @property
+    def pinned(self) -> dict[str, Any]:
+        """Arguments for `from_pretrained` that read exactly these files and run none of their code."""
+        revision = None if self.is_local else self.revision
+        return {"revision": revision, "trust_remote_code": False}
+
+
+def find_source(ref: str, revision: str | None) -> Source:
+    """Finds the files behind a reference and reads their configuration.
+
+    Raises:
+        CannotLoad: there is nothing there, or its configuration is refused.
+        CannotLoadNow: the hub could not be reached.
+    """
+    folder = _folder_of(ref)
+    location = str(folder) if folder else ref
+    raw = read_files(ref, lambda: PretrainedConfig.get_config_dict(location, revision=revision)[0])
+    _refuse_hostile(raw, ref)
+    config = read_files(
+        ref, lambda: AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
+    )
+    return Source(
+        location=location,
+        revision=_fingerprint(folder) if folder else getattr(config, "_commit_hash", None) or revision,
+        is_local=folder is not None,
+        config=config,
+    )
+
+
+def read_files(ref: str, read: Callable[[], Any]) -> Any:
+    """Calls into transformers, and turns what it raises about files into our errors.
+
+    Raises:
+        CannotLoad: the files are missing, damaged or of a kind that is not read.
+        CannotLoadNow: the hub could not be reached.
+    """
+    try:
+        return read()
+    except OSError as error:
+        raise (CannotLoadNow if _is_passing(error) else CannotLoad)(f"{ref}: {error}") from error
+    except (ValueError, KeyError, TypeError, ImportError, AttributeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise CannotLoad(f"{ref}: {type(error).__name__}: {error}") from error
+
+
+def weights_bytes(ref: str) -> int:
+    """Bytes of the weight files of a bundled or local model; 0 for one on the hub."""
+    folder = _folder_of(ref)
+    return sum(path.stat().st_size for path in folder.glob(_WEIGHTS)) if folder else 0
+
+
+def _folder_of(ref: str) -> Path | None:
+    if ref.startswith(BUNDLED_PREFIX):
+        return _bundled(ref.removeprefix(BUNDLED_PREFIX))
+    path = Path(ref).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or ref.startswith((".", "~")):
+        raise CannotLoad(f"there is no folder {ref}")
+    return None
+
+
+def _bundled(name: str) -> Path:
+    root = Path(str(resources.files("models"))) / "bundled"
+    if _BUNDLED_NAME.fullmatch(name) and (root / name).is_dir():
+        return root / name
+    names = sorted(path.name for path in root.glob("*") if path.is_dir()) if root.is_dir() else []
+    raise CannotLoad(f"there is no bundled model {name!r}; there are: {', '.join(names) or 'none'}")
+
+
+def _is_passing(error: BaseException | None) -> bool:
+    """Whether a lost connection is behind it. Being offline on purpose is not passing."""
+    while error is not None:
+        names = {cls.__name__ for cls in type(error).__mro__}
+        if "OfflineModeIsEnabled" in names:
+            return False
+        if names & {
+            "ConnectionError",
+            "TimeoutError",
+            "TransportError",
+            "TimeoutException",
+            "HfHubHTTPError",
+        }:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            return status is None or status >= 500 or status == 429
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _refuse_hostile(raw: Mapping[str, Any], ref: str) -> None:
+    """Refuses configurations that try to choose code: CVE-2026-4372 ran it despite `trust_remote_code`."""
+    if not raw:
+        raise CannotLoad(f"{ref}: there is no config.json, or it is empty")
+    for key, value in raw.items():
+        if key.endswith("_implementation_internal"):
+            raise CannotLoad(f"{ref}: config.json sets {key}, which only a program may set")
+        if key.endswith(("attn_implementation", "experts_implementation")) and "/" in str(value):
+            raise CannotLoad(f"{ref}: config.json asks for code from the hub ({key}={value!r})")
+        if isinstance(value, dict) and value:
+            _refuse_hostile(value, ref)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Says which weights these are, as a commit does for a model of the hub."""
+    digest = hashlib.sha256()
+    for path in sorted([folder / "config.json", *folder.glob(_WEIGHTS)]):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"sha256:{digest.hexdigest()[:40]}"
