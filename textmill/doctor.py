@@ -54,27 +54,23 @@ class Check:
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks that need no server, in the order of the report."""
     machine = look_around()
-    for check in (
-        _python,
-        lambda: _torch(machine),
-        lambda: _package("transformers", "pip install 'textmill[worker]'"),
-        lambda: _broker(settings),
-        lambda: _database(settings),
-        lambda: _data_folder(settings),
-        _hub,
-        lambda: _package("flower", "pip install 'textmill[flower]'", is_needed=False),
-        lambda: _settings(settings),
-    ):
-        yield _guarded(check)
+    checks: dict[str, Callable[[], Check]] = {
+        "Python": _python,
+        "torch": lambda: _torch(machine),
+        "transformers": lambda: _package("transformers", "pip install 'textmill[worker]'"),
+        "broker": lambda: _broker(settings),
+        "database": lambda: _database(settings),
+        "data": lambda: _data_folder(settings),
+        "model cache": _hub,
+        "flower": lambda: _package("flower", "pip install 'textmill[flower]'", is_needed=False),
+        "settings": lambda: _settings(settings),
+    }
+    for name, check in checks.items():
+        try:
+            yield check()
+        except (TextmillError, OSError) as error:  # a finding, not the end of the report
+            yield Check(name=name, verdict=Verdict.MISSING, text=str(error))
     yield from _models(settings)
-
-
-def _guarded(check: Callable[[], Check]) -> Check:
-    """A check that fails is a finding, not the end of the report."""
-    try:
-        return check()
-    except (TextmillError, OSError) as error:
-        return Check(name="check", verdict=Verdict.MISSING, text=str(error))
 
 
 def _python() -> Check:

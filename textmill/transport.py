@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -49,6 +50,7 @@ class Transport:
             headers=headers,
             timeout=httpx2.Timeout(_READ_TIMEOUT_SECONDS, connect=5.0),
             transport=transport,
+            trust_env=not is_loopback(url),
         )
         self._retry_seconds = retry_seconds
         self._first_contact_seconds = first_contact_seconds
@@ -155,6 +157,12 @@ class _Patience:
             return False
         self._sleep(wait_seconds)
         return True
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address is on this machine, where a proxy of the environment has no business."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def refusal(response: httpx2.Response) -> RequestRefused:

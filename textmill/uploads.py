@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +33,8 @@ class Upload:
         self._file = file
         self.form = form
         self.size_bytes = file.seek(0, os.SEEK_END)
-        self.sent_bytes = 0  #: of the try going on, for a progress display
+        #: called with the bytes sent so far of the try going on, for a progress display
+        self.on_sent: Callable[[int], None] = lambda _: None
 
     @property
     def content_type(self) -> str:
@@ -43,10 +44,11 @@ class Upload:
     def body(self) -> Iterator[bytes]:
         """The bytes from the beginning, in chunks."""
         self._file.seek(0)
-        self.sent_bytes = 0
+        sent_bytes = 0
         while chunk := self._file.read(_CHUNK_BYTES):
             yield chunk
-            self.sent_bytes += len(chunk)
+            sent_bytes += len(chunk)
+            self.on_sent(sent_bytes)
 
     def close(self) -> None:
         """Gives back the file."""

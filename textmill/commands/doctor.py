@@ -46,10 +46,11 @@ def _ask_server(server: Server) -> list[Check]:
     import httpx2
 
     from textmill.doctor import Check, Verdict
+    from textmill.transport import is_loopback
 
     url = server.address()
     try:
-        answer = httpx2.get(f"{url}/readyz", timeout=5.0)
+        answer = httpx2.get(f"{url}/readyz", timeout=5.0, trust_env=not is_loopback(url))
     except (httpx2.TransportError, httpx2.InvalidURL):
         # Named on purpose and silent is a fault; nothing at the default address is just not started.
         verdict = Verdict.NOTE if server.url is None else Verdict.MISSING

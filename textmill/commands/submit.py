@@ -96,6 +96,7 @@ def submit(
     from textmill.commands import watch
     from textmill.commands.results import write_results
     from textmill.terminal.consoles import answers, chatter
+    from textmill.terminal.progress import upload_shown
 
     checked(form, ("jsonl", "csv"), "--format")
     if input_format is not None:
@@ -104,9 +105,10 @@ def submit(
     upload = _open(file, input_format=input_format, text_column=text_column)
     with server_of(context).connect() as server:
         try:
-            job = server.submit_upload(
-                upload, task=task, model=model, params=params, priority=priority, text_column=text_column
-            )
+            with upload_shown(chatter(), upload):
+                job = server.submit_upload(
+                    upload, task=task, model=model, params=params, priority=priority, text_column=text_column
+                )
         finally:
             upload.close()
         is_stdout_free = not json and output != "-"

@@ -50,18 +50,25 @@ class DataFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
+            self._lock = None
             other = read_note(self.path)
             who = f" (pid {other.pid}, {other.url})" if other else ""
             raise FolderInUse(
                 f"another `textmill up` runs on {self.path}{who}; "
                 f"stop it, or give this one a folder of its own with --data"
             ) from error
+        self._set_old_logs_aside()
 
     def announce(self, stack: RunningStack) -> None:
         """Tells other processes where the stack answers."""
         temporary = self.path / f"{_NOTE}.{os.getpid()}"
         temporary.write_text(json.dumps(asdict(stack)), encoding="utf-8")
         temporary.replace(self.path / _NOTE)
+
+    def _set_old_logs_aside(self) -> None:
+        """Each run writes new logs; those of the run before stay as `NAME.log.1`."""
+        for log in self.logs.glob("*.log"):
+            log.replace(log.with_name(f"{log.name}.1"))
 
     def let_go(self) -> None:
         """Withdraws the announcement and the lock."""

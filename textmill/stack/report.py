@@ -80,10 +80,6 @@ class Report:
             for line in self._new_lines(child.log):
                 self._chatter.print(Text.assemble((f"{name:<{_NAME_WIDTH}}| ", color), line), soft_wrap=True)
 
-    def begin_following(self, log: Path) -> None:
-        """What is in the log already was shown by an earlier run."""
-        self._read[log] = log.stat().st_size if log.exists() else 0
-
     def _new_lines(self, log: Path) -> list[str]:
         try:
             with log.open("rb") as file:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
+    TransferSpeedColumn,
 )
 
 from textmill.terminal import words
+from textmill.uploads import Upload
 from textmill.views import JobView
 
 _PLAIN_SECONDS = 10.0
+_SHOWN_UPLOAD_BYTES = 8_000_000
 
 
 class JobProgress(Protocol):
@@ -103,3 +109,16 @@ class PlainProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+
+@contextmanager
+def upload_shown(console: Console, upload: Upload) -> Iterator[None]:
+    """Shows how much of a large upload is sent; small ones and logs stay quiet."""
+    if not console.is_terminal or upload.size_bytes < _SHOWN_UPLOAD_BYTES:
+        yield
+        return
+    columns = (TextColumn("uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        row = progress.add_task("", total=upload.size_bytes)
+        upload.on_sent = lambda num_bytes: progress.update(row, completed=num_bytes)
+        yield
