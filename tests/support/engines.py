@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
+from models.engine.interface import Engine
 from models.records import DocumentInput, DocumentOutput, ModelSpec
 
 
@@ -69,3 +70,15 @@ def specs(*names: str, pinned: Collection[str] = ()) -> list[ModelSpec]:
 def documents(*texts: str) -> list[DocumentInput]:
     """One document a text, with keys from 0."""
     return [DocumentInput(key=number, text=text) for number, text in enumerate(texts)]
+
+
+def drain(engine: Engine, documents: Sequence[DocumentInput]) -> dict[Hashable, DocumentOutput]:
+    """Steps until nothing is inside; every document must come back exactly once."""
+    engine.submit(documents)
+    answered: dict[Hashable, DocumentOutput] = {}
+    while engine.has_work:
+        for output in engine.step():
+            assert output.key not in answered
+            answered[output.key] = output
+    assert set(answered) == {document.key for document in documents}
+    return answered

@@ -1,0 +1,113 @@
+"""Which pieces are computed together, and in which order. Pure policy, no torch.
+
+Pieces of like length share a batch, so that little of it is padding; the longest come
+first, so that a batch that is too large for the memory shows early.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Batch = list["Piece"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Piece:
+    """What is computed in one go: a document, or one window or sentence of it."""
+
+    key: Hashable  #: of its document
+    index: int  #: among the pieces of its document
+    num_tokens: int  #: its length in a batch
+    batch_key: Hashable = None  #: only pieces with equal ones share a batch
+    num_rows: int = 1  #: rows it takes in a batch (beams, return sequences)
+    data: Any = None  #: what the engine needs to compute it
+
+
+class TokenBudget:
+    """How many padded tokens a batch may have; shrinks when memory runs out, and recovers."""
+
+    _RECOVER_AFTER = 100  # batches that went well
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self.tokens = max_tokens
+        self._num_good = 0
+
+    def shrink(self, failed_tokens: int) -> None:
+        """A batch of this size did not fit."""
+        self.tokens = max(1, min(self.tokens, failed_tokens // 2))
+        self._num_good = 0
+
+    def note_success(self) -> None:
+        """A batch fitted; after many, larger ones are tried again."""
+        self._num_good += 1
+        if self._num_good >= self._RECOVER_AFTER and self.tokens < self._max_tokens:
+            self.tokens = min(self._max_tokens, self.tokens * 2)
+            self._num_good = 0
+
+
+def padded_tokens(batch: Iterable[Piece]) -> int:
+    """Tokens of a batch when every row is as long as the longest."""
+    pieces = list(batch)
+    return max(piece.num_tokens for piece in pieces) * sum(piece.num_rows for piece in pieces)
+
+
+def into_batches(pieces: Iterable[Piece], *, max_tokens: int) -> list[Batch]:
+    """Cuts pieces into batches of like length, none above the budget unless a piece alone is."""
+    by_key: dict[Hashable, Batch] = {}
+    for piece in pieces:
+        by_key.setdefault(piece.batch_key, []).append(piece)
+    batches: list[Batch] = []
+    for alike in by_key.values():
+        alike.sort(key=lambda piece: -piece.num_tokens)
+        batches += _cut(alike, max_tokens)
+    return batches
+
+
+def _cut(descending: Batch, max_tokens: int) -> list[Batch]:
+    batches: list[Batch] = []
+    num_rows, longest = 0, 0
+    for piece in descending:
+        if not batches or (num_rows + piece.num_rows) * longest > max_tokens:
+            batches.append([])
+            num_rows, longest = 0, piece.num_tokens
+        batches[-1].append(piece)
+        num_rows += piece.num_rows
+    return batches
+
+
+class Plan:
+    """Batches to compute, the best priority first, otherwise in the order they were planned."""
+
+    def __init__(self) -> None:
+        self._levels: dict[int, deque[Batch]] = {}
+
+    @property
+    def best_priority(self) -> int | None:
+        """The priority of the next batch; None when there is none."""
+        return min(self._levels) if self._levels else None
+
+    def add(self, priority: int, batches: Iterable[Batch]) -> None:
+        """Plans batches behind those of their priority."""
+        batches = list(batches)
+        if batches:
+            self._levels.setdefault(priority, deque()).extend(batches)
+
+    def put_first(self, priority: int, batches: Iterable[Batch]) -> None:
+        """Plans batches before those of their priority: the parts of one that failed."""
+        self._levels.setdefault(priority, deque()).extendleft(reversed(list(batches)))
+
+    def pop(self) -> tuple[int, Batch]:
+        """The next batch and its priority."""
+        priority = min(self._levels)
+        batch = self._levels[priority].popleft()
+        if not self._levels[priority]:
+            del self._levels[priority]
+        return priority, batch
+
+    def clear(self) -> None:
+        """Drops everything."""
+        self._levels.clear()

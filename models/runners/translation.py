@@ -1,0 +1,108 @@
+"""Translation with encoder-decoder models: Marian, T5, mBART, M2M100, NLLB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.errors import DocumentError, InvalidParameter
+from models.records import DocumentInput, DocumentOutput
+from models.registry import LoadedModel
+from models.runners.batch_engine import BatchEngine, OpenDocument, PieceData, Prepared
+from models.runners.decoding import Decoded, Decoder
+from models.runners.languages import LanguageChoice, Languages
+from models.runners.plan import Piece
+from models.runners.sentences import Sentence, cut
+from models.runners.texts import max_positions, text_of
+
+#: A translation may be this many times as long as its source, and a little more
+#: (Marian's own limit is 3 times; see `max-length-factor` in its documentation).
+_LENGTH_FACTOR = 3
+_LENGTH_EXTRA_TOKENS = 16
+
+
+class TranslationEngine(BatchEngine):
+    """Decodes through `model.generate`; long documents go sentence by sentence, never cut off.
+
+    A config may say `max_piece_tokens` for a model that was trained on short sentences.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        super().__init__(loaded)
+        self._decoder = Decoder(loaded)
+        self._languages = Languages(loaded)
+        self._max_positions = max_positions(loaded)
+        own = getattr(loaded.config, "max_piece_tokens", None)
+        self._piece_tokens = min(self._max_positions, int(own or self._max_positions))
+
+    def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
+        """Each text whole when it fits the model, else in runs of sentences."""
+        prepared: list[Prepared | DocumentError] = []
+        for document in documents:
+            try:
+                prepared.append(self._prepare_one(document))
+            except DocumentError as error:
+                prepared.append(error)
+        return prepared
+
+    def compute(self, pieces: Sequence[Piece]) -> list[Decoded]:
+        """Decodes the batch."""
+        return self._decoder.decode([piece.data for piece in pieces])
+
+    def assemble(self, opened: OpenDocument) -> DocumentOutput:
+        """The translations of the pieces, with the white space that stood between them."""
+        decoded = iter(opened.results)
+        texts = [
+            text_of(self.loaded, next(decoded).sequences[0]).strip() + part.gap if part.text else part.gap
+            for part in opened.facts["parts"]
+        ]
+        return DocumentOutput(
+            key=opened.document.key,
+            output={"text": "".join(texts).strip()},
+            input_tokens=opened.input_tokens,
+            output_tokens=sum(len(result.sequences[0]) for result in opened.results),
+            provenance={**self.loaded.provenance, **opened.facts["provenance"]},
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Facts, counters, and the languages the model takes."""
+        return {
+            **super().describe(),
+            "max_tokens": self._max_positions,
+            "languages": self._languages.names,
+        }
+
+    def _prepare_one(self, document: DocumentInput) -> Prepared:
+        if document.params.get("num_return_sequences", 1) > 1:
+            raise InvalidParameter("translation returns one text: leave num_return_sequences out")
+        choice = self._languages.choose(document.params)
+        parts = cut(document.text, fits=lambda text: len(self._encode(text, choice)) <= self._piece_tokens)
+        encoded = [self._encode(part.text, choice) for part in parts if part.text]
+        pieces = [self._piece(ids, document, choice) for ids in encoded]
+        return Prepared(
+            pieces=pieces,
+            input_tokens=sum(len(ids) for ids in encoded),
+            facts={
+                "parts": tuple(parts) or (Sentence("", ""),),
+                "provenance": pieces[0].data.provenance if pieces else {},
+            },
+        )
+
+    def _encode(self, text: str, choice: LanguageChoice) -> list[int]:
+        return self._languages.encode(text, choice)
+
+    def _piece(self, ids: list[int], document: DocumentInput, choice: LanguageChoice) -> PieceData:
+        params = document.params
+        asked = params.get("max_new_tokens", params.get("max_length"))
+        # Our own limit only bounds a runaway; rounded up, so that pieces can share a batch.
+        own = -(-(_LENGTH_FACTOR * len(ids) + _LENGTH_EXTRA_TOKENS) // 64) * 64
+        limit = min(self._max_positions - 1, own if asked is None else int(asked))
+        prompt = self._decoder.prompt(
+            ids, params, max_new_tokens=limit, forced_bos_token_id=choice.forced_bos_token_id
+        )
+        return PieceData(
+            num_tokens=len(ids) + min(limit, 2 * len(ids)),
+            data=prompt,
+            batch_key=self._decoder.group(prompt),
+            num_rows=self._decoder.num_rows(prompt),
+        )
