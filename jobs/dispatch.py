@@ -1,0 +1,84 @@
+"""Sending slices to workers: a hint that there is work, never the work itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from jobs.broker import TASK_NAMES
+from jobs.catalogue import Catalogue
+from jobs.errors import BrokerUnavailable, UnknownModel
+from jobs.records import SliceTicket
+from jobs.settings import Settings
+from jobs.store.interface import Store
+
+_log = logging.getLogger(__name__)
+_BROKEN = (OperationalError, RedisError, OSError)
+
+
+class Dispatcher:
+    """Releases a window of slices per job, so that a million rows neither flood Redis nor starve anyone."""
+
+    def __init__(self, store: Store, app: Celery, catalogue: Catalogue, settings: Settings) -> None:
+        self._store = store
+        self._app = app
+        self._catalogue = catalogue
+        self._window = settings.window
+        self._resend_seconds = settings.resend_seconds
+
+    def release(self, job_id: str | None = None) -> int:
+        """Sends what may be sent now, of one job or of all.
+
+        Returns:
+            How many messages were sent.
+
+        Raises:
+            BrokerUnavailable: Redis refused; what was not sent is marked unsent again.
+        """
+        tickets = self._store.take_window(
+            job_id=job_id, window=self._window, resend_after_seconds=self._resend_seconds
+        )
+        if tickets:
+            self._send(tickets)
+        return len(tickets)
+
+    def _send(self, tickets: Sequence[SliceTicket]) -> None:
+        sent = 0
+        try:
+            with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
+                for ticket in tickets:
+                    self._app.send_task(
+                        TASK_NAMES[ticket.task],
+                        args=[str(ticket.key)],
+                        queue=self._queue(ticket.model),
+                        priority=int(ticket.priority),
+                        argsrepr=describe(ticket),
+                        kwargsrepr="{}",
+                        ignore_result=True,
+                        producer=producer,
+                    )
+                    sent += 1
+        except _BROKEN as error:
+            self._store.unsend([ticket.key for ticket in tickets[sent:]])
+            raise BrokerUnavailable(f"Redis refused a message: {type(error).__name__}") from error
+
+    def _queue(self, model: str) -> str:
+        try:
+            return self._catalogue.get(model).queue
+        except UnknownModel:
+            # Its model was taken off the list after it was accepted: it waits in a queue
+            # of that name until a worker serves the model again.
+            _log.warning("slice_without_model: %s", model)
+            return f"model.{model}"
+
+
+def describe(ticket: SliceTicket) -> str:
+    """What Flower shows of a slice: no text of anybody's."""
+    return (
+        f"{ticket.key.job_id} slice {ticket.key.number} · {ticket.task} · {ticket.model}"
+        f" · {ticket.num_documents} documents"
+    )

@@ -1,0 +1,142 @@
+"""What clients may write in `params`, per task: transformers' own names, with ranges.
+
+A wrong value is refused at the edge, by name and with what is allowed, instead of
+failing a document hours later; an unknown name is refused too, because transformers
+would silently ignore it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jobs.records import Task
+
+_Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+_Language = Annotated[str, Field(min_length=2, max_length=32)]
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DecodingParams(_Params):
+    """Shared by generation and translation."""
+
+    max_new_tokens: _Positive | None = None
+    max_length: _Positive | None = None
+    min_new_tokens: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    do_sample: bool | None = None
+    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
+    length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
+    early_stopping: bool | Literal["never"] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1000)] | None = None
+    num_return_sequences: Annotated[int, Field(ge=1, le=64)] | None = None
+    stop: (
+        Annotated[str, Field(min_length=1, max_length=200)]
+        | Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=16)]
+        | None
+    ) = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DecodingParams:
+        if self.max_new_tokens is not None and self.max_length is not None:
+            raise ValueError("give max_new_tokens or max_length, not both")
+        if self.min_new_tokens and self.max_new_tokens and self.min_new_tokens > self.max_new_tokens:
+            raise ValueError("min_new_tokens is larger than max_new_tokens")
+        beams = self.num_beams or 1
+        if (self.num_return_sequences or 1) > beams and not self.do_sample:
+            raise ValueError("num_return_sequences above num_beams needs do_sample=true")
+        if beams > 1 and self.do_sample:
+            raise ValueError("num_beams above 1 with do_sample=true is not supported")
+        return self
+
+
+class GenerationParams(DecodingParams):
+    """Parameters of generation."""
+
+
+class TranslationParams(DecodingParams):
+    """Parameters of translation."""
+
+    source_language: _Language | None = None
+    target_language: _Language | None = None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> TranslationParams:
+        if (self.num_return_sequences or 1) > 1:
+            raise ValueError("translation returns one text: leave num_return_sequences out")
+        return self
+
+
+class SentimentParams(_Params):
+    """Parameters of sentiment."""
+
+    top_k: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+class QaParams(_Params):
+    """Parameters of question answering."""
+
+    top_k: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_answer_length: Annotated[int, Field(ge=1, le=512)] | None = None
+    allow_no_answer: bool | None = None
+
+
+_MODELS: dict[Task, type[_Params]] = {
+    Task.GENERATION: GenerationParams,
+    Task.TRANSLATION: TranslationParams,
+    Task.SENTIMENT: SentimentParams,
+    Task.QA: QaParams,
+}
+
+
+class InvalidParams(ValueError):
+    """Some parameters are wrong; `problems` holds (field, message) pairs."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{field}: {message}" for field, message in problems))
+
+
+def validate_params(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what was set, checked; `stop` always a list.
+
+    Raises:
+        InvalidParams: with every problem found.
+    """
+    if not params:
+        return {}
+    try:
+        checked = _MODELS[task].model_validate(dict(params)).model_dump(exclude_none=True)
+    except ValidationError as error:
+        raise InvalidParams([_problem(task, dict(e)) for e in error.errors()]) from None
+    if isinstance(checked.get("stop"), str):
+        checked["stop"] = [checked["stop"]]
+    return checked
+
+
+def applicable(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a job's own params that concerns this task: a mixed file has one set for all."""
+    return {k: v for k, v in params.items() if k in _MODELS[task].model_fields}
+
+
+def known_anywhere(name: str) -> bool:
+    """Whether any task takes a parameter of this name."""
+    return any(name in model.model_fields for model in _MODELS.values())
+
+
+def _problem(task: Task, error: dict[str, Any]) -> tuple[str, str]:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        allowed = ", ".join(sorted(_MODELS[task].model_fields))
+        return f"params.{name}", f"unknown parameter {name!r} for {task}; allowed: {allowed}"
+    field = f"params.{name}" if name else "params"
+    return field, str(error["msg"]).removeprefix("Value error, ")
