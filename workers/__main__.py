@@ -1,0 +1,116 @@
+"""`python -m workers`: one worker on one device."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from jobs.catalogue import Catalogue, ModelEntry
+from jobs.errors import ConfigurationError, TextmillError
+from jobs.settings import Settings
+
+
+def main() -> int:
+    """Parses, pins the device, and runs until told to stop."""
+    options = _options()
+    _pin(options.device)
+    _to_environment(options)
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    try:
+        settings = Settings.load()
+        catalogue = Catalogue.load(settings)
+        entries = _served(catalogue, options.models, settings.device)
+    except TextmillError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return _run(settings, catalogue, entries, options.queues)
+
+
+def _run(settings: Settings, catalogue: Catalogue, entries: list[ModelEntry], queues: str | None) -> int:
+    # Only now: torch must see the pinned device, and `--help` must not wait for it.
+    from models.errors import ModelError
+    from workers.celery_app import app
+    from workers.lifecycle import WorkerProcess, install_signals
+    from workers.process import set_current_worker
+
+    try:
+        process = WorkerProcess(settings, catalogue, entries)
+        process.start()
+    except (TextmillError, ModelError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    set_current_worker(process.worker)
+    consumer = app.Worker(
+        hostname=process.worker.worker_id,
+        queues=queues or ",".join(e.queue for e in entries),
+        pool="threads",
+        concurrency=settings.concurrency,
+        loglevel="WARNING",
+        without_gossip=True,
+        without_mingle=True,
+        task_events=True,
+    )
+    install_signals(process)
+    # Celery installs its own handlers when it starts; ours must be the last.
+    from celery.signals import worker_ready
+
+    worker_ready.connect(lambda **_: install_signals(process), weak=False)
+    consumer.start()
+    return int(consumer.exitcode or 0)
+
+
+def _served(catalogue: Catalogue, names: str | None, device: str) -> list[ModelEntry]:
+    if names:
+        return [catalogue.get(name) for name in names.split(",")]
+    entries = [e for e in catalogue.entries if e.device in (None, device)]
+    if not entries:
+        raise ConfigurationError(f"no model of the catalogue is for device {device}")
+    return entries
+
+
+def _pin(device: str | None) -> None:
+    """Lets torch see one GPU only, before it is imported; inside it is then `cuda:0`."""
+    device = device or os.environ.get("TEXTMILL_DEVICE", "auto")
+    if device.startswith("cuda:"):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        index = int(device.removeprefix("cuda:"))
+        chosen = visible.split(",")[index] if visible else str(index)
+        os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+        device = "cuda:0"
+    elif device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    os.environ["TEXTMILL_DEVICE"] = device
+
+
+def _to_environment(options: argparse.Namespace) -> None:
+    """Flags win over the environment; every part of the process then reads one source."""
+    values = {
+        "TEXTMILL_CONCURRENCY": options.concurrency,
+        "TEXTMILL_MODELS": " ".join(options.model) or None,
+        "TEXTMILL_DTYPE": options.dtype,
+        "TEXTMILL_THREADS": options.threads,
+    }
+    os.environ.update({name: str(value) for name, value in values.items() if value is not None})
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="textmill worker", description="One worker on one device.")
+    parser.add_argument("--device", metavar="D", help="auto, cpu, or cuda:N (default: auto)")
+    parser.add_argument("--models", metavar="A,B", help="serve only these names of the catalogue")
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="TASK=REF[@REVISION]", help="add a model; repeatable"
+    )
+    parser.add_argument("--queues", metavar="Q,...", help="Celery queues (default: those of the models)")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="slices held at once (default: 8)")
+    parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16", "float16", "int8"])
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The Celery app of a worker: `celery -A workers.celery_app:app`, or `python -m workers`.
+
+Importing it reads settings and catalogue, and loads no model: Flower imports it too.
+"""
+
+from __future__ import annotations
+
+from jobs.broker import make_celery
+from jobs.catalogue import Catalogue
+from jobs.settings import Settings
+
+settings = Settings.load()
+catalogue = Catalogue.load(settings)
+app = make_celery(settings, catalogue)
+app.conf.update(
+    # Many slices wait on one device loop; threads share its warm models, and no
+    # process is forked after CUDA has started.
+    worker_pool="threads",
+    worker_concurrency=settings.concurrency,
+    # Signals are ours (workers/lifecycle.py): a remapped SIGTERM exits in mid-slice.
+    imports=["workers.tasks"],
+    # Anybody who reaches Redis could otherwise shut workers down; Flower's inspection stays.
+    worker_state_db=None,
+    worker_proc_alive_timeout=60,
+)
+app.set_default()

@@ -1,0 +1,142 @@
+"""From a command line to a running worker, and from a signal to an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+from jobs.catalogue import Catalogue, ModelEntry
+from jobs.dispatch import Dispatcher
+from jobs.recovery import Sweeper
+from jobs.settings import Settings
+from jobs.store.sql import open_store
+from models.device import prepare_device
+from models.device_loop import DeviceLoop
+from models.engines import build_engine, estimate_bytes
+from models.errors import ModelError
+from models.pool import WarmPool
+from models.records import ModelSpec
+from workers.heartbeats import Heartbeats
+from workers.signs import SignsOfLife
+from workers.worker import Worker
+
+_log = logging.getLogger(__name__)
+EXIT_DEAD = 70  # a part of the worker died: the supervisor must start another
+
+
+def die() -> None:
+    """Ends the process at once: without its loop, heart or sweeper a worker only looks alive.
+
+    Leases are not released: what they hold may be half settled by a thread that is
+    still running. They end by themselves.
+    """
+    logging.shutdown()
+    os._exit(EXIT_DEAD)
+
+
+class WorkerProcess:
+    """Everything that runs in a worker process beside Celery."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, entries: Sequence[ModelEntry]) -> None:
+        """Opens nothing and loads nothing yet."""
+        from workers.celery_app import app
+
+        self._settings = settings
+        self.entries = tuple(entries)
+        self._device = prepare_device(settings.device, num_threads=settings.threads)
+        self.store = open_store(settings)
+        pool = WarmPool(
+            [spec_of(entry, settings) for entry in entries],
+            build=lambda spec: build_engine(spec, self._device),
+            estimate=estimate_bytes,
+            budget_bytes=settings.model_memory_bytes or self._device.default_budget_bytes,
+        )
+        self.loop = DeviceLoop(
+            pool, step_limit_seconds=settings.step_limit_seconds, on_death=lambda _error: die()
+        )
+        dispatcher = Dispatcher(self.store, app, catalogue, settings)
+        worker_id = f"{self._device.name}@{socket.gethostname()}-{os.getpid()}"
+        self.heartbeats = Heartbeats(self.store, lease_seconds=settings.lease_seconds, on_death=die)
+        self.signs = SignsOfLife(
+            self.store, self.loop, worker_id=worker_id, device=self._device.name,
+            models=[e.name for e in entries], on_death=die,
+        )  # fmt: skip
+        self.sweeper = Sweeper(self.store, dispatcher, settings, on_death=die)
+        self.worker = Worker(
+            worker_id, store=self.store, dispatcher=dispatcher, loop=self.loop, heartbeats=self.heartbeats,
+            settings=settings, on_death=die,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Loads the models, then says that it lives: readiness means that work can be done.
+
+        Raises:
+            StoreUnavailable: the database does not answer or is not migrated.
+        """
+        self.store.ping()
+        self.loop.start()
+        for entry in self.entries:
+            try:
+                self.loop.warm(entry.name).result()
+            except ModelError as error:
+                # One broken model must not keep the others from being served.
+                _log.error("model_cannot_load: %s", error)
+        self.heartbeats.start()
+        self.sweeper.start()
+        self.signs.start()
+
+    def stop(self) -> None:
+        """The order matters: intake first, the store last."""
+        self.worker.stop(grace_seconds=self._settings.grace_seconds)  # settle, or give back
+        self.signs.stop()  # no longer ready
+        self.sweeper.stop()
+        self.heartbeats.stop()  # only now: leases had to live until they were given back
+        self.loop.stop(grace_seconds=0)  # whatever is still inside was given back above
+        self.store.close()
+
+
+def spec_of(entry: ModelEntry, settings: Settings) -> ModelSpec:
+    """What `models` needs to know of a catalogue entry."""
+    return ModelSpec(
+        name=entry.name,
+        task=entry.task,
+        ref=entry.ref,
+        revision=entry.revision,
+        dtype=entry.dtype or settings.dtype,
+        pinned=entry.pinned,
+        max_batch_tokens=entry.max_batch_tokens or settings.max_batch_tokens,
+    )
+
+
+def install_signals(process: WorkerProcess) -> None:
+    """SIGTERM and SIGINT stop in order; a second one, or SIGQUIT, ends at once.
+
+    Celery's own handlers are replaced: with the threads pool its warm shutdown waits
+    without limit for running slices, and its cold one exits in the middle of them.
+    """
+    seen = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if seen.is_set() or number == signal.SIGQUIT:
+            os._exit(128 + number)
+        seen.set()
+        threading.Thread(target=_leave, args=(process,), name="shutdown").start()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, stop)
+
+
+def _leave(process: WorkerProcess) -> None:
+    _log.info("worker_stopping")
+    try:
+        process.stop()
+    finally:
+        _log.info("worker_stopped")
+        logging.shutdown()
+        # Celery's consumer would wait for its next message; there is nothing left to wait for.
+        os._exit(0)

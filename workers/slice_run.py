@@ -1,0 +1,171 @@
+"""One leased slice, from its documents to its settled outcomes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jobs.errors import LeaseLost, StoreUnavailable
+from jobs.records import DocumentStatus, Lease, LeasedDocument, LeaseState, Outcome
+from jobs.store.interface import Store
+from models.device_loop import DeviceLoop
+from models.errors import CannotLoad, LoopDied, LoopStopped
+from models.records import DocumentInput, DocumentOutput
+from models.waiting_line import Reservation
+
+_log = logging.getLogger(__name__)
+#: Outcomes are settled together: a transaction costs about as much as fifty rows.
+_GROUP_SECONDS = 0.25
+_GROUP_DOCUMENTS = 256
+_RETRY_SECONDS = 0.5
+#: A model that cannot be loaded here may be loadable elsewhere, or after a repair.
+_LOAD_RETRY_SECONDS = 15.0
+_LOAD_TRIES = 3
+
+
+class SliceRun:
+    """Computes and settles; every way it can end is one of `settled`, `lost`, `given back`."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        store: Store,
+        loop: DeviceLoop,
+        lease_seconds: float,
+        on_progress: Callable[[int, int], None],
+        on_death: Callable[[], None],
+    ) -> None:
+        self.lease = lease
+        self._store = store
+        self._loop = loop
+        self._on_progress = on_progress
+        self._on_death = on_death
+        self._lease_seconds = lease_seconds
+        self._valid_until = time.monotonic() + lease_seconds
+        self._counts = {"succeeded": 0, "failed": 0}
+        self._is_abandoned = threading.Event()
+        self._is_given_back = threading.Event()
+
+    # -- called by the heartbeat thread and at shutdown ----------------------------
+
+    def heard(self, state: LeaseState) -> None:
+        """The store's answer to a heartbeat."""
+        if state is LeaseState.HELD:
+            self._valid_until = time.monotonic() + self._lease_seconds
+        else:
+            _log.info("slice_abandoned: %s is %s", self.lease.key, state)
+            self._is_abandoned.set()
+
+    def give_back(self) -> None:
+        """Stops working and releases the lease, so that another worker can go on at once."""
+        self._is_given_back.set()
+        try:
+            self._store.release(self.lease.key, self.lease.attempt)
+        except StoreUnavailable:
+            _log.warning("release_failed: %s will be taken over when its lease ends", self.lease.key)
+
+    # -- called by the Celery task's thread ----------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Runs to the end; returns a summary without text."""
+        try:
+            if self.lease.isolate:
+                self._compute_one_by_one()
+            else:
+                self._compute(self.lease.documents)
+        except LeaseLost:
+            _log.info("late_settlement_refused: %s", self.lease.key)
+        except CannotLoad as error:
+            self._cannot_load(error)
+        except LoopStopped:
+            self.give_back()
+        except LoopDied:
+            self.give_back()  # nobody's fault but this process's: its supervisor starts another
+            self._on_death()
+        return {"slice": str(self.lease.key), **self._counts}
+
+    def _compute_one_by_one(self) -> None:
+        """A document here may kill the process: nothing else is on the device, and the guilty is named."""
+        with self._loop.alone() as holder:
+            for document in self.lease.documents:
+                if self._is_over() or not self._suspect(document):
+                    return
+                self._compute([document], holder)
+
+    def _compute(self, documents: Sequence[LeasedDocument], holder: Reservation | None = None) -> None:
+        ticket = self._loop.submit(self.lease.model, [self._input(d) for d in documents], holder=holder)
+        group: list[Outcome] = []
+        settled_at = time.monotonic()
+        try:
+            while ticket.num_open and not self._is_over():
+                group += [_outcome(o) for o in ticket.outcomes(_GROUP_SECONDS)]
+                is_due = time.monotonic() - settled_at >= _GROUP_SECONDS or len(group) >= _GROUP_DOCUMENTS
+                if group and (is_due or not ticket.num_open):
+                    self._settle(group)
+                    group, settled_at = [], time.monotonic()
+        finally:
+            ticket.cancel()
+
+    def _input(self, document: LeasedDocument) -> DocumentInput:
+        return DocumentInput(
+            key=document.seq,
+            text=document.text,
+            context=document.context,
+            params=document.params,
+            priority=int(self.lease.priority),
+            group=self.lease.key.job_id,
+        )
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        while True:
+            try:
+                self._store.settle(self.lease.key, self.lease.attempt, outcomes)
+                break
+            except StoreUnavailable:
+                # Keep what was computed for as long as nobody else may compute it.
+                if self._is_over() or time.monotonic() > self._valid_until:
+                    raise LeaseLost from None
+                self._is_abandoned.wait(_RETRY_SECONDS)
+        for outcome in outcomes:
+            self._counts[str(outcome.status)] += 1
+        self._on_progress(sum(self._counts.values()), len(self.lease.documents))
+
+    def _suspect(self, document: LeasedDocument) -> bool:
+        return self._store.suspect(self.lease.key, self.lease.attempt, document.seq)
+
+    def _is_over(self) -> bool:
+        return self._is_abandoned.is_set() or self._is_given_back.is_set()
+
+    def _cannot_load(self, error: CannotLoad) -> None:
+        _log.error("model_cannot_load: %s", error)
+        if error.is_retryable and self.lease.attempt < _LOAD_TRIES:
+            self._store.release(self.lease.key, self.lease.attempt, delay_seconds=_LOAD_RETRY_SECONDS)
+            return
+        self._settle(
+            [
+                Outcome(
+                    seq=d.seq, status=DocumentStatus.FAILED, error_code=error.code, error_message=str(error)
+                )
+                for d in self.lease.documents
+            ]
+        )
+
+
+def _outcome(output: DocumentOutput) -> Outcome:
+    seq: Any = output.key  # our own, see `_input`
+    failed = output.error_code is not None
+    return Outcome(
+        seq=seq,
+        status=DocumentStatus.FAILED if failed else DocumentStatus.SUCCEEDED,
+        output=output.output,
+        error_code=output.error_code,
+        error_message=output.error_message,
+        input_tokens=output.input_tokens,
+        output_tokens=output.output_tokens,
+        truncated=output.truncated,
+        provenance=output.provenance,
+    )

@@ -1,0 +1,90 @@
+"""A worker: it claims slices, hands them to the device loop and settles what comes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from jobs.dispatch import Dispatcher
+from jobs.errors import BrokerUnavailable, StoreUnavailable
+from jobs.records import SliceKey
+from jobs.settings import Settings
+from jobs.store.interface import Store
+from models.device_loop import DeviceLoop
+from workers.heartbeats import Heartbeats
+from workers.slice_run import SliceRun
+
+Progress = Callable[[int, int], None]
+
+
+class Worker:
+    """What one process does with slices. Knows Celery only as its caller."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        store: Store,
+        dispatcher: Dispatcher,
+        loop: DeviceLoop,
+        heartbeats: Heartbeats,
+        settings: Settings,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Puts the parts together; starts nothing.
+
+        Args:
+            worker_id: names this process in leases and signs of life.
+            store: the ledger.
+            dispatcher: releases a job's next slices when one is done.
+            loop: computes.
+            heartbeats: keeps leases alive.
+            settings: lease length and limits.
+            on_death: ends the process when the device loop is dead.
+        """
+        self.worker_id = worker_id
+        self._store = store
+        self._dispatcher = dispatcher
+        self._loop = loop
+        self._heartbeats = heartbeats
+        self._settings = settings
+        self._on_death = on_death
+        self._stopping = threading.Event()
+
+    def run_slice(
+        self, key: SliceKey, *, on_progress: Progress = lambda settled, total: None
+    ) -> dict[str, Any]:
+        """Runs one slice to its end, or gives it up.
+
+        Returns:
+            A summary without any text, for Flower.
+        """
+        if self._stopping.is_set():
+            return {"slice": str(key), "skipped": "the worker is stopping"}
+        lease = self._store.claim(key, worker_id=self.worker_id, lease_seconds=self._settings.lease_seconds)
+        if lease is None:
+            return {"slice": str(key), "skipped": "nothing to do"}
+        run = SliceRun(
+            lease, store=self._store, loop=self._loop, lease_seconds=self._settings.lease_seconds,
+            on_progress=on_progress, on_death=self._on_death,
+        )  # fmt: skip
+        self._heartbeats.add(run)
+        try:
+            summary = run.run()
+        finally:
+            self._heartbeats.remove(run)
+        self._release_next(key)
+        return summary
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Takes nothing more; lets running slices finish for a while, then gives them back."""
+        self._stopping.set()
+        for run in self._heartbeats.wait_until_idle(grace_seconds):
+            run.give_back()
+
+    def _release_next(self, key: SliceKey) -> None:
+        try:
+            self._dispatcher.release(key.job_id)
+        except (BrokerUnavailable, StoreUnavailable):
+            return  # the sweeper will; the slice itself is settled
