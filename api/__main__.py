@@ -1,0 +1,65 @@
+"""`python -m api`: the API alone."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import sys
+
+import uvicorn
+
+from api.app import make_app
+from jobs.errors import ConfigurationError, TextmillError
+from jobs.settings import Settings
+
+
+def main() -> int:
+    """Parses, checks, serves until told to stop."""
+    options = _options()
+    if options.model:
+        os.environ["TEXTMILL_MODELS"] = " ".join(options.model)
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    try:
+        settings = Settings.load(host=options.host, port=options.port)
+        _refuse_open_doors(settings)
+        app = make_app(settings)
+    except TextmillError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    uvicorn.run(
+        app, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,
+    )  # fmt: skip
+    return 0
+
+
+def _refuse_open_doors(settings: Settings) -> None:
+    if settings.api_keys or settings.host == "localhost":
+        return
+    try:
+        is_loopback = ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ConfigurationError(
+            f"will not listen on {settings.host} without API keys: set TEXTMILL_API_KEYS or bind to 127.0.0.1"
+        )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="textmill api", description="The HTTP API alone.")
+    parser.add_argument("--host", help="address to bind to (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port (default: 8000)")
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="TASK=REF[@REVISION]", help="add a model; repeatable"
+    )
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

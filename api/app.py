@@ -1,0 +1,89 @@
+"""The HTTP app, put together: `make_app(settings)`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from celery import Celery
+from fastapi import FastAPI, Request, Response
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from api.context import Context
+from api.errors import install_error_handlers
+from api.metrics import Metrics
+from api.rates import Rates
+from api.routes import console, health, jobs, models, results
+from jobs.broker import make_celery
+from jobs.catalogue import Catalogue
+from jobs.dispatch import Dispatcher
+from jobs.errors import BrokerUnavailable
+from jobs.recovery import Sweeper
+from jobs.settings import Settings
+from jobs.store.sql import open_store
+
+_DESCRIPTION = (
+    "Submit one text or a million for generation, translation, sentiment or question answering; "
+    "poll, follow or download while it runs. Errors are RFC 9457 problem documents."
+)
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The app with its routes; the database is first asked when it starts."""
+    catalogue = Catalogue.load(settings)
+    celery = make_celery(settings, catalogue)
+    store = open_store(settings)
+    dispatcher = Dispatcher(store, celery, catalogue, settings)
+    context = Context(
+        settings=settings,
+        catalogue=catalogue,
+        store=store,
+        dispatcher=dispatcher,
+        rates=Rates(),
+        metrics=Metrics(),
+        check_broker=lambda: _check_broker(celery),
+    )
+    app = FastAPI(
+        title="Textmill", version="0.1.0", description=_DESCRIPTION, lifespan=_lifespan, redoc_url=None
+    )
+    app.state.context = context
+    install_error_handlers(app)
+    app.middleware("http")(_measure)
+    for module in (jobs, results, models, health, console):
+        app.include_router(module.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    # A sweep here as well as in the workers: with every worker dead, somebody must still
+    # expire jobs, and re-send what Redis refused at submit.
+    sweeper = Sweeper(context.store, context.dispatcher, context.settings, on_death=lambda: os._exit(70))
+    sweeper.start()
+    try:
+        yield
+    finally:
+        sweeper.stop()
+        context.store.close()
+
+
+async def _measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    started = time.perf_counter()
+    response = await call_next(request)
+    route = getattr(request.scope.get("route"), "path", "unmatched")
+    context: Context = request.app.state.context
+    seconds = time.perf_counter() - started
+    context.metrics.request_seconds.labels(request.method, route, str(response.status_code)).observe(seconds)
+    return response
+
+
+def _check_broker(app: Celery) -> None:
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+    except (OperationalError, RedisError, OSError) as error:
+        raise BrokerUnavailable(f"Redis does not answer: {type(error).__name__}") from error

@@ -1,0 +1,86 @@
+"""Every error the API answers with, as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from jobs.errors import InvalidRows, NotAuthenticated, Overloaded, TextmillError
+from jobs.params import InvalidParams
+
+_log = logging.getLogger(__name__)
+_TYPE = "urn:textmill:problem:"
+_RETRY_SECONDS = 5
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """From now on every error of the app is a problem document."""
+    app.add_exception_handler(TextmillError, _ours)
+    app.add_exception_handler(InvalidParams, _params)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
+    """A problem document; `headers` among `more` are headers of the response."""
+    headers = more.pop("headers", None)
+    body = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
+    return Response(
+        orjson.dumps(body), status_code=status, media_type="application/problem+json", headers=headers
+    )
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TextmillError)
+    more: dict[str, Any] = {}
+    if isinstance(error, InvalidRows):
+        more["errors"] = [{"line": r.line, "field": r.field, "message": r.message} for r in error.rows]
+    headers = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    elif error.is_retryable:
+        headers["Retry-After"] = str(_RETRY_SECONDS)
+    if isinstance(error, NotAuthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.http_status >= 500:
+        _log.error("request_failed: %s: %s", error.code, error)
+    title = error.code.replace("_", " ").capitalize()
+    return problem(error.http_status, error.code, title, str(error), headers=headers, **more)
+
+
+async def _params(request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidParams)
+    errors = [{"line": None, "field": field, "message": message} for field, message in error.problems]
+    return problem(422, "invalid_params", "Invalid params", str(error), errors=errors)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Never echo the input: it may hold what cannot be encoded.
+    errors = [
+        {"line": None, "field": ".".join(str(p) for p in e["loc"][1:]), "message": str(e["msg"])}
+        for e in error.errors()[:100]
+    ]
+    detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors)
+    return problem(422, "invalid_request", "Invalid request", detail, errors=errors)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}.get(
+        error.status_code, "http"
+    )
+    return problem(
+        error.status_code, code, str(error.detail), str(error.detail), headers=dict(error.headers or {})
+    )
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    _log.error("request_failed", exc_info=error)
+    return problem(500, "internal_error", "Internal error", "An unforeseen error; the server's log has it.")

@@ -1,0 +1,115 @@
+"""`/v1/jobs`: submit, look, wait, list, cancel, retry, delete."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from api.bodies import open_body
+from api.context import Context, ContextDep, OwnerDep, in_thread
+from api.examples import SUBMIT_BODY
+from api.schemas import JobOut, JobPage
+from api.submission import dispatch, submit
+from api.waiting import wait_for_change
+from jobs.records import Job, JobStatus
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+_MAX_WAIT_SECONDS = 60.0
+_PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
+
+
+@router.post("", status_code=202, response_model=JobOut, operation_id="submit_job", openapi_extra=SUBMIT_BODY)
+async def submit_job(
+    request: Request,
+    context: ContextDep,
+    owner: OwnerDep,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> Response:
+    """Accepts documents as JSON, JSONL, CSV, TXT or a form with a file; all of them or none."""
+    body = await open_body(request, context.settings)
+    job, _ = await in_thread(
+        submit, context, body.fields, body.chunks, body.read, owner=owner, idempotency_key=idempotency_key
+    )
+    return _answer(context, job, status_code=202, location=True)
+
+
+@router.get("", response_model=JobPage, operation_id="list_jobs")
+async def list_jobs(
+    context: ContextDep,
+    owner: OwnerDep,
+    status: JobStatus | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+) -> JobPage:
+    """Jobs, newest first."""
+    jobs, cursor = await in_thread(
+        context.store.list_jobs, owner=owner, status=status, after=after, limit=limit
+    )
+    return JobPage(data=[context.rates.view(job) for job in jobs], next=cursor)
+
+
+@router.get("/{job_id}", response_model=JobOut, operation_id="get_job")
+async def get_job(
+    job_id: str,
+    context: ContextDep,
+    owner: OwnerDep,
+    wait: Annotated[float | None, Query(ge=0)] = None,
+    prefer: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The job; with `wait` (or `Prefer: wait=N`) only once it has changed or the time is over.
+
+    A change is measured against `If-None-Match` when it is given, else against the moment
+    of the call.
+    """
+    asked = _PREFER_WAIT.search(prefer or "")
+    seconds = min(_MAX_WAIT_SECONDS, wait if wait is not None else float(asked.group(1)) if asked else 0.0)
+    job = await in_thread(context.store.get_job, job_id, owner=owner)
+    if seconds and (if_none_match is None or if_none_match == _etag(job)):
+        job = await wait_for_change(context, job, seconds)
+    headers = {"Preference-Applied": f"wait={asked.group(1)}"} if asked and wait is None else {}
+    if if_none_match == _etag(job):
+        return Response(status_code=304, headers={"ETag": _etag(job), **headers})
+    return _answer(context, job, headers=headers)
+
+
+@router.post("/{job_id}/cancel", response_model=JobOut, operation_id="cancel_job")
+async def cancel_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Response:
+    """Stops the job: no result is accepted after the answer; what succeeded stays."""
+    return _answer(context, await in_thread(context.store.cancel, job_id, owner=owner))
+
+
+@router.post("/{job_id}/retry", response_model=JobOut, status_code=202, operation_id="retry_job")
+async def retry_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Response:
+    """Runs the documents that did not succeed again."""
+    job = await in_thread(context.store.retry, job_id, owner=owner)
+    await in_thread(dispatch, context, job.id)
+    return _answer(context, job, status_code=202, location=True)
+
+
+@router.delete("/{job_id}", status_code=204, operation_id="delete_job")
+async def delete_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Response:
+    """Removes a finished job with all its rows."""
+    await in_thread(context.store.delete, job_id, owner=owner)
+    return Response(status_code=204)
+
+
+def _answer(
+    context: Context,
+    job: Job,
+    *,
+    status_code: int = 200,
+    location: bool = False,
+    headers: dict[str, Any] | None = None,
+) -> Response:
+    sent = {"ETag": _etag(job), "Cache-Control": "no-cache", **(headers or {})}
+    if location:
+        sent |= {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1"}
+    body = context.rates.view(job).model_dump_json()
+    return Response(body, status_code=status_code, media_type="application/json", headers=sent)
+
+
+def _etag(job: Job) -> str:
+    return f'"{job.version}"'

@@ -1,0 +1,123 @@
+"""What the API sends and takes, as documented types."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.records import Job, JobStatus, ResultRow, Task
+
+
+class CountsOut(BaseModel):
+    """Documents by where they are."""
+
+    total: int
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+
+
+class TokensOut(BaseModel):
+    """Tokens so far."""
+
+    input: int
+    output: int
+
+
+class RateOut(BaseModel):
+    """Speed over the last half minute, or null before there is any."""
+
+    documents_per_second: float | None
+    tokens_per_second: float | None
+
+
+class JobOut(BaseModel):
+    """A job."""
+
+    id: str
+    status: JobStatus
+    task: Task | None
+    model: str | None
+    priority: Literal["interactive", "bulk"]
+    counts: CountsOut
+    progress: Annotated[float, Field(ge=0, le=1)]
+    tokens: TokensOut
+    rate: RateOut
+    eta_seconds: float | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    metadata: dict[str, Any]
+    error: str | None
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first."""
+
+    data: list[JobOut]
+    next: str | None
+
+
+class JobIn(BaseModel):
+    """The fields of a submission apart from its documents; also its query parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str | None = None
+    model: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    priority: Literal["interactive", "bulk"] | None = None
+    webhook: str | None = None
+    expires_in: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    text_column: str | None = None
+
+
+def job_out(job: Job, rate: RateOut, eta_seconds: float | None) -> JobOut:
+    """The job as clients see it."""
+    counts = job.counts
+    return JobOut(
+        id=job.id,
+        status=job.status,
+        task=job.task,
+        model=job.model,
+        priority="interactive" if job.priority == 0 else "bulk",
+        counts=CountsOut(**{name: getattr(counts, name) for name in CountsOut.model_fields}),
+        progress=counts.settled / counts.total if counts.total else 1.0,
+        tokens=TokensOut(input=job.input_tokens, output=job.output_tokens),
+        rate=rate,
+        eta_seconds=eta_seconds,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        metadata=dict(job.metadata),
+        error=job.error,
+    )
+
+
+def result_line(row: ResultRow) -> dict[str, Any]:
+    """One result as a line of JSON has it."""
+    error = None if row.error_code is None else {"code": row.error_code, "message": row.error_message}
+    line: dict[str, Any] = {
+        "custom_id": row.custom_id,
+        "seq": row.seq,
+        "status": row.status,
+        "task": row.task,
+        "model": row.model,
+        "output": row.output,
+        "error": error,
+        "usage": {"input_tokens": row.input_tokens, "output_tokens": row.output_tokens},
+        "truncated": row.truncated,
+    }
+    if row.metadata is not None:
+        line["metadata"] = row.metadata
+    if row.provenance is not None:
+        line["provenance"] = row.provenance
+    return line

@@ -1,0 +1,155 @@
+"""A submission: read the stream, check every row, spool, store, then send.
+
+Rows are checked while they arrive and written to a temporary file, so that neither a
+large upload takes memory nor a slow client holds a database transaction open. Only when
+the last row is known to be good is everything stored, in one transaction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import IO
+
+import orjson
+
+from api.context import Context
+from api.schemas import JobIn
+from jobs.catalogue import parse_task
+from jobs.errors import BrokerUnavailable, Overloaded, PayloadTooLarge, RequestError
+from jobs.records import Job, NewDocument, NewJob, Priority, Task
+from jobs.rows.formats import RawRow
+from jobs.rows.validation import RowValidator, check_job
+
+_log = logging.getLogger(__name__)
+_BLOCK_DOCUMENTS = 500  # in one line of the spool
+_SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
+_OVERLOAD_RETRY_SECONDS = 30
+
+Reader = Callable[[Iterable[bytes]], Iterable[RawRow]]
+
+
+def submit(
+    context: Context,
+    fields: JobIn,
+    chunks: Iterable[bytes],
+    read: Reader,
+    *,
+    owner: str,
+    idempotency_key: str | None,
+) -> tuple[Job, bool]:
+    """Runs a whole submission; call it beside the event loop.
+
+    Returns:
+        The job, and whether it is new (False: the Idempotency-Key was seen before).
+    """
+    _refuse_overload(context)
+    job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
+    check_job(job, context.catalogue)
+    settings = context.settings
+    validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents)
+    digest = hashlib.sha256(orjson.dumps(fields.model_dump(), option=orjson.OPT_SORT_KEYS))
+    body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
+        _write(spool, validator.documents(read(body)))
+        job = dataclasses.replace(job, request_sha256=digest.hexdigest())
+        spool.seek(0)
+        stored, is_new = context.store.submit(job, _read(spool))
+    if is_new:
+        context.metrics.submitted_jobs.inc()
+        context.metrics.submitted_documents.inc(stored.counts.total)
+        dispatch(context, stored.id)
+    return stored, is_new
+
+
+def dispatch(context: Context, job_id: str) -> None:
+    """Sends the first slices; with Redis away they go out later, by a sweep."""
+    try:
+        context.dispatcher.release(job_id)
+    except BrokerUnavailable as error:
+        _log.warning("dispatch_postponed: %s: %s", job_id, error)
+
+
+def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJob:
+    if fields.webhook is not None:
+        raise RequestError("webhooks are not served yet: poll the job, or follow its events")
+    task = None
+    if fields.task is not None:
+        try:
+            task = parse_task(fields.task)
+        except ValueError as error:
+            raise RequestError(str(error)) from None
+    expires_at = datetime.now(UTC) + timedelta(seconds=fields.expires_in) if fields.expires_in else None
+    return NewJob(
+        owner=owner,
+        task=task,
+        model=fields.model,
+        params=fields.params,
+        priority=Priority.INTERACTIVE if fields.priority == "interactive" else Priority.BULK,
+        metadata=fields.metadata,
+        expires_at=expires_at,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _refuse_overload(context: Context) -> None:
+    limit = context.settings.max_queued_documents
+    if context.store.backlog()["open_documents"] >= limit:
+        context.metrics.rejected.labels("overloaded").inc()
+        raise Overloaded(
+            f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
+        )
+
+
+def _spool_folder(context: Context) -> str:
+    folder = context.settings.data / "uploads"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return str(folder)
+
+
+def _limited(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > max_bytes:
+            raise PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
+        yield chunk
+
+
+def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        update(chunk)
+        yield chunk
+
+
+def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
+    for block in _blocks(documents):
+        rows = [(d.custom_id, d.task, d.model, d.text, d.context, d.params, d.metadata) for d in block]
+        spool.write(orjson.dumps(rows))
+        spool.write(b"\n")
+
+
+def _read(spool: IO[bytes]) -> Iterator[NewDocument]:
+    seq = 0
+    for line in spool:
+        for custom_id, task, model, text, context, params, metadata in orjson.loads(line):
+            yield NewDocument(
+                seq=seq, custom_id=custom_id, task=Task(task), model=model, text=text, context=context,
+                params=params, metadata=metadata,
+            )  # fmt: skip
+            seq += 1
+
+
+def _blocks(documents: Iterable[NewDocument]) -> Iterator[list[NewDocument]]:
+    block: list[NewDocument] = []
+    for document in documents:
+        block.append(document)
+        if len(block) == _BLOCK_DOCUMENTS:
+            yield block
+            block = []
+    if block:
+        yield block
