@@ -23,9 +23,7 @@ Loader = Callable[[str, str], LoadedModel]
 def test_sentiment_equals_the_pipeline(name: str, loaded: Loader) -> None:
     model = loaded("sentiment", name)
     reference = pipeline("text-classification", model=model.model, tokenizer=model.tokenizer, top_k=None)
-    answered = drain(
-        SentimentEngine(model), [DocumentInput(key=i, text=t) for i, t in enumerate(SENTENCES)]
-    )
+    answered = drain(SentimentEngine(model), [DocumentInput(key=i, text=t) for i, t in enumerate(SENTENCES)])
     for number, text in enumerate(SENTENCES):
         expected = {row["label"]: row["score"] for row in reference(text)[0]}
         output = answered[number].output
