@@ -27,10 +27,12 @@ def main() -> int:
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    return _run(settings, catalogue, entries, options.queues)
+    return _run(settings, catalogue, entries, options)
 
 
-def _run(settings: Settings, catalogue: Catalogue, entries: list[ModelEntry], queues: str | None) -> int:
+def _run(
+    settings: Settings, catalogue: Catalogue, entries: list[ModelEntry], options: argparse.Namespace
+) -> int:
     # Only now: torch must see the pinned device, and `--help` must not wait for it.
     from models.errors import ModelError
     from workers.celery_app import app
@@ -38,7 +40,7 @@ def _run(settings: Settings, catalogue: Catalogue, entries: list[ModelEntry], qu
     from workers.process import set_current_worker
 
     try:
-        process = WorkerProcess(settings, catalogue, entries)
+        process = WorkerProcess(settings, catalogue, entries, name=options.name)
         process.start()
     except (TextmillError, ModelError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -46,7 +48,7 @@ def _run(settings: Settings, catalogue: Catalogue, entries: list[ModelEntry], qu
     set_current_worker(process.worker)
     consumer = app.Worker(
         hostname=process.worker.worker_id,
-        queues=queues or ",".join(e.queue for e in entries),
+        queues=options.queues or ",".join(e.queue for e in entries),
         pool="threads",
         concurrency=settings.concurrency,
         loglevel="WARNING",
@@ -100,6 +102,9 @@ def _to_environment(options: argparse.Namespace) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="textmill worker", description="One worker on one device.")
     parser.add_argument("--device", metavar="D", help="auto, cpu, or cuda:N (default: auto)")
+    parser.add_argument(
+        "--name", metavar="NAME", help="shown in Flower and `textmill models` (default: the device)"
+    )
     parser.add_argument("--models", metavar="A,B", help="serve only these names of the catalogue")
     parser.add_argument(
         "--model", action="append", default=[], metavar="TASK=REF[@REVISION]", help="add a model; repeatable"

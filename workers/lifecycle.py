@@ -42,7 +42,14 @@ def die() -> None:
 class WorkerProcess:
     """Everything that runs in a worker process beside Celery."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, entries: Sequence[ModelEntry]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        entries: Sequence[ModelEntry],
+        *,
+        name: str | None = None,
+    ) -> None:
         """Opens nothing and loads nothing yet."""
         from workers.celery_app import app
 
@@ -60,7 +67,7 @@ class WorkerProcess:
             pool, step_limit_seconds=settings.step_limit_seconds, on_death=lambda _error: die()
         )
         dispatcher = Dispatcher(self.store, app, catalogue, settings)
-        worker_id = f"{self._device.name}@{socket.gethostname()}-{os.getpid()}"
+        worker_id = f"{name or self._device.name}@{socket.gethostname()}-{os.getpid()}"
         self.heartbeats = Heartbeats(self.store, lease_seconds=settings.lease_seconds, on_death=die)
         self.signs = SignsOfLife(
             self.store, self.loop, worker_id=worker_id, device=self._device.name,

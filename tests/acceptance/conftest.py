@@ -1,0 +1,78 @@
+"""The real command line on the real stack: embedded broker, SQLite, bundled models."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from textmill.stack.background import BackgroundStack
+from textmill.stack.child import child_environment, python
+
+#: short enough that a killed worker's slices come back while a test waits
+FAST_RECOVERY = {"TEXTMILL_LEASE_SECONDS": "4", "TEXTMILL_SWEEP_SECONDS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command `textmill`, as a user's shell runs it."""
+
+    url: str
+    folder: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begins a command."""
+        environment = {**child_environment({}), "TEXTMILL_URL": self.url, "COLUMNS": "200"}
+        return subprocess.Popen(
+            python("textmill", *arguments),
+            env=environment,
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end."""
+        with self.start(*arguments) as process:
+            try:
+                out, err = process.communicate(stdin, timeout=120)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings() -> Iterator[None]:
+    """What the developer's shell has set is not under test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TEXTMILL_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
+    """One `textmill up` for all tests that do not break it for good."""
+    folder = tmp_path_factory.mktemp("up")
+    with (folder / "up.log").open("wb") as log:
+        flags = ("--device", "cpu", "--workers", "1")
+        running = BackgroundStack(folder / "data", flags=flags, environment=FAST_RECOVERY, output=log)
+        try:
+            with running:
+                yield running
+        except BaseException:
+            sys.stderr.write((folder / "up.log").read_text(errors="replace"))
+            raise
+
+
+@pytest.fixture
+def textmill(stack: BackgroundStack, tmp_path: Path) -> Cli:
+    return Cli(stack.url, tmp_path)

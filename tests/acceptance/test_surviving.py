@@ -1,0 +1,90 @@
+"""What `textmill up` promises when things are killed or stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.acceptance.conftest import FAST_RECOVERY, Cli
+from tests.support.processes import children_of, processes_of
+from tests.support.waiting import wait_until
+from textmill.stack.background import BackgroundStack
+from textmill.stack.child import child_environment, python
+
+
+def status_of(textmill: Cli, job_id: str) -> dict[str, object]:
+    status: dict[str, object] = json.loads(textmill("status", job_id, "--json").stdout)
+    return status
+
+
+def test_a_worker_killed_in_the_middle_of_a_job_is_restarted_and_nothing_is_lost_or_doubled(
+    stack: BackgroundStack, textmill: Cli, tmp_path: Path
+) -> None:
+    params = {"max_new_tokens": 40}
+    rows = [{"text": f"Chapter {n}.", "task": "generation", "params": params} for n in range(200)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job_id = textmill("submit", "rows.jsonl").stdout.strip()
+    wait_until(
+        lambda: status_of(textmill, job_id)["status"] == "running", timeout_seconds=60, what="the job runs"
+    )
+    workers = [pid for pid, command in children_of(stack.pid).items() if "workers" in command.split()]
+    os.kill(workers[0], signal.SIGKILL)
+    assert status_of(textmill, job_id)["status"] == "running"
+
+    done = textmill("results", job_id, "--follow")
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [result["seq"] for result in results] == list(range(200))
+    assert {result["status"] for result in results} == {"succeeded"}
+    restarted = [pid for pid, command in children_of(stack.pid).items() if "workers" in command.split()]
+    assert restarted
+    assert restarted != workers
+
+
+def test_a_killed_stack_leaves_no_orphan_and_the_next_one_finishes_its_job(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    flags = ("--device", "cpu", "--no-flower")
+    (tmp_path / "lines.txt").write_text("good\nbad\n" * 50)
+    first = BackgroundStack(data, flags=flags, environment=FAST_RECOVERY)
+    with first:
+        textmill = Cli(first.url, tmp_path)
+        job_id = textmill("submit", "lines.txt", "--task", "sentiment").stdout.strip()
+
+        refused = subprocess.run(
+            python("textmill", "up", "--port", "0", "--data", str(data)),
+            env=child_environment({}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode != 0
+        assert f"pid {first.pid}" in refused.stderr
+
+        os.kill(first.pid, signal.SIGKILL)
+        wait_until(lambda: not processes_of(data), timeout_seconds=20, what="every child is gone")
+
+    with BackgroundStack(data, flags=flags, environment=FAST_RECOVERY) as second:
+        textmill = Cli(second.url, tmp_path)
+        done = textmill("results", job_id, "--follow")
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 100
+        assert second.stop() == 0
+    assert processes_of(data) == {}
+    assert not (data / "up.json").exists()
+
+
+def test_a_taken_port_is_named_before_anything_is_started(stack: BackgroundStack, tmp_path: Path) -> None:
+    port = stack.url.rpartition(":")[2]
+    refused = subprocess.run(
+        python("textmill", "up", "--port", port, "--data", str(tmp_path / "other")),
+        env=child_environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert f"port {port}" in refused.stderr
+    assert not (tmp_path / "other").exists()
