@@ -174,7 +174,7 @@ def _options() -> argparse.Namespace:
         "--data", type=Path, required=True, help="folder with squad-dev/, fairytaleqa/, qamr/"
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--vocabulary", type=int, default=6500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--checkpoint", type=Path, help="resume from and save to this file")
