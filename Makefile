@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK := requirements.lock
+# Where to take torch from instead of pip's own index: PyTorch's CPU index, or one for your CUDA.
+TORCH_INDEX ?=
 # Where the training data of models/recipes lies (see docs/howto/your-own-model.md).
 DATA ?= data
 
@@ -35,6 +37,7 @@ $(VENV)/.python:
 $(VENV)/.runtime: $(VENV)/.python pyproject.toml $(LOCK)
 	@echo "Installing Textmill (a minute or two the first time)"
 	@$(PIP) install -c $(LOCK) setuptools
+	@test -z "$(TORCH_INDEX)" || $(PIP) install -c $(LOCK) --index-url "$(TORCH_INDEX)" torch
 	@$(PIP) install -c $(LOCK) --no-build-isolation -e '.[all]'
 	@touch $@
 

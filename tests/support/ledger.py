@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from jobs.records import (
     Outcome,
     Settled,
     SliceKey,
+    SweepReport,
     Task,
 )
 from jobs.store.sql import SqlStore
@@ -80,3 +82,18 @@ class Ledger:
             if lease is not None:
                 (work or self.finish)(lease)
         return self.store.get_job(job.id)
+
+
+def crash(ledger: Ledger) -> SweepReport:
+    """Whoever holds a lease is gone: time passes, and the sweep notices."""
+    ledger.clock.advance(31)
+    return ledger.store.sweep(max_crashes=3)
+
+
+def in_threads(work: Callable[[], object], count: int) -> None:
+    """Runs the same work in several threads at once, to its end."""
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
