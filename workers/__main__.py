@@ -86,6 +86,9 @@ def _pin(device: str | None) -> None:
     elif device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ["TEXTMILL_DEVICE"] = device
+    # OpenMP's threads spin while they wait for one another. Beside any other busy process a
+    # small forward pass then took 390 ms instead of 8 (docs/LOG.md); sleeping costs 2 ms.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _to_environment(options: argparse.Namespace) -> None:

@@ -111,16 +111,17 @@ def submit(
                 )
         finally:
             upload.close()
-        is_stdout_free = not json and output != "-"
-        (answers() if is_stdout_free else chatter()).print(job.id, soft_wrap=True)
-        if not wait and output is None:
-            _say_next_steps(job.id)
-            if json:
-                answers().print_json(data=dict(job.status().raw))
-            return
-        last = watch.follow(job)
-        if output is not None:
-            write_results(job, output, form=form, follow=True)
+        with watch.may_leave(job):  # from here on Ctrl-C must say how to come back
+            is_stdout_free = not json and output != "-"
+            (answers() if is_stdout_free else chatter()).print(job.id, soft_wrap=True)
+            if not wait and output is None:
+                _say_next_steps(job.id)
+                if json:
+                    answers().print_json(data=dict(job.status().raw))
+                return
+            last = watch.follow(job)
+            if output is not None:
+                write_results(job, output, form=form, follow=True)
         if json:
             answers().print_json(data=dict(last.raw))
     raise typer.Exit(watch.exit_code(last))

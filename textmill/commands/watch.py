@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
@@ -20,12 +22,9 @@ def follow(job: JobHandle) -> JobView:
     Ctrl-C leaves the job running and says how to come back.
     """
     last: JobView | None = None
-    try:
-        with progress_on(chatter()) as progress:
-            for last in job.changes():
-                progress.show(last)
-    except KeyboardInterrupt:
-        leave(job)
+    with may_leave(job), progress_on(chatter()) as progress:
+        for last in job.changes():
+            progress.show(last)
     if last is None:
         last = job.status()
     say_summary(last)
@@ -35,6 +34,15 @@ def follow(job: JobHandle) -> JobView:
 def say_summary(job: JobView) -> None:
     """What became of it, in one line."""
     chatter().print(words.summary(job), style=words.style_of(job.status), soft_wrap=True, markup=False)
+
+
+@contextmanager
+def may_leave(job: JobHandle) -> Iterator[None]:
+    """Around everything that happens while a submitted job is looked at."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave(job)
 
 
 def leave(job: JobHandle) -> NoReturn:
