@@ -55,7 +55,7 @@ def train(
     first = _resume(checkpoint, model, optimizer)
     saved = shown = time.monotonic()
     model.train()
-    total = 0.0
+    total, unreported = 0.0, 0
     for step in range(first, schedule.steps):
         # Dropout, too, is a function of the step: a resumed run draws the same masks.
         torch.manual_seed(schedule.seed * 1_000_003 + step)
@@ -63,15 +63,16 @@ def train(
         with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         total += _update(model, loss, optimizer, schedule, step)
+        unreported += 1
         if (step + 1) % schedule.report_steps == 0:
-            seconds = (time.monotonic() - shown) / schedule.report_steps
+            seconds = (time.monotonic() - shown) / unreported
             left = seconds * (schedule.steps - step - 1)
-            mean = total / schedule.report_steps
+            mean = total / unreported
             print(
                 f"step {step + 1}/{schedule.steps}  loss {mean:.4f}  {seconds:.2f} s/step  {left:.0f} s left",
                 flush=True,
             )
-            shown, total = time.monotonic(), 0.0
+            shown, total, unreported = time.monotonic(), 0.0, 0
         if checkpoint and time.monotonic() - saved > schedule.checkpoint_seconds:
             save_checkpoint(checkpoint, model, optimizer, step + 1)
             saved = time.monotonic()
