@@ -19,6 +19,7 @@ import orjson
 
 from api.context import Context
 from api.schemas import JobIn
+from jobs.blocks import in_blocks
 from jobs.catalogue import parse_task
 from jobs.errors import BrokerUnavailable, Overloaded, PayloadTooLarge, RequestError
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
@@ -26,7 +27,6 @@ from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
 
 _log = logging.getLogger(__name__)
-_BLOCK_DOCUMENTS = 500  # in one line of the spool
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
 _OVERLOAD_RETRY_SECONDS = 30
 
@@ -127,7 +127,7 @@ def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
 
 
 def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
-    for block in _blocks(documents):
+    for block in in_blocks(documents):
         rows = [(d.custom_id, d.task, d.model, d.text, d.context, d.params, d.metadata) for d in block]
         spool.write(orjson.dumps(rows))
         spool.write(b"\n")
@@ -142,14 +142,3 @@ def _read(spool: IO[bytes]) -> Iterator[NewDocument]:
                 params=params, metadata=metadata,
             )  # fmt: skip
             seq += 1
-
-
-def _blocks(documents: Iterable[NewDocument]) -> Iterator[list[NewDocument]]:
-    block: list[NewDocument] = []
-    for document in documents:
-        block.append(document)
-        if len(block) == _BLOCK_DOCUMENTS:
-            yield block
-            block = []
-    if block:
-        yield block

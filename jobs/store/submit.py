@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from jobs.blocks import in_blocks
 from jobs.errors import EmptySubmission, IdempotencyKeyReused
 from jobs.records import JobStatus, NewDocument, NewJob, SliceState, new_job_id
 from jobs.slicing import SlicePlanner
 from jobs.store import tables as t
 from jobs.store.codec import to_json
 from jobs.store.database import Database
-
-_CHUNK = 2000
 
 
 def submit(
@@ -102,10 +100,9 @@ def _insert_documents(
     connection: Connection, row_id: int, documents: Iterable[NewDocument], planner: SlicePlanner
 ) -> int:
     total = 0
-    stream = iter(documents)
-    while chunk := list(islice(stream, _CHUNK)):
-        connection.execute(insert(t.document), [_document(row_id, d, planner) for d in chunk])
-        total += len(chunk)
+    for block in in_blocks(documents):
+        connection.execute(insert(t.document), [_document(row_id, d, planner) for d in block])
+        total += len(block)
     return total
 
 

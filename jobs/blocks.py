@@ -1,0 +1,25 @@
+"""Cutting a stream of documents into blocks that are small both in number and in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from jobs.records import NewDocument
+
+#: In memory a block costs a few times its text, in several places one after the other.
+_MAX_DOCUMENTS = 1000
+_MAX_CHARACTERS = 2_000_000
+
+
+def in_blocks(documents: Iterable[NewDocument]) -> Iterator[list[NewDocument]]:
+    """The same documents in order; a block is over the limits only by its last document."""
+    block: list[NewDocument] = []
+    num_characters = 0
+    for document in documents:
+        block.append(document)
+        num_characters += len(document.text) + len(document.context or "")
+        if len(block) >= _MAX_DOCUMENTS or num_characters >= _MAX_CHARACTERS:
+            yield block
+            block, num_characters = [], 0
+    if block:
+        yield block
