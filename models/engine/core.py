@@ -1,0 +1,262 @@
+"""The decoding core: admit, compute, choose, hand out. One `step` is one bounded piece of work.
+
+Knows prompts, not documents' texts: `models/runners` turns one into the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.engine.arena import Tenant
+from models.engine.beams import BeamSearch
+from models.engine.choice import Search, Turn, choose
+from models.engine.decoding import Decoding
+from models.engine.forward import CausalForward, CrossForward, Forward
+from models.engine.options import Options, OptionsMaker
+from models.engine.prompt import Decoded, Prompt
+from models.engine.samples import Samples
+from models.engine.scheduler import Chunk, Limits, Request, Scheduler
+from models.errors import DocumentError, OutOfMemory
+from models.memory import is_out_of_memory, release_cached_memory
+from models.registry import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+Result = tuple[Hashable, Decoded | DocumentError]
+
+
+class DecodingCore(ABC):
+    """What decoding has in common for both families; a family says how prompts begin."""
+
+    def __init__(self, loaded: LoadedModel, forward: Forward, limits: Limits) -> None:
+        self.scheduler = Scheduler(limits)
+        self.counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
+        self._loaded = loaded
+        self._forward = forward
+        self._options = OptionsMaker(loaded.model, loaded.tokenizer)
+        self._inside: dict[Hashable, Decoding] = {}
+        self._results: list[Result] = []
+
+    def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
+        """Queues a prompt; the key is not inside yet."""
+        self.scheduler.add(
+            Request(
+                key=key,
+                prompt_tokens=len(prompt.input_ids),
+                max_new_tokens=prompt.max_new_tokens,
+                width=prompt.num_rows,
+                priority=priority,
+                data=prompt,
+            )
+        )
+
+    def discard(self, keys: Collection[Hashable]) -> None:
+        """Drops prompts, wherever they are."""
+        self.scheduler.discard(keys)
+        with torch.inference_mode():
+            for key in keys:
+                decoding = self._inside.pop(key, None)
+                if decoding is not None:
+                    decoding.leave()
+
+    def clear(self) -> None:
+        """Drops everything."""
+        self.discard([*self._inside])
+        self.scheduler = Scheduler(self.scheduler.limits)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is inside."""
+        return bool(self._inside) or bool(self.scheduler.num_waiting)
+
+    def step(self) -> list[Result]:
+        """Computes the next token of everything that runs, and some of what begins."""
+        self._results = []
+        with torch.inference_mode():
+            for request in self.scheduler.preempt():
+                self._inside.pop(request.key).leave()
+            self._compute(self._admit())
+        return self._results
+
+    @abstractmethod
+    def _compute(self, newcomers: Sequence[Decoding]) -> None:
+        """One step of the family."""
+
+    # Coming in.
+
+    def _admit(self) -> list[Decoding]:
+        newcomers = []
+        for request in self.scheduler.admit():
+            try:
+                search = self._search(self._options.make(request.data))
+            except DocumentError as error:
+                self._settle(request, error)
+                continue
+            decoding = Decoding(request, search, Tenant(search.width))
+            self._inside[request.key] = decoding
+            newcomers.append(decoding)
+        return newcomers
+
+    def _search(self, options: Options) -> Search:
+        device = self._loaded.device.torch
+        return BeamSearch(options, device) if options.num_beams > 1 else Samples(options, device)
+
+    def _enter(self, decoding: Decoding) -> None:
+        # A little room beyond the prompt, so that it need not move at once.
+        self._forward.enter(decoding, len(decoding.search.options.start_ids) + 8 * decoding.own.width)
+
+    # Going on.
+
+    def _running(self) -> list[Decoding]:
+        return [decoding for decoding in self._inside.values() if decoding.is_active]
+
+    def _choose(self, ordered: Sequence[Decoding], logits: Tensor) -> list[Decoding]:
+        """Lets every document choose from its rows; returns those that go on."""
+        turns, start = [], 0
+        for decoding in ordered:
+            stop = start + (len(decoding.search.live) if decoding.is_active else 1)
+            turns.append(Turn(decoding.search, slice(start, stop)))
+            start = stop
+        choose(turns, logits)
+        self.counters["steps"] += 1
+        self.counters["live_rows"] += start
+        self.counters["useful_tokens"] += start
+        going_on = []
+        for decoding, turn in zip(ordered, turns, strict=True):
+            decoding.request.new_tokens += 1
+            if turn.failure is not None:
+                self._fail(decoding, turn.failure)
+            elif decoding.search.is_done:
+                self._finish(decoding)
+            else:
+                going_on.append(decoding)
+        return going_on
+
+    def _apart(self, decodings: Sequence[Decoding], compute: Any) -> None:
+        """Computes some documents together; when that raises, in halves, until whoever is at fault is alone.
+
+        A step that failed may be repeated: it writes the same entries again.
+        """
+        if not decodings:
+            return
+        try:
+            compute(decodings)
+        except torch.AcceleratorError:
+            raise  # the device itself has failed: nothing can be computed in this process any more
+        except Exception as error:
+            if is_out_of_memory(error):
+                release_cached_memory()
+            if len(decodings) == 1:
+                self._fail(decodings[0], error)
+                return
+            logger.warning(
+                "step divided",
+                extra={
+                    "action": "step_divided",
+                    "model": self._loaded.spec.name,
+                    "num_documents": len(decodings),
+                    "reason": type(error).__name__,
+                },
+            )
+            middle = len(decodings) // 2
+            for half in (decodings[:middle], decodings[middle:]):
+                self._apart(half, compute)
+
+    # Going out.
+
+    def _finish(self, decoding: Decoding) -> None:
+        self._drop(decoding)
+        self._settle(decoding.request, decoding.search.result())
+
+    def _fail(self, decoding: Decoding, error: Exception) -> None:
+        self._drop(decoding, wipe=True)
+        if is_out_of_memory(error):
+            self._settle(decoding.request, OutOfMemory())
+        elif isinstance(error, DocumentError):
+            self._settle(decoding.request, error)
+        else:
+            logger.warning("document failed", exc_info=error, extra={"action": "document_failed"})
+            self._settle(decoding.request, DocumentError(f"the model raised {type(error).__name__}: {error}"))
+
+    def _drop(self, decoding: Decoding, *, wipe: bool = False) -> None:
+        del self._inside[decoding.request.key]
+        decoding.leave(wipe=wipe)
+
+    def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
+        self.scheduler.discard([request.key])
+        self._results.append((request.key, result))
+
+
+class CausalCore(DecodingCore):
+    """Decoder-only: prompts are computed in chunks beside the documents that decode."""
+
+    _forward: CausalForward
+
+    def _compute(self, newcomers: Sequence[Decoding]) -> None:
+        for decoding in newcomers:
+            self._enter(decoding)
+        chunks = {chunk.request.key: chunk for chunk in self.scheduler.chunks()}
+        filling = [self._inside[key] for key in chunks]
+        self._apart([*self._running(), *filling], lambda some: self._compute_some(some, chunks))
+
+    def _compute_some(self, some: Sequence[Decoding], chunks: dict[Hashable, Chunk]) -> None:
+        running = [decoding for decoding in some if decoding.is_active]
+        filling = [(each, chunks[each.request.key]) for each in some if not each.is_active]
+        ordered, logits = self._forward.step(running, filling)
+        self.counters["useful_tokens"] += sum(chunk.num_tokens for _, chunk in filling)
+        for decoding, chunk in filling:
+            decoding.request.prefilled_tokens = decoding.own.num_entries = chunk.start + chunk.num_tokens
+            decoding.num_positions = decoding.own.num_entries
+        for decoding in running:
+            decoding.own.num_entries += decoding.own.width
+            decoding.num_positions += 1
+        going_on = self._choose(ordered, logits)
+        self._forward.reorder([decoding for decoding in going_on if decoding.is_active])
+        for decoding in going_on:
+            if not decoding.is_active:
+                self._forward.activate(decoding)
+
+
+class CrossCore(DecodingCore):
+    """Encoder-decoder: newcomers are encoded by length, then decode with the others."""
+
+    _forward: CrossForward
+
+    def __init__(self, loaded: LoadedModel, forward: CrossForward, limits: Limits) -> None:
+        super().__init__(loaded, forward, limits)
+        self._max_padded_tokens = loaded.spec.max_batch_tokens
+
+    def _compute(self, newcomers: Sequence[Decoding]) -> None:
+        running = self._running()
+        for group in self.scheduler.alike([d.request for d in newcomers], self._max_padded_tokens):
+            self._apart([self._inside[request.key] for request in group], self._begin)
+        if running:
+            self._apart(running, self._go_on)
+
+    def _begin(self, some: Sequence[Decoding]) -> None:
+        for decoding in some:
+            self._enter(decoding)
+        try:
+            logits = self._forward.begin(some)
+        except Exception:
+            for decoding in some:  # they enter again, each with its half
+                decoding.leave(wipe=True)
+            raise
+        for decoding in some:
+            decoding.request.prefilled_tokens = decoding.request.prompt_tokens
+            decoding.own.num_entries = decoding.num_positions = 1
+        for decoding in self._choose(some, logits):
+            self._forward.activate(decoding)
+
+    def _go_on(self, some: Sequence[Decoding]) -> None:
+        ordered, logits = self._forward.step(some)
+        for decoding in some:
+            decoding.own.num_entries += decoding.own.width
+            decoding.num_positions += 1
+        self._forward.reorder(self._choose(ordered, logits))

@@ -1,0 +1,44 @@
+"""How much a device takes at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from models.engine.scheduler import Limits
+from models.registry import Family, LoadedModel
+
+#: Share of the device's memory that keys and values may take.
+_CACHE_SHARE = 0.2
+_CPU_ROWS, _CUDA_ROWS = 64, 256
+#: Prompt tokens beside a decoding step: few enough that the step does not take much longer.
+_CPU_CHUNK_TOKENS, _CUDA_CHUNK_TOKENS = 256, 2048
+
+
+def limits_for(loaded: LoadedModel) -> Limits:
+    """The limits of a model on its device."""
+    is_cpu = loaded.device.is_cpu
+    max_rows = _CPU_ROWS if is_cpu else _CUDA_ROWS
+    budget_bytes = int(loaded.device.memory_bytes * _CACHE_SHARE)
+    return Limits(
+        max_rows=max_rows,
+        max_entries=max(4096, budget_bytes // entry_bytes(loaded)),
+        max_chunk_tokens=min(
+            loaded.spec.max_batch_tokens, _CPU_CHUNK_TOKENS if is_cpu else _CUDA_CHUNK_TOKENS
+        ),
+        # An encoder is worth starting for several documents at once.
+        min_free_rows=1 if loaded.family is Family.CAUSAL else max_rows // 4,
+    )
+
+
+def entry_bytes(loaded: LoadedModel) -> int:
+    """Bytes of the keys and values of one token, in all layers."""
+    config: Any = loaded.config.get_text_config(decoder=True)
+    size = int(config.hidden_size)
+    num_heads = int(config.num_attention_heads)
+    num_groups = int(getattr(config, "num_key_value_heads", None) or num_heads)
+    head_size = int(getattr(config, "head_dim", None) or size // num_heads)
+    num_layers = int(getattr(config, "decoder_layers", None) or config.num_hidden_layers)
+    itemsize = 4 if loaded.dtype == "int8" else torch.finfo(loaded.model.dtype).bits // 8
+    return 2 * num_layers * num_groups * head_size * itemsize
