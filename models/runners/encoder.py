@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from models.errors import CannotLoad
 from models.registry import LoadedModel
-from models.runners.batch_engine import BatchEngine
+from models.runners.batch_core import BatchCore
+from models.runners.document_engine import DocumentEngine
 from models.runners.plan import Piece
 
 #: These count positions from behind the padding id, so that many fewer are left for tokens.
@@ -21,11 +23,11 @@ _OFFSET_POSITIONS = frozenset(
 _UNLIMITED_TOKENS = 4096  # for models that name no limit: memory grows with the square
 
 
-class EncoderEngine(BatchEngine):
+class EncoderEngine(DocumentEngine):
     """Pads windows to one length and runs the encoder on them."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded)
+        super().__init__(loaded, BatchCore(loaded, self.compute))
         if not loaded.tokenizer.is_fast:
             raise CannotLoad(
                 f"model {loaded.spec.name!r}: {type(loaded.tokenizer).__name__} gives no "
@@ -33,6 +35,10 @@ class EncoderEngine(BatchEngine):
             )
         self.max_tokens = max_window_tokens(loaded.tokenizer, loaded.config)
         self.pad_id = _padding_id(loaded)
+
+    @abstractmethod
+    def compute(self, pieces: Sequence[Piece]) -> list[Any]:
+        """Computes one batch; a result for each piece, or a `DocumentError` in its place."""
 
     def forward(self, pieces: Sequence[Piece]) -> Any:
         """The model's outputs for windows whose `data` is a mapping of equally long lists of numbers."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.engine.prompt import Prompt, PromptMaker
 from models.errors import DocumentError, InvalidParameter, TooLong
 from models.records import DocumentInput, DocumentOutput
 from models.registry import Family, LoadedModel
-from models.runners.batch_engine import BatchEngine, OpenDocument, PieceData, Prepared
-from models.runners.decoding import Decoded, Decoder, Prompt
-from models.runners.plan import Piece
+from models.runners.decoding_core import decoding_core
+from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
 from models.runners.texts import max_positions, text_of
 
 #: Used when neither the client nor the model's generation config sets a limit.
 DEFAULT_NEW_TOKENS = 128
 
 
-class GenerationEngine(BatchEngine):
-    """Decodes through `model.generate`."""
+class GenerationEngine(DocumentEngine):
+    """Continues prompts."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded)
-        self._decoder = Decoder(loaded)
+        super().__init__(loaded, decoding_core(loaded))
+        self._prompts = PromptMaker(loaded)
         self._max_positions = max_positions(loaded)
         self._has_encoder = loaded.family is Family.SEQ2SEQ
 
@@ -36,10 +36,6 @@ class GenerationEngine(BatchEngine):
             except DocumentError as error:
                 prepared.append(error)
         return prepared
-
-    def compute(self, pieces: Sequence[Piece]) -> list[Decoded]:
-        """Decodes the batch."""
-        return self._decoder.decode([piece.data for piece in pieces])
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
         """The text after the prompt, cut at a stop string."""
@@ -69,12 +65,11 @@ class GenerationEngine(BatchEngine):
         if room < 1 or len(ids) > self._max_positions:
             raise TooLong(f"the prompt has {len(ids)} tokens; the model takes {self._max_positions}")
         wanted = self._wanted_tokens(document.params, len(ids))
-        prompt = self._decoder.prompt(ids, document.params, max_new_tokens=min(wanted, room))
+        prompt = self._prompts.make(ids, document.params, max_new_tokens=min(wanted, room))
         piece = PieceData(
             num_tokens=len(ids) + prompt.max_new_tokens,
             data=prompt,
-            batch_key=self._decoder.group(prompt),
-            num_rows=self._decoder.num_rows(prompt),
+            num_rows=prompt.num_rows,
         )
         return Prepared(pieces=[piece], input_tokens=len(ids), facts=prompt)
 

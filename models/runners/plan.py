@@ -7,7 +7,7 @@ first, so that a batch that is too large for the memory shows early.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ class Piece:
     key: Hashable  #: of its document
     index: int  #: among the pieces of its document
     num_tokens: int  #: its length in a batch
-    batch_key: Hashable = None  #: only pieces with equal ones share a batch
     num_rows: int = 1  #: rows it takes in a batch (beams, return sequences)
     data: Any = None  #: what the engine needs to compute it
 
@@ -55,11 +54,16 @@ def padded_tokens(batch: Iterable[Piece]) -> int:
     return max(piece.num_tokens for piece in pieces) * sum(piece.num_rows for piece in pieces)
 
 
-def into_batches(pieces: Iterable[Piece], *, max_tokens: int) -> list[Batch]:
-    """Cuts pieces into batches of like length, none above the budget unless a piece alone is."""
+def into_batches(
+    pieces: Iterable[Piece], *, max_tokens: int, batch_key: Callable[[Piece], Hashable]
+) -> list[Batch]:
+    """Cuts pieces into batches of like length, none above the budget unless a piece alone is.
+
+    Only pieces of equal `batch_key` share a batch.
+    """
     by_key: dict[Hashable, Batch] = {}
     for piece in pieces:
-        by_key.setdefault(piece.batch_key, []).append(piece)
+        by_key.setdefault(batch_key(piece), []).append(piece)
     batches: list[Batch] = []
     for alike in by_key.values():
         alike.sort(key=lambda piece: -piece.num_tokens)
@@ -83,24 +87,24 @@ class Plan:
     """Batches to compute, the best priority first, otherwise in the order they were planned."""
 
     def __init__(self) -> None:
-        self._levels: dict[int, deque[Batch]] = {}
+        self._levels: dict[float, deque[Batch]] = {}
 
     @property
-    def best_priority(self) -> int | None:
+    def best_priority(self) -> float | None:
         """The priority of the next batch; None when there is none."""
         return min(self._levels) if self._levels else None
 
-    def add(self, priority: int, batches: Iterable[Batch]) -> None:
+    def add(self, priority: float, batches: Iterable[Batch]) -> None:
         """Plans batches behind those of their priority."""
         batches = list(batches)
         if batches:
             self._levels.setdefault(priority, deque()).extend(batches)
 
-    def put_first(self, priority: int, batches: Iterable[Batch]) -> None:
+    def put_first(self, priority: float, batches: Iterable[Batch]) -> None:
         """Plans batches before those of their priority: the parts of one that failed."""
         self._levels.setdefault(priority, deque()).extendleft(reversed(list(batches)))
 
-    def pop(self) -> tuple[int, Batch]:
+    def pop(self) -> tuple[float, Batch]:
         """The next batch and its priority."""
         priority = min(self._levels)
         batch = self._levels[priority].popleft()

@@ -14,7 +14,7 @@ import numpy as np
 from models.errors import DocumentError, InvalidParameter, NotFinite, TooLong
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
-from models.runners.batch_engine import OpenDocument, PieceData, Prepared
+from models.runners.document_engine import OpenDocument, PieceData, Prepared
 from models.runners.encoder import EncoderEngine
 from models.runners.plan import Piece
 from models.runners.spans import Window, best_spans

@@ -16,7 +16,7 @@ from torch import Tensor
 from models.errors import DocumentError, NotFinite
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
-from models.runners.batch_engine import OpenDocument, PieceData, Prepared
+from models.runners.document_engine import OpenDocument, PieceData, Prepared
 from models.runners.encoder import EncoderEngine
 from models.runners.plan import Piece
 

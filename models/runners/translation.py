@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from models.engine.prompt import PromptMaker
 from models.errors import DocumentError, InvalidParameter
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
-from models.runners.batch_engine import BatchEngine, OpenDocument, PieceData, Prepared
-from models.runners.decoding import Decoded, Decoder
+from models.runners.decoding_core import decoding_core
+from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
 from models.runners.languages import LanguageChoice, Languages
-from models.runners.plan import Piece
 from models.runners.sentences import Sentence, cut
 from models.runners.texts import max_positions, text_of
 
@@ -21,15 +21,15 @@ _LENGTH_FACTOR = 3
 _LENGTH_EXTRA_TOKENS = 16
 
 
-class TranslationEngine(BatchEngine):
-    """Decodes through `model.generate`; long documents go sentence by sentence, never cut off.
+class TranslationEngine(DocumentEngine):
+    """Translates; long documents go sentence by sentence, never cut off.
 
     A config may say `max_piece_tokens` for a model that was trained on short sentences.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded)
-        self._decoder = Decoder(loaded)
+        super().__init__(loaded, decoding_core(loaded))
+        self._prompts = PromptMaker(loaded)
         self._languages = Languages(loaded)
         self._max_positions = max_positions(loaded)
         own = getattr(loaded.config, "max_piece_tokens", None)
@@ -44,10 +44,6 @@ class TranslationEngine(BatchEngine):
             except DocumentError as error:
                 prepared.append(error)
         return prepared
-
-    def compute(self, pieces: Sequence[Piece]) -> list[Decoded]:
-        """Decodes the batch."""
-        return self._decoder.decode([piece.data for piece in pieces])
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
         """The translations of the pieces, with the white space that stood between them."""
@@ -97,12 +93,11 @@ class TranslationEngine(BatchEngine):
         # Our own limit only bounds a runaway; rounded up, so that pieces can share a batch.
         own = -(-(_LENGTH_FACTOR * len(ids) + _LENGTH_EXTRA_TOKENS) // 64) * 64
         limit = min(self._max_positions - 1, own if asked is None else int(asked))
-        prompt = self._decoder.prompt(
+        prompt = self._prompts.make(
             ids, params, max_new_tokens=limit, forced_bos_token_id=choice.forced_bos_token_id
         )
         return PieceData(
             num_tokens=len(ids) + min(limit, 2 * len(ids)),
             data=prompt,
-            batch_key=self._decoder.group(prompt),
-            num_rows=self._decoder.num_rows(prompt),
+            num_rows=prompt.num_rows,
         )

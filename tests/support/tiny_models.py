@@ -123,6 +123,23 @@ def _rotary(config_class: Any, model_class: Any, **more: Any) -> Callable[[Path]
     return build
 
 
+def _bloom(folder: Path) -> None:
+    trained = _byte_pairs("<s>", "</s>", "<pad>")
+    tokenizer = hf.PreTrainedTokenizerFast(
+        tokenizer_object=trained._tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
+    config = hf.BloomConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        n_layer=2,
+        n_head=4,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    _save(hf.BloomForCausalLM(config), tokenizer, folder)
+
+
 def _marian(folder: Path) -> None:
     corpus = folder / "corpus.txt"
     corpus.write_text("\n".join(SENTENCES * 4), encoding="utf-8")
@@ -299,6 +316,8 @@ _BUILDERS: dict[str, Callable[[Path], None]] = {
     "gpt2": _gpt2,
     "llama": _rotary(hf.LlamaConfig, hf.LlamaForCausalLM),
     "qwen": _rotary(hf.Qwen2Config, hf.Qwen2ForCausalLM),
+    "mistral": _rotary(hf.MistralConfig, hf.MistralForCausalLM, sliding_window=6),
+    "bloom": _bloom,
     "marian": _marian,
     "t5": _t5,
     "bart": _bart,

@@ -172,3 +172,17 @@ def test_long_translations_keep_their_paragraphs(loaded: Loader) -> None:
     assert output.output is not None
     assert output.output["text"].count("\n\n") == 1
     assert not output.truncated
+
+
+def test_a_model_that_cannot_run_continuously_decodes_by_generate(loaded: Loader) -> None:
+    model = loaded("generation", "bloom")
+    documents = _documents(4, 8, longest=10)
+    answered = drain(GenerationEngine(model), documents)
+    for document in documents:
+        inputs = model.tokenizer(document.text, return_tensors="pt")
+        alone = model.model.generate(**inputs, **document.params)
+        output = answered[document.key].output
+        assert output is not None
+        assert output["text"] == model.tokenizer.decode(
+            alone[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )

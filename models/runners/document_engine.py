@@ -1,0 +1,233 @@
+"""What all engines of documents share: queueing, preparing, assembling, failing alone.
+
+A document is prepared into pieces, a core computes pieces (in batches, or continuously),
+and when all pieces of a document are done its output is assembled.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from models.errors import DocumentError
+from models.memory import release_cached_memory
+from models.records import DocumentInput, DocumentOutput
+from models.registry import LoadedModel
+from models.runners.plan import Piece
+from models.runners.waiting import WaitingDocuments
+
+logger = logging.getLogger(__name__)
+
+#: Documents are tokenised so many characters at a time, so that no step takes long.
+_WINDOW_CHARACTERS = 500_000
+
+Result = tuple[Piece, Any]  #: a piece, and what came of it: a `DocumentError`, or what its core computes
+
+
+class Core(Protocol):
+    """Computes pieces, in steps."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Counters of `Engine.describe`."""
+        ...
+
+    @property
+    def max_window(self) -> int:
+        """How many documents to take in at a time."""
+        ...
+
+    def wants(self, priority: float) -> bool:
+        """Whether documents of this priority should come in now."""
+        ...
+
+    def add(self, pieces: Sequence[Piece], priority: float) -> None:
+        """Queues pieces."""
+        ...
+
+    def discard(self, keys: Collection[Hashable]) -> None:
+        """Nothing more is wanted of these documents; unknown ones are ignored."""
+        ...
+
+    def step(self) -> list[Result]:
+        """One bounded piece of work."""
+        ...
+
+    def close(self) -> None:
+        """Drops everything."""
+        ...
+
+
+@dataclass
+class OpenDocument:
+    """A document whose pieces are being computed."""
+
+    document: DocumentInput
+    input_tokens: int
+    results: list[Any]
+    facts: Any = None  #: what the engine noted for assembling
+    num_missing: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.num_missing = len(self.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceData:
+    """A piece before it belongs to a document; see `Piece`."""
+
+    num_tokens: int
+    data: Any
+    num_rows: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A document made ready: its pieces, without their keys, and what assembling needs."""
+
+    pieces: Sequence[PieceData]
+    input_tokens: int
+    facts: Any = None
+
+
+class DocumentEngine(ABC):
+    """An engine in front of a core; a task fills in two methods."""
+
+    def __init__(self, loaded: LoadedModel, core: Core) -> None:
+        self.loaded = loaded
+        self._core = core
+        self._waiting = WaitingDocuments()
+        self._open: dict[Hashable, OpenDocument] = {}
+
+    # What a task fills in.
+
+    @abstractmethod
+    def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
+        """Tokenises; one answer for each document, in order."""
+
+    @abstractmethod
+    def assemble(self, opened: OpenDocument) -> DocumentOutput:
+        """Makes the output from the results of all pieces; may raise a `DocumentError`."""
+
+    # The engine's interface.
+
+    def submit(self, documents: Sequence[DocumentInput]) -> None:
+        """Queues documents."""
+        for document in documents:
+            self._waiting.add(document)
+
+    def cancel(self, keys: Collection[Hashable]) -> None:
+        """Drops documents."""
+        for key in keys:
+            self._waiting.discard(key)
+            self._open.pop(key, None)
+        self._core.discard(keys)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a document waits or is being computed."""
+        return bool(self._waiting) or bool(self._open)
+
+    def step(self) -> list[DocumentOutput]:
+        """Takes in documents when they are next, then lets the core do one step."""
+        priority = self._waiting.best_priority
+        outputs = self._take_in() if priority is not None and self._core.wants(priority) else []
+        if self._open:
+            outputs += self._collect(self._core.step())
+        return outputs
+
+    def describe(self) -> Mapping[str, Any]:
+        """Facts and counters."""
+        return {**self.loaded.facts, **self._core.counters}
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        self._waiting.clear()
+        self._open.clear()
+        self._core.close()
+        del self.loaded, self._core
+        release_cached_memory()
+
+    # Taking in.
+
+    def _take_in(self) -> list[DocumentOutput]:
+        priority = self._waiting.best_priority
+        documents = self._waiting.take(max_documents=self._core.max_window, max_characters=_WINDOW_CHARACTERS)
+        outputs, pieces = [], []
+        for document, prepared in zip(documents, self._prepare_each(documents), strict=True):
+            if isinstance(prepared, DocumentError):
+                outputs.append(failure(document.key, prepared))
+                continue
+            opened = OpenDocument(
+                document, prepared.input_tokens, [None] * len(prepared.pieces), prepared.facts
+            )
+            if prepared.pieces:
+                self._open[document.key] = opened
+                pieces += _pieces_of(document.key, prepared.pieces)
+            else:
+                outputs.append(self._assemble(opened))
+        assert priority is not None, "somebody waits, or nobody is taken in"
+        self._core.add(pieces, priority)
+        return outputs
+
+    def _prepare_each(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
+        """All at once, which is faster; one at a time when that raises, to find out whose fault it is."""
+        try:
+            return self.prepare(documents)
+        except Exception as error:
+            if len(documents) == 1:
+                return [as_document_error(error)]
+            return list(itertools.chain.from_iterable(self._prepare_each([one]) for one in documents))
+
+    # Handing out.
+
+    def _collect(self, results: Sequence[Result]) -> list[DocumentOutput]:
+        outputs: list[DocumentOutput] = []
+        for piece, result in results:
+            opened = self._open.get(piece.key)
+            if opened is None:  # another piece of it failed a moment ago
+                continue
+            if isinstance(result, DocumentError):
+                outputs.append(failure(piece.key, result))
+                self._close(piece.key)
+                continue
+            opened.results[piece.index] = result
+            opened.num_missing -= 1
+            if not opened.num_missing:
+                outputs.append(self._assemble(opened))
+                self._close(piece.key)
+        return outputs
+
+    def _close(self, key: Hashable) -> None:
+        del self._open[key]
+        self._core.discard([key])
+
+    def _assemble(self, opened: OpenDocument) -> DocumentOutput:
+        try:
+            return self.assemble(opened)
+        except Exception as error:
+            return failure(opened.document.key, as_document_error(error))
+
+
+def failure(key: Hashable, error: DocumentError) -> DocumentOutput:
+    """The outcome of a document that failed."""
+    return DocumentOutput(key=key, error_code=error.code, error_message=str(error))
+
+
+def as_document_error(error: Exception) -> DocumentError:
+    """What is told of a document that raised: the error itself if it was meant for it."""
+    if isinstance(error, DocumentError):
+        return error
+    logger.warning("document failed", exc_info=error, extra={"action": "document_failed"})
+    return DocumentError(f"the model raised {type(error).__name__}: {error}")
+
+
+def _pieces_of(key: Hashable, pieces: Sequence[PieceData]) -> list[Piece]:
+    return [
+        Piece(key=key, index=index, num_tokens=piece.num_tokens, num_rows=piece.num_rows, data=piece.data)
+        for index, piece in enumerate(pieces)
+    ]
