@@ -88,3 +88,32 @@ def test_a_taken_port_is_named_before_anything_is_started(stack: BackgroundStack
     assert refused.returncode != 0
     assert f"port {port}" in refused.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_a_job_submitted_while_redis_is_frozen_is_stored_and_runs_when_it_is_back(
+    stack: BackgroundStack, textmill: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "lines.txt").write_text("good\nbad\n" * 20)
+    (broker,) = [pid for pid, command in children_of(stack.pid).items() if "broker.sock" in command]
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        submitted = textmill("submit", "lines.txt", "--task", "sentiment")
+        assert submitted.returncode == 0, submitted.stderr
+        job_id = submitted.stdout.strip()
+        assert status_of(textmill, job_id)["status"] == "queued"
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    done = textmill("results", job_id, "--follow")
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["succeeded"] * 40
+
+
+def test_a_killed_redis_is_restarted_and_the_running_job_finishes(
+    stack: BackgroundStack, textmill: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "lines.txt").write_text("good\nbad\n" * 1500)
+    job_id = textmill("submit", "lines.txt", "--task", "sentiment").stdout.strip()
+    (broker,) = [pid for pid, command in children_of(stack.pid).items() if "broker.sock" in command]
+    os.kill(broker, signal.SIGKILL)
+    done = textmill("results", job_id, "--follow")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == list(range(3000))
