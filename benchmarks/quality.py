@@ -1,0 +1,163 @@
+"""How good the bundled models are, through the running system.
+
+    python -m benchmarks.quality sentiment --data DIR [--limit N]
+
+Starts `textmill up`, submits the held-out test set as one job, scores the downloaded
+results and prints one JSON line. The splits are those of the recipes, so no row was
+trained on. `--url` uses a server that is running already, with whatever models it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from models.recipes.books import read_books
+from models.recipes.goemotions import read_goemotions
+from models.recipes.ngram import KneserNey, words_of
+from models.recipes.questions import read_squad
+from models.recipes.squad_score import exact, f1
+from models.recipes.tatoeba import read_pairs, references
+from textmill.client import Textmill
+from textmill.stack.background import BackgroundStack
+
+Rows = list[dict[str, Any]]
+Score = Callable[[Sequence[Mapping[str, Any]]], dict[str, float]]
+_PROMPT_WORDS = 12
+
+
+def sentiment(data: Path) -> tuple[Rows, Score]:
+    """Accuracy on GoEmotions' test rows that are exactly positive or exactly negative."""
+    rows = read_goemotions(data, "test")
+    names = ("NEGATIVE", "POSITIVE")
+
+    def score(outputs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        right = [out["label"] == names[row.label] for out, row in zip(outputs, rows, strict=False)]
+        return {"accuracy": 100 * sum(right) / len(right)}
+
+    return [{"text": row.text} for row in rows], score
+
+
+def qa(data: Path) -> tuple[Rows, Score]:
+    """Token F1 and exact match on held-out articles of SQuAD v1.1 dev."""
+    rows = read_squad(data, "test")
+
+    def score(outputs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        pairs = [(out["answer"], row.answers) for out, row in zip(outputs, rows, strict=False)]
+        return {
+            "f1": 100 * sum(f1(answer, truth) for answer, truth in pairs) / len(pairs),
+            "exact": 100 * sum(exact(answer, truth) for answer, truth in pairs) / len(pairs),
+        }
+
+    return [{"text": row.text, "context": row.context} for row in rows], score
+
+
+def translation(data: Path) -> tuple[Rows, Score]:
+    """BLEU (sacrebleu) on held-out Tatoeba sentences, with every translation as a reference."""
+    import sacrebleu
+
+    known = references(read_pairs(data, "test"))
+    sentences = sorted(known)
+
+    def score(outputs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        done = sentences[: len(outputs)]
+        width = max(len(known[sentence]) for sentence in done)
+        # sacrebleu takes one list for each rank of reference; None where a sentence has fewer.
+        ranks = [[dict(enumerate(known[s])).get(rank) for s in done] for rank in range(width)]
+        texts = [out["text"] for out in outputs]
+        return {
+            "bleu": sacrebleu.corpus_bleu(texts, ranks).score,
+            "bleu_one_reference": sacrebleu.corpus_bleu(texts, [[known[s][0] for s in done]]).score,
+            "chrf": sacrebleu.corpus_chrf(texts, ranks).score,
+        }
+
+    return [{"text": sentence} for sentence in sentences], score
+
+
+def generation(data: Path) -> tuple[Rows, Score]:
+    """Continuations of held-out sentences, judged by a word 5-gram model of the training books.
+
+    A perplexity needs the model's own probabilities, which no job returns: that figure is
+    in the card, from the recipe. Here fluency is what an outside model finds likely.
+    """
+    words = [line.split() for book in read_books(data, "test") for line in book.splitlines()]
+    opened = [" ".join(line[:_PROMPT_WORDS]) for line in words if len(line) >= 2 * _PROMPT_WORDS]
+    random.Random(1).shuffle(opened)
+    params = {"max_new_tokens": 40, "do_sample": True, "temperature": 0.8, "top_p": 0.95}
+
+    def score(outputs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        judge = KneserNey(words_of("\n".join(read_books(data, "train"))))
+        texts = [words_of(out["text"]) for out in outputs]
+        total = sum(len(text) for text in texts)
+        pairs = [pair for text in texts for pair in pairwise(text)]
+        return {
+            "words": total,
+            "five_gram_perplexity_of_output": math.exp(
+                -sum(judge.log_probability(text) for text in texts) / total
+            ),
+            "distinct_word_pairs": len(set(pairs)) / len(pairs),
+        }
+
+    return [{"text": text, "params": {**params, "seed": n}} for n, text in enumerate(opened)], score
+
+
+_TASKS = {"sentiment": sentiment, "qa": qa, "translation": translation, "generation": generation}
+_DEFAULT_LIMITS = {"generation": 300}
+
+
+def main() -> int:
+    """Runs one evaluation."""
+    options = _options()
+    if not options.data.is_dir():
+        sys.stderr.write(
+            f"error: there is no data folder {options.data}; name it with --data (make: DATA=)\n"
+        )
+        return 2
+    rows, score = _TASKS[options.task](options.data)
+    rows = rows[: options.limit or _DEFAULT_LIMITS.get(options.task)]
+    with _server(options.url) as server:
+        job = server.submit(rows, task=options.task).wait()
+        results = list(job.results())
+    failed = [result for result in results if result.output is None]
+    if failed:
+        sys.stderr.write(f"error: {len(failed)} of {len(rows)} documents have no output: {failed[0].error}\n")
+        return 1
+    figures = score([result.output for result in results if result.output is not None])
+    print(json.dumps({"evaluation": options.task, "documents": len(rows), **figures}))
+    return 0
+
+
+@contextmanager
+def _server(url: str | None) -> Iterator[Textmill]:
+    if url:
+        with Textmill(url) as server:
+            yield server
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="textmill-eval-") as folder,
+        BackgroundStack(Path(folder) / "data", flags=["--no-flower"]) as stack,
+        Textmill(stack.url) as server,
+    ):
+        yield server
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("task", choices=sorted(_TASKS))
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("--limit", type=int, help="only the first N documents")
+    parser.add_argument("--url", help="a running server instead of one of its own")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
