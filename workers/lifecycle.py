@@ -103,7 +103,8 @@ class WorkerProcess:
         self.signs.stop()  # no longer ready
         self.sweeper.stop()
         self.heartbeats.stop()  # only now: leases had to live until they were given back
-        self.loop.stop(grace_seconds=0)  # whatever is still inside was given back above
+        self.loop.stop(grace_seconds=0)  # tells those who still wait for the device, and they give back
+        self.heartbeats.wait_until_idle(1.0)
         self.store.close()
 
 

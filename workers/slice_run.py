@@ -61,12 +61,8 @@ class SliceRun:
             self._is_abandoned.set()
 
     def give_back(self) -> None:
-        """Stops working and releases the lease, so that another worker can go on at once."""
+        """Asks the run to settle what it has, and to release the lease for another worker."""
         self._is_given_back.set()
-        try:
-            self._store.release(self.lease.key, self.lease.attempt)
-        except StoreUnavailable:
-            _log.warning("release_failed: %s will be taken over when its lease ends", self.lease.key)
 
     # -- called by the Celery task's thread ----------------------------------------
 
@@ -77,14 +73,16 @@ class SliceRun:
                 self._compute_one_by_one()
             else:
                 self._compute(self.lease.documents)
+            if self._is_given_back.is_set():
+                self._release()
         except LeaseLost:
             _log.info("late_settlement_refused: %s", self.lease.key)
         except CannotLoad as error:
             self._cannot_load(error)
         except LoopStopped:
-            self.give_back()
+            self._release()
         except LoopDied:
-            self.give_back()  # nobody's fault but this process's: its supervisor starts another
+            self._release()  # nobody's fault but this process's: its supervisor starts another
             self._on_death()
         return {"slice": str(self.lease.key), **self._counts}
 
@@ -104,7 +102,7 @@ class SliceRun:
             while ticket.num_open and not self._is_over():
                 group += [_outcome(o) for o in ticket.outcomes(_GROUP_SECONDS)]
                 is_due = time.monotonic() - settled_at >= _GROUP_SECONDS or len(group) >= _GROUP_DOCUMENTS
-                if group and (is_due or not ticket.num_open):
+                if group and (is_due or not ticket.num_open or self._is_given_back.is_set()):
                     self._settle(group)
                     group, settled_at = [], time.monotonic()
         finally:
@@ -133,6 +131,12 @@ class SliceRun:
         for outcome in outcomes:
             self._counts[str(outcome.status)] += 1
         self._on_progress(sum(self._counts.values()), len(self.lease.documents))
+
+    def _release(self) -> None:
+        try:
+            self._store.release(self.lease.key, self.lease.attempt)
+        except StoreUnavailable:
+            _log.warning("release_failed: %s will be taken over when its lease ends", self.lease.key)
 
     def _suspect(self, document: LeasedDocument) -> bool:
         return self._store.suspect(self.lease.key, self.lease.attempt, document.seq)

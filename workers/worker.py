@@ -15,6 +15,8 @@ from models.device_loop import DeviceLoop
 from workers.heartbeats import Heartbeats
 from workers.slice_run import SliceRun
 
+#: A run looks up from its waiting several times a second.
+_GIVE_BACK_SECONDS = 2.0
 Progress = Callable[[int, int], None]
 
 
@@ -80,8 +82,11 @@ class Worker:
     def stop(self, *, grace_seconds: float) -> None:
         """Takes nothing more; lets running slices finish for a while, then gives them back."""
         self._stopping.set()
-        for run in self._heartbeats.wait_until_idle(grace_seconds):
+        late = self._heartbeats.wait_until_idle(grace_seconds)
+        for run in late:
             run.give_back()
+        if late:
+            self._heartbeats.wait_until_idle(_GIVE_BACK_SECONDS)
 
     def _release_next(self, key: SliceKey) -> None:
         try:
