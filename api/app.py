@@ -17,6 +17,7 @@ from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.rates import Rates
 from api.routes import console, health, jobs, models, results
+from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
 from jobs.catalogue import Catalogue
 from jobs.dispatch import Dispatcher
@@ -44,6 +45,7 @@ def make_app(settings: Settings) -> FastAPI:
         dispatcher=dispatcher,
         rates=Rates(),
         metrics=Metrics(),
+        changes=ChangeNotifier(store),
         check_broker=lambda: _check_broker(celery),
     )
     app = FastAPI(

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.metrics import Metrics
 from api.rates import Rates
+from api.waiting import ChangeNotifier
 from jobs.catalogue import Catalogue
 from jobs.dispatch import Dispatcher
 from jobs.errors import NotAuthenticated
@@ -32,6 +33,7 @@ class Context:
     dispatcher: Dispatcher
     rates: Rates
     metrics: Metrics
+    changes: ChangeNotifier
     check_broker: Callable[[], None]
 
 

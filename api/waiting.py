@@ -9,9 +9,11 @@ import asyncio
 import logging
 from collections import defaultdict
 
-from api.context import Context, in_thread
+from starlette.concurrency import run_in_threadpool
+
 from jobs.errors import JobNotFound, TextmillError
 from jobs.records import Job
+from jobs.store.interface import Store
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
@@ -20,8 +22,8 @@ _LOOK_SECONDS = 0.25
 class ChangeNotifier:
     """Looks at every job that somebody waits for, four times a second."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._waiting: dict[tuple[str, str], list[tuple[int, asyncio.Future[Job]]]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
 
@@ -36,7 +38,7 @@ class ChangeNotifier:
         try:
             return await asyncio.wait_for(future, seconds)
         except TimeoutError:
-            return await in_thread(self._context.store.get_job, job.id, owner=job.owner)
+            return await self._get(job.id, job.owner)
 
     async def _look(self) -> None:
         while self._waiting:
@@ -50,10 +52,11 @@ class ChangeNotifier:
             del self._waiting[key]
             return
         try:
-            job = await in_thread(self._context.store.get_job, key[0], owner=key[1])
+            job = await self._get(*key)
         except JobNotFound as error:
             for _, future in waiters:
-                future.set_exception(error)
+                if not future.done():  # its time may have run out while the store was asked
+                    future.set_exception(error)
             return
         except TextmillError as error:
             _log.warning("waiting_goes_on: %s", error)
@@ -63,11 +66,5 @@ class ChangeNotifier:
                 future.set_result(job)
         self._waiting[key] = [(v, f) for v, f in waiters if not f.done()]
 
-
-_notifiers: dict[int, ChangeNotifier] = {}
-
-
-async def wait_for_change(context: Context, job: Job, seconds: float) -> Job:
-    """The job after its next change, or as it is after `seconds`."""
-    notifier = _notifiers.setdefault(id(context), ChangeNotifier(context))
-    return await notifier.wait(job, seconds)
+    async def _get(self, job_id: str, owner: str) -> Job:
+        return await run_in_threadpool(self._store.get_job, job_id, owner=owner)

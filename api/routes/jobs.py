@@ -12,7 +12,6 @@ from api.context import Context, ContextDep, OwnerDep, in_thread
 from api.examples import SUBMIT_BODY
 from api.schemas import JobOut, JobPage
 from api.submission import dispatch, submit
-from api.waiting import wait_for_change
 from jobs.records import Job, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -68,7 +67,7 @@ async def get_job(
     seconds = min(_MAX_WAIT_SECONDS, wait if wait is not None else float(asked.group(1)) if asked else 0.0)
     job = await in_thread(context.store.get_job, job_id, owner=owner)
     if seconds and (if_none_match is None or if_none_match == _etag(job)):
-        job = await wait_for_change(context, job, seconds)
+        job = await context.changes.wait(job, seconds)
     headers = {"Preference-Applied": f"wait={asked.group(1)}"} if asked and wait is None else {}
     if if_none_match == _etag(job):
         return Response(status_code=304, headers={"ETag": _etag(job), **headers})

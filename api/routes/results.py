@@ -8,13 +8,12 @@ from collections.abc import AsyncIterable, Iterator
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.context import Context, ContextDep, OwnerDep, in_thread
 from api.schemas import result_line
-from api.waiting import wait_for_change
 from jobs.records import Job, ResultRow
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
@@ -58,11 +57,15 @@ async def get_results(
     return StreamingResponse(body, media_type=kind, headers=headers)
 
 
+async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
+    """As a dependency: a stream that has begun could not answer 404 any more."""
+    return await in_thread(context.store.get_job, job_id, owner=owner)
+
+
 @router.get("/events", operation_id="get_events", response_class=EventSourceResponse)
 async def get_events(
-    job_id: str,
     context: ContextDep,
-    owner: OwnerDep,
+    job: Annotated[Job, Depends(_the_job)],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterable[ServerSentEvent]:
     """Server-Sent Events: `progress` at every change, `done` at the end.
@@ -70,12 +73,11 @@ async def get_events(
     An event's id is the job's version; a client that comes back with `Last-Event-ID` hears
     of anything that changed meanwhile.
     """
-    job = await in_thread(context.store.get_job, job_id, owner=owner)
     if last_event_id != str(job.version) or job.status.is_final:
         yield _event(context, job)
     while not job.status.is_final:
         before = job.version
-        job = await wait_for_change(context, job, _QUIET_SECONDS)
+        job = await context.changes.wait(job, _QUIET_SECONDS)
         if job.version != before:
             yield _event(context, job)
         else:
