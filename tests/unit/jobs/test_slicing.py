@@ -1,0 +1,60 @@
+"""How documents are cut into slices."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.records import NewDocument, Priority, Task
+from jobs.slicing import SlicePlanner
+
+
+def document(seq: int, *, model: str = "m", characters: int = 40, task: Task = Task.SENTIMENT) -> NewDocument:
+    return NewDocument(seq=seq, custom_id=str(seq), task=task, model=model, text="x" * characters, params={})
+
+
+def planned(documents: list[NewDocument], /, **limits: int) -> tuple[SlicePlanner, list[int]]:
+    planner = SlicePlanner(
+        slice_tokens=limits.get("tokens", 8192),
+        slice_documents=limits.get("documents", 512),
+        priority=Priority.INTERACTIVE if limits.get("interactive") else Priority.BULK,
+    )
+    return planner, [planner.place(one) for one in documents]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5000)), max_size=60))
+def test_every_document_is_in_one_slice_of_its_model_and_slices_know_their_size(
+    rows: list[tuple[str, int]],
+) -> None:
+    documents = [document(seq, model=m, characters=n) for seq, (m, n) in enumerate(rows)]
+    planner, places = planned(documents, tokens=2000, documents=8)
+    assert Counter(places) == {s.number: s.num_documents for s in planner.slices}
+    for one, place in zip(documents, places, strict=True):
+        slice_ = planner.slices[place]
+        assert slice_.model == one.model
+        assert slice_.first_seq <= one.seq <= slice_.last_seq
+
+
+def test_the_first_slices_are_small_so_that_first_results_come_soon() -> None:
+    planner, _ = planned([document(seq) for seq in range(2000)])
+    sizes = [slice_.num_documents for slice_ in planner.slices]
+    assert sizes[:4] == [64] * 4
+    assert max(sizes[4:]) == 512
+
+
+def test_an_interactive_job_is_cut_small_throughout() -> None:
+    planner, _ = planned([document(seq) for seq in range(300)], interactive=1)
+    assert max(slice_.num_documents for slice_ in planner.slices) == 64
+
+
+def test_long_documents_fill_a_slice_by_their_tokens() -> None:
+    planner, _ = planned([document(seq, characters=8000) for seq in range(40)])
+    assert max(slice_.num_documents for slice_ in planner.slices) <= 5
+
+
+def test_a_document_larger_than_a_slice_has_one_of_its_own() -> None:
+    planner, places = planned([document(0, characters=500_000), document(1)])
+    assert places == [0, 1]
+    assert planner.slices[0].num_documents == 1

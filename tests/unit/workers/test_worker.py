@@ -1,0 +1,162 @@
+"""A worker process without Celery: claims, heartbeats, signs of life, stopping."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.errors import BrokerUnavailable, StoreUnavailable
+from jobs.records import LeaseState
+from jobs.settings import Settings
+from tests.support.engines import GatedEngine
+from tests.support.waiting import wait_until
+from tests.unit.workers.conftest import LEASE_SECONDS, Bench
+from workers.heartbeats import Heartbeats
+from workers.signs import SignsOfLife
+from workers.worker import Worker
+
+LONG = 10.0
+
+
+class Releases:
+    """Stands for the dispatcher: notes whose next slices were asked for."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+        self.is_broken = False
+
+    def release(self, job_id: str) -> int:
+        self.jobs.append(job_id)
+        if self.is_broken:
+            raise BrokerUnavailable
+        return 0
+
+
+@pytest.fixture
+def releases() -> Releases:
+    return Releases()
+
+
+@pytest.fixture
+def heartbeats(bench: Bench) -> Heartbeats:
+    return Heartbeats(
+        bench.ledger.store, lease_seconds=LEASE_SECONDS, on_death=lambda: bench.deaths.append("heartbeats")
+    )
+
+
+@pytest.fixture
+def worker(bench: Bench, releases: Releases, heartbeats: Heartbeats) -> Iterator[Worker]:
+    bench.engine = GatedEngine()
+    bench.start()
+    yield Worker(
+        "w1", store=bench.ledger.store, dispatcher=releases, loop=bench.loop, heartbeats=heartbeats,  # type: ignore[arg-type]
+        settings=Settings(),
+    )  # fmt: skip
+    bench.engine.gate.set()
+
+
+def test_a_settled_slice_asks_for_the_jobs_next_ones(
+    worker: Worker, bench: Bench, releases: Releases
+) -> None:
+    assert isinstance(bench.engine, GatedEngine)
+    bench.engine.gate.set()
+    job = bench.ledger.submit(3)
+    summary = worker.run_slice(bench.ledger.keys(job)[0])
+    assert (summary["succeeded"], summary["failed"]) == (3, 0)
+    assert releases.jobs == [job.id]
+
+
+def test_a_broken_redis_does_not_fail_a_slice_that_is_settled(
+    worker: Worker, bench: Bench, releases: Releases
+) -> None:
+    assert isinstance(bench.engine, GatedEngine)
+    bench.engine.gate.set()
+    releases.is_broken = True
+    job = bench.ledger.submit(3)
+    assert worker.run_slice(bench.ledger.keys(job)[0])["succeeded"] == 3
+
+
+def test_a_message_that_comes_twice_is_computed_once(worker: Worker, bench: Bench) -> None:
+    assert isinstance(bench.engine, GatedEngine)
+    bench.engine.gate.set()
+    key = bench.ledger.keys(bench.ledger.submit(3))[0]
+    worker.run_slice(key)
+    assert "skipped" in worker.run_slice(key)
+
+
+def test_a_heartbeat_keeps_the_lease_and_brings_bad_news(
+    worker: Worker, bench: Bench, heartbeats: Heartbeats
+) -> None:
+    job = bench.ledger.submit(3)
+    run = bench.run_of(job)
+    heard: list[LeaseState] = []
+    run.heard = heard.append  # type: ignore[method-assign]
+    heartbeats.add(run)
+    for _ in range(4):  # longer than one lease in all
+        bench.ledger.clock.advance(20)
+        heartbeats.beat()
+    assert heard == [LeaseState.HELD] * 4
+    bench.ledger.store.cancel(job.id)
+    heartbeats.beat()
+    assert heard[-1] is not LeaseState.HELD
+
+
+def test_a_store_that_is_away_is_no_reason_to_drop_a_lease(
+    bench: Bench, heartbeats: Heartbeats, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = bench.run_of(bench.ledger.submit(3))
+    heartbeats.add(run)
+
+    def away(*_args: object, **_options: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(bench.ledger.store, "heartbeat", away)
+    heartbeats.beat()
+    assert not run._is_over()
+
+
+def test_a_stop_lets_a_slice_finish_within_its_grace_and_takes_no_other(worker: Worker, bench: Bench) -> None:
+    assert isinstance(bench.engine, GatedEngine)
+    job = bench.ledger.submit(12)
+    first, second = bench.ledger.keys(job)[:2]
+    running = threading.Thread(target=worker.run_slice, args=(first,))
+    running.start()
+    assert bench.engine.entered.wait(LONG)
+    stopping = threading.Thread(target=worker.stop, kwargs={"grace_seconds": LONG})
+    stopping.start()
+    wait_until(lambda: "skipped" in worker.run_slice(second), timeout_seconds=LONG, what="refuses more")
+    bench.engine.gate.set()
+    stopping.join(LONG)
+    running.join(LONG)
+    assert bench.statuses(job) == ["succeeded"] * 6
+
+
+def test_after_the_grace_a_stop_gives_the_slice_back(worker: Worker, bench: Bench) -> None:
+    assert isinstance(bench.engine, GatedEngine)
+    job = bench.ledger.submit(3)
+    key = bench.ledger.keys(job)[0]
+    running = threading.Thread(target=worker.run_slice, args=(key,))
+    running.start()
+    assert bench.engine.entered.wait(LONG)
+    worker.stop(grace_seconds=0)
+    running.join(LONG)
+    lease = bench.ledger.claim(key, worker="another")
+    assert lease is not None
+    assert not lease.isolate
+
+
+def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: Bench) -> None:
+    bench.start()
+    signs = SignsOfLife(
+        bench.ledger.store, bench.loop, worker_id="w1", device="cpu", models=["m"], on_death=lambda: None
+    )
+    bench.loop.warm("m").result(LONG)
+    signs.start()
+    (sign,) = wait_until(
+        lambda: bench.ledger.store.workers(max_age_seconds=30), timeout_seconds=LONG, what="a sign of life"
+    )
+    assert (sign.worker_id, sign.device, sign.models) == ("w1", "cpu", ("m",))
+    signs.stop()
+    assert bench.ledger.store.workers(max_age_seconds=30) == []
