@@ -77,8 +77,6 @@ class Dispatcher:
 
 
 def describe(ticket: SliceTicket) -> str:
-    """What Flower shows of a slice: no text of anybody's."""
-    return (
-        f"{ticket.key.job_id} slice {ticket.key.number} · {ticket.task} · {ticket.model}"
-        f" · {ticket.num_documents} documents"
-    )
+    """What Flower shows of a slice, the beginning most visibly: no text of anybody's."""
+    key = ticket.key
+    return f"{ticket.num_documents} documents · {ticket.model} · slice {key.number} of {key.job_id}"

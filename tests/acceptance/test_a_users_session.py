@@ -80,6 +80,11 @@ def test_jobs_status_and_results_speak_of_the_same_job(textmill: Cli) -> None:
 def test_models_and_doctor_describe_what_runs(textmill: Cli) -> None:
     models = json.loads(textmill("models", "--json").stdout)
     assert {model["task"] for model in models} == {"generation", "translation", "sentiment", "qa"}
+    row = next(
+        line for line in textmill("models").stdout.splitlines() if line.startswith("textmill-sentiment")
+    )
+    assert "float32" in row
+    assert "cpu@" in row
     doctor = textmill("doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert f"{textmill.url} is ready" in doctor.stdout

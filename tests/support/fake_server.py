@@ -12,6 +12,15 @@ from typing import Any
 
 import httpx2
 
+FAKE_MODEL = {
+    "id": "fake",
+    "object": "model",
+    "task": "sentiment",
+    "ref": "noop:fake",
+    "default": True,
+    "workers": [{"worker": "cpu@here", "device": "cpu", "warm": True}],
+    "facts": {"parameters": 22_700_000, "dtype": "float32"},
+}
 FINAL = {"completed", "failed", "cancelled", "expired"}
 
 
@@ -108,7 +117,7 @@ class FakeServer:
         request.read()
         parts = [part for part in request.url.path.split("/") if part]
         if parts == ["v1", "models"]:
-            return httpx2.Response(200, json={"data": [{"id": "fake", "task": "sentiment"}]})
+            return httpx2.Response(200, json={"object": "list", "data": [FAKE_MODEL]})
         if parts == ["v1", "jobs"]:
             return self._submit(request) if request.method == "POST" else self._list(request)
         job = self.jobs.get(parts[2])

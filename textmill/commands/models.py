@@ -27,23 +27,24 @@ def models(context: typer.Context, json: JsonOption = False) -> None:
         answers().print_json(data=found)
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("MODEL", "TASK", "DEFAULT", "PARAMETERS", "LOADED ON", "LANGUAGES"):
+    for name in ("MODEL", "TASK", "DEFAULT", "PARAMETERS", "DTYPE", "LOADED ON", "LANGUAGES"):
         table.add_column(name, no_wrap=True)
     for model in found:
         table.add_row(*_cells(model))
-    console = answers()
-    console.print(table, width=None if console.is_terminal else 200)
+    answers().print(table)
 
 
 def _cells(model: dict[str, Any]) -> list[str]:
-    parameters = model.get("parameters")
+    facts = model["facts"]
+    parameters = facts.get("parameters")
     return [
-        str(model.get("id", "")),
-        str(model.get("task", "")),
-        "yes" if model.get("default") else "",
-        _count(parameters) if isinstance(parameters, int) else "",
-        _listed(model.get("loaded") or model.get("loaded_on")),
-        _listed(model.get("languages")),
+        model["id"],
+        model["task"],
+        "yes" if model["default"] else "",
+        _count(parameters) if parameters else "",
+        facts.get("dtype", ""),
+        ", ".join(worker["worker"] for worker in model["workers"] if worker["warm"]) or "not loaded",
+        ", ".join(facts.get("languages", ())),
     ]
 
 
@@ -52,11 +53,3 @@ def _count(number: int) -> str:
         if number >= divisor:
             return f"{number / divisor:.3g} {unit}"
     return str(number)
-
-
-def _listed(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(_listed(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_listed(item)}" for key, item in value.items())
-    return "" if value in (None, False) else "yes" if value is True else str(value)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from textmill.views import JobView
 
+_COLUMNS = ("JOB", "STATUS", "DONE", "DOCUMENTS", "FAILED", "TASK", "SUBMITTED")
+_WIDE = 110  # characters, for all columns
+
 
 def status(
     context: typer.Context,
@@ -131,13 +134,15 @@ def _print_jobs(found: Sequence[JobView]) -> None:
     from textmill.terminal import words
     from textmill.terminal.consoles import answers
 
+    console = answers()
+    # On a narrow terminal a column less is better than an id that cannot be copied.
+    columns = _COLUMNS if console.width >= _WIDE else _COLUMNS[:-2]
     table = Table(box=None, pad_edge=False)
-    for name in ("JOB", "STATUS", "DONE", "DOCUMENTS", "FAILED", "TASK", "SUBMITTED"):
-        table.add_column(
-            name, no_wrap=True, justify="right" if name in ("DONE", "DOCUMENTS", "FAILED") else "left"
-        )
+    for name in columns:
+        is_number = name in ("DONE", "DOCUMENTS", "FAILED")
+        table.add_column(name, no_wrap=True, justify="right" if is_number else "left")
     for job in found:
-        table.add_row(
+        cells = (
             job.id,
             Text(job.status, style=words.style_of(job.status)),
             f"{job.progress:.0%}",
@@ -146,6 +151,5 @@ def _print_jobs(found: Sequence[JobView]) -> None:
             job.task or "mixed",
             words.age(job.created_at),
         )
-    console = answers()
-    # Elsewhere than on a terminal rich assumes 80 columns and would cut ids off.
-    console.print(table, width=None if console.is_terminal else 200)
+        table.add_row(*cells[: len(columns)])
+    console.print(table)

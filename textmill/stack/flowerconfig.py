@@ -1,6 +1,6 @@
 """Flower as Textmill ships it; passed with `--conf`. Address, port and db come on the command line.
 
-Arguments of a slice read `job_42 slice 7 · translation · opus-mt-en-de · 64 documents`,
+Arguments of a slice read `64 documents · opus-mt-en-de · slice 7 of job_42`,
 and its result its progress, so these two columns say what is going on.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 from rich.console import Console
@@ -10,7 +11,8 @@ from rich.console import Console
 @cache
 def answers() -> Console:
     """For what was asked for: ids, results, tables."""
-    return Console(highlight=False)
+    # Elsewhere than on a terminal rich assumes 80 columns and would cut ids off.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 
 
 @cache

@@ -276,4 +276,5 @@ def test_ctrl_c_while_watching_leaves_the_job_alone(
 
 def test_models_are_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models") == 0
-    assert "fake" in capsys.readouterr().out
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["fake", "sentiment", "yes", "22.7", "M", "float32", "cpu@here"]
