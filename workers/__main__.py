@@ -6,14 +6,22 @@ import argparse
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.settings import Settings
 
+if TYPE_CHECKING:
+    from models.pool import BuildEngine
 
-def main() -> int:
-    """Parses, pins the device, and runs until told to stop."""
+
+def main(build: BuildEngine | None = None) -> int:
+    """Parses, pins the device, and runs until told to stop.
+
+    Args:
+        build: makes the engine of a model instead of `models.engines.build_engine`.
+    """
     options = _options()
     _pin(options.device)
     _to_environment(options)
@@ -27,20 +35,26 @@ def main() -> int:
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    return _run(settings, catalogue, entries, options)
+    return _run(settings, catalogue, entries, options, build)
 
 
 def _run(
-    settings: Settings, catalogue: Catalogue, entries: list[ModelEntry], options: argparse.Namespace
+    settings: Settings,
+    catalogue: Catalogue,
+    entries: list[ModelEntry],
+    options: argparse.Namespace,
+    build: BuildEngine | None,
 ) -> int:
     # Only now: torch must see the pinned device, and `--help` must not wait for it.
+    from celery.signals import setup_logging, worker_ready
+
     from models.errors import ModelError
     from workers.celery_app import app
     from workers.lifecycle import WorkerProcess, install_signals
     from workers.process import set_current_worker
 
     try:
-        process = WorkerProcess(settings, catalogue, entries, name=options.name)
+        process = WorkerProcess(settings, catalogue, entries, name=options.name, build=build)
         process.start()
     except (TextmillError, ModelError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -52,14 +66,16 @@ def _run(
         pool="threads",
         concurrency=settings.concurrency,
         loglevel="WARNING",
+        quiet=True,  # no banner: the log says what it serves
         without_gossip=True,
         without_mingle=True,
         task_events=True,
     )
     install_signals(process)
-    # Celery installs its own handlers when it starts; ours must be the last.
-    from celery.signals import worker_ready
-
+    # With a listener Celery leaves logging alone; else it would raise our level to its own,
+    # and what the worker says of slices and leases would be lost.
+    setup_logging.connect(lambda **_: None, weak=False)
+    # Celery installs its own signal handlers when it starts; ours must be the last.
     worker_ready.connect(lambda **_: install_signals(process), weak=False)
     consumer.start()
     return int(consumer.exitcode or 0)

@@ -22,5 +22,7 @@ app.conf.update(
     # Anybody who reaches Redis could otherwise shut workers down; Flower's inspection stays.
     worker_state_db=None,
     worker_proc_alive_timeout=60,
+    # A slice outlives a broken link: its lease is in SQL. (Said aloud: the default will change.)
+    worker_cancel_long_running_tasks_on_connection_loss=False,
 )
 app.set_default()

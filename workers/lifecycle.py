@@ -19,7 +19,7 @@ from models.device import prepare_device
 from models.device_loop import DeviceLoop
 from models.engines import build_engine, estimate_bytes
 from models.errors import ModelError
-from models.pool import WarmPool
+from models.pool import BuildEngine, WarmPool
 from models.records import ModelSpec
 from workers.heartbeats import Heartbeats
 from workers.signs import SignsOfLife
@@ -39,6 +39,11 @@ def die() -> None:
     os._exit(EXIT_DEAD)
 
 
+def _die_of(error: ModelError) -> None:
+    _log.critical("device_loop_ended: %s", error)
+    die()
+
+
 class WorkerProcess:
     """Everything that runs in a worker process beside Celery."""
 
@@ -49,6 +54,7 @@ class WorkerProcess:
         entries: Sequence[ModelEntry],
         *,
         name: str | None = None,
+        build: BuildEngine | None = None,
     ) -> None:
         """Opens nothing and loads nothing yet."""
         from workers.celery_app import app
@@ -59,13 +65,11 @@ class WorkerProcess:
         self.store = open_store(settings)
         pool = WarmPool(
             [spec_of(entry, settings) for entry in entries],
-            build=lambda spec: build_engine(spec, self._device),
+            build=build or (lambda spec: build_engine(spec, self._device)),
             estimate=estimate_bytes,
             budget_bytes=settings.model_memory_bytes or self._device.default_budget_bytes,
         )
-        self.loop = DeviceLoop(
-            pool, step_limit_seconds=settings.step_limit_seconds, on_death=lambda _error: die()
-        )
+        self.loop = DeviceLoop(pool, step_limit_seconds=settings.step_limit_seconds, on_death=_die_of)
         dispatcher = Dispatcher(self.store, app, catalogue, settings)
         worker_id = f"{name or self._device.name}@{socket.gethostname()}-{os.getpid()}"
         self.heartbeats = Heartbeats(self.store, lease_seconds=settings.lease_seconds, on_death=die)
@@ -96,6 +100,8 @@ class WorkerProcess:
         self.heartbeats.start()
         self.sweeper.start()
         self.signs.start()
+        names = ", ".join(entry.name for entry in self.entries)
+        _log.info("worker_started: %s serves %s", self.worker.worker_id, names)
 
     def stop(self) -> None:
         """The order matters: intake first, the store last."""

@@ -1,0 +1,73 @@
+"""The books, checked against one another: what was accepted, settled, counted and leased."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Engine, create_engine, text
+
+from tests.support.fault_engine import answer_to
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All but the first three must be 0."""
+
+    accepted: int
+    succeeded: int
+    other: int  #: failed, quarantined, cancelled, expired
+    lost: int  #: documents without a result
+    doubled: int  #: results beyond one a document
+    wrong: int  #: successes whose output does not belong to their text
+    drift: int  #: jobs whose counters differ from their rows
+    stuck: int  #: slices still leased, or open in a finished job
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was lost, doubled, mixed up or left over."""
+        return not (self.lost or self.doubled or self.wrong or self.drift or self.stuck)
+
+    def row(self) -> dict[str, int]:
+        """For the report."""
+        return asdict(self)
+
+
+def audit(database_url: str) -> Audit:
+    """Reads everything, once the jobs are finished."""
+    engine = create_engine(database_url)
+    try:
+        return _audit(engine)
+    finally:
+        engine.dispose()
+
+
+def _audit(engine: Engine) -> Audit:
+    with engine.connect() as connection:
+
+        def count(sql: str) -> int:
+            return int(connection.execute(text(sql)).scalar_one())
+
+        succeeded = connection.execute(
+            text(
+                "SELECT d.text, r.output FROM document d JOIN result r ON r.job = d.job AND r.seq = d.seq "
+                "WHERE r.status = 'succeeded'"
+            )
+        ).all()
+        return Audit(
+            accepted=count("SELECT count(*) FROM document"),
+            succeeded=len(succeeded),
+            other=count("SELECT count(*) FROM result WHERE status != 'succeeded'"),
+            lost=count(
+                "SELECT count(*) FROM document d WHERE NOT EXISTS "
+                "(SELECT 1 FROM result r WHERE r.job = d.job AND r.seq = d.seq)"
+            ),
+            doubled=count("SELECT count(*) FROM result")
+            - count("SELECT count(*) FROM (SELECT DISTINCT job, seq FROM result) AS distinct_results"),
+            wrong=sum(answer_to(one.text) not in one.output for one in succeeded),
+            drift=count(
+                "SELECT count(*) FROM job j WHERE j.succeeded != (SELECT count(*) FROM result r "
+                "WHERE r.job = j.id AND r.status = 'succeeded') OR j.failed != (SELECT count(*) "
+                "FROM result r WHERE r.job = j.id AND r.status = 'failed')"
+            ),
+            stuck=count("SELECT count(*) FROM slice WHERE state = 'leased' OR num_open != 0"),
+        )
