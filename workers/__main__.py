@@ -60,6 +60,9 @@ def _run(
         sys.stderr.write(f"error: {error}\n")
         return 1
     set_current_worker(process.worker)
+    # With a listener Celery leaves logging alone; else it would raise our level to its own,
+    # and what the worker says of slices and leases would be lost.
+    setup_logging.connect(lambda **_: None, weak=False)
     consumer = app.Worker(
         hostname=process.worker.worker_id,
         queues=options.queues or ",".join(e.queue for e in entries),
@@ -72,9 +75,6 @@ def _run(
         task_events=True,
     )
     install_signals(process)
-    # With a listener Celery leaves logging alone; else it would raise our level to its own,
-    # and what the worker says of slices and leases would be lost.
-    setup_logging.connect(lambda **_: None, weak=False)
     # Celery installs its own signal handlers when it starts; ours must be the last.
     worker_ready.connect(lambda **_: install_signals(process), weak=False)
     consumer.start()
