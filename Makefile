@@ -83,6 +83,14 @@ lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts
 test-slow: $(VENV)/.dev  ## The tests that take minutes (a 1 GB upload, 100,000 rows, ...)
 	@$(BIN)/python -m pytest -q -m "slow and not gpu"
 
+.PHONY: faults
+faults: $(VENV)/.dev  ## Kills, freezes and cuts everything at length (half an hour); writes docs/faults.md
+	@rm -f .faults.jsonl
+	@TEXTMILL_HISTORIES=1000 $(BIN)/python -m pytest -q tests/conformance/test_histories.py
+	@TEXTMILL_FAULTS_FULL=.faults.jsonl $(BIN)/python -m pytest -q tests/faults
+	@$(BIN)/python -m tests.faults.report .faults.jsonl docs/faults.md
+	@rm -f .faults.jsonl; echo "wrote docs/faults.md"
+
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev  ## The tests that need a CUDA device
 	@$(BIN)/python -m pytest -q -m gpu

@@ -19,46 +19,67 @@ def postgres_url() -> Iterator[str]:
     if given := os.environ.get("TEXTMILL_TEST_DATABASE_URL"):
         yield given
         return
-    binaries = _binaries()
-    if binaries is None:
-        missing = (
-            "no PostgreSQL server found: install the package `postgresql`, or set TEXTMILL_TEST_DATABASE_URL"
-        )
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with _own_server(binaries) as url:
-        yield url
+    with own_postgres() as server:
+        yield server.url
 
 
-def _binaries() -> Path | None:
-    if found := shutil.which("initdb"):
-        return Path(found).resolve().parent
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    return versions[-1].parent if versions else None
+class PostgresServer:
+    """A server of our own on a unix socket, which can be stopped and started again."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._data = folder / "data"
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={folder}"
+
+    def create(self) -> None:
+        """Makes an empty cluster."""
+        self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "--no-sync")
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        options = f"-c listen_addresses='' -k {self._folder} -c fsync=off -c max_connections=100"
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "-D", str(self._data), "-o", options, "-l", log, "-w", "start")
+
+    def stop(self) -> None:
+        """Ends it at once, as a crash would."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # The server refuses to run as root: then the package's own user runs it.
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        command = [*as_user, str(self._binaries / program), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._folder)
 
 
 @contextmanager
-def _own_server(binaries: Path) -> Iterator[str]:
-    # The server refuses to run as root: then the package's own user runs it.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+def own_postgres() -> Iterator[PostgresServer]:
+    """A running server of our own; skips (in CI: fails) where PostgreSQL is not installed."""
     folder = Path(tempfile.mkdtemp(prefix="tm-pg-"))
-    if as_user:
-        shutil.chown(folder, "postgres")
-    data = folder / "data"
-    options = f"-c listen_addresses='' -k {folder} -c fsync=off -c max_connections=100"
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, stdout=subprocess.DEVNULL, cwd=folder)
-
+    server = PostgresServer(_binaries(), folder)
     try:
-        run(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "--no-sync")
-        run(
-            str(binaries / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start"
-        )
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        server.create()
+        server.start()
         try:
-            yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+            yield server
         finally:
-            run(str(binaries / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _binaries() -> Path:
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    if versions:
+        return versions[-1].parent
+    missing = (
+        "no PostgreSQL server found: install the package `postgresql`, or set TEXTMILL_TEST_DATABASE_URL"
+    )
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)

@@ -1,0 +1,67 @@
+"""From the rows of `make faults` to `docs/faults.md`.
+
+python -m tests.faults.report ROWS.jsonl docs/faults.md
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_BOOKS = ("accepted", "succeeded", "other", "lost", "doubled", "wrong", "drift", "stuck")
+_HEAD = """# Faults: what was injected, and what the books said afterwards
+
+Written by `make faults`, which drives the real API, Celery workers, Redis-compatible server and database as child
+processes and reads the ledger with plain SQL at the end of every test. *lost*: accepted documents without a result;
+*doubled*: results beyond one a document; *wrong*: outputs that do not belong to their text; *drift*: jobs whose counters
+differ from their rows; *stuck*: slices still leased, or open, in a finished job. All five must be 0.
+*other* are results that are no successes: cancelled, or quarantined poison.
+"""
+_TAIL = """
+## What cannot be survived
+* The disk that holds the database is lost: there is no second copy of the ledger. Back it up, or use PostgreSQL with
+  replication.
+* SQLite's `synchronous` is FULL, so a power cut loses no acknowledged submission as long as the disk keeps its word.
+* A document that kills its process costs two runs alone and one in company; while it is found, its worker computes
+  nothing else.
+* A random kill can hit an innocent document while it is being tried alone. Twice in a row on the same one and it is
+  quarantined like poison (`TEXTMILL_MAX_CRASHES` raises the number; the test of 200 kills does).
+"""
+
+
+def main(source: Path, target: Path) -> int:
+    """Writes the page; 1 when any row has something in a column that must be 0."""
+    rows = [json.loads(line) for line in source.read_text().splitlines()]
+    total = {name: sum(row.get(name, 0) for row in rows) for name in _BOOKS}
+    lines = [
+        _HEAD,
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()}, {len(rows)} faults, seed {rows[0]['seed']}.\n",
+        "| fault | injected | " + " | ".join(_BOOKS) + " |",
+        "|---|---|" + "---:|" * len(_BOOKS),
+        *(_row(row) for row in rows),
+        "| **all** | | " + " | ".join(f"**{total[name]}**" for name in _BOOKS) + " |",
+        _TAIL,
+    ]
+    target.write_text("\n".join(lines))
+    return int(any(total[name] for name in _BOOKS[3:]))
+
+
+def _row(row: dict[str, Any]) -> str:
+    name = row["fault"].removeprefix("test_").replace("_", " ")
+    facts = {key: value for key, value in row.items() if key not in (*_BOOKS, "fault", "seed")}
+    told = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in facts.items())
+    return f"| {name} | {told} | " + " | ".join(str(row.get(name, "")) for name in _BOOKS) + " |"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {number}" for key, number in value.items())
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,138 @@
+"""Redis killed, emptied, full, away and frozen. It only carries, so nothing may be lost."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+
+import pytest
+from celery import Celery
+
+from jobs.broker import TASK_NAMES, make_celery
+from jobs.catalogue import Catalogue
+from jobs.records import Task
+from jobs.settings import Settings
+from tests.faults.conftest import Profile
+from tests.faults.test_workers import finished, submit
+from tests.support.audit import audit
+from tests.support.cluster import Cluster
+from tests.support.waiting import wait_until
+from textmill.handle import JobHandle
+
+MakeCluster = Callable[..., Cluster]
+
+
+def running(job: JobHandle) -> None:
+    wait_until(lambda: job.status().counts.succeeded > 0, timeout_seconds=30, what="the job runs")
+
+
+@pytest.mark.parametrize("keeps_file", [True, False], ids=["with-its-file", "empty"])
+def test_a_killed_redis_comes_back(cluster: MakeCluster, profile: Profile, keeps_file: bool) -> None:
+    c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.01")
+    rounds = profile.pick(1, 10)
+    for _ in range(rounds):
+        job = submit(c, 600)
+        running(job)
+        c.kill("broker")
+        if not keeps_file:
+            shutil.rmtree(c.folder / "appendonlydir")
+        threading.Event().wait(profile.dice.uniform(0.0, 2.0))
+        c.start_broker()
+        finished(job, c)
+    profile.note(rounds=rounds)
+    profile.settle(audit(c.database_url))
+
+
+def test_everything_in_redis_is_deleted_under_a_running_job(cluster: MakeCluster, profile: Profile) -> None:
+    c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.005")
+    flushes = 0
+    job = submit(c, profile.pick(800, 5000))
+    running(job)
+    while not job.status().is_final and flushes < profile.pick(3, 50):
+        c.redis().flushall()
+        flushes += 1
+        threading.Event().wait(0.7)
+    finished(job, c)
+    profile.note(flushes=flushes)
+    profile.settle(audit(c.database_url))
+
+
+def test_redis_without_memory_stores_jobs_all_the_same(cluster: MakeCluster, profile: Profile) -> None:
+    c = cluster(workers=2)
+    c.redis().config_set("maxmemory", "1mb")
+    job = submit(c, 300)
+    assert job.status().counts.total == 300
+    threading.Event().wait(profile.pick(3, 30))
+    c.redis().config_set("maxmemory", "0")
+    finished(job, c)
+    profile.note(full_seconds=profile.pick(3, 30))
+    profile.settle(audit(c.database_url))
+
+
+def test_a_job_submitted_without_redis_runs_when_it_is_there(cluster: MakeCluster, profile: Profile) -> None:
+    c = cluster(workers=1)
+    rounds = profile.pick(1, 5)
+    for _ in range(rounds):
+        c.kill("broker")
+        job = submit(c, 50)
+        assert not c.is_ready()
+        c.start_broker()
+        finished(job, c)
+    profile.note(rounds=rounds)
+    profile.settle(audit(c.database_url))
+
+
+def test_messages_that_come_three_times_in_any_order_are_computed_once(
+    cluster: MakeCluster, profile: Profile
+) -> None:
+    c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.002")
+    job = submit(c, profile.pick(600, 5000))
+    celery = sender(c)
+    numbers = [number for number in range(60) for _ in range(3)]
+    profile.dice.shuffle(numbers)
+    for number in numbers:
+        celery.send_task(
+            TASK_NAMES[Task.SENTIMENT],
+            args=[f"{job.id}.{number}"],
+            queue="model.noop-s-e00b82",
+            ignore_result=True,
+        )
+    finished(job, c)
+    profile.note(messages=len(numbers))
+    profile.settle(audit(c.database_url))
+
+
+def sender(c: Cluster) -> Celery:
+    """A producer of our own, with the same settings as the API's."""
+    settings = Settings(redis_url=c.broker.address.celery_url, data=c.folder, models=("sentiment=noop:s",))  # type: ignore[call-arg, arg-type]
+    catalogue = Catalogue.load(settings)
+    assert catalogue.get("noop:s").queue == "model.noop-s-e00b82"
+    return make_celery(settings, catalogue)
+
+
+def test_no_result_appears_after_a_cancel_even_without_redis(cluster: MakeCluster, profile: Profile) -> None:
+    c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.01")
+    rounds = profile.pick(1, 10)
+    for _ in range(rounds):
+        job = submit(c, 400)
+        running(job)
+        c.freeze("broker")
+        job.cancel()
+        succeeded = job.status().counts.succeeded
+        threading.Event().wait(1.5)
+        view = job.status()
+        assert (view.status, view.counts.succeeded) == ("cancelled", succeeded)
+        c.thaw("broker")
+    profile.note(cancels=rounds)
+    profile.settle(audit(c.database_url))
+
+
+def test_readiness_goes_red_while_every_worker_is_frozen(cluster: MakeCluster, profile: Profile) -> None:
+    c = cluster(workers=1)
+    assert c.is_ready()
+    c.freeze("w0")
+    wait_until(lambda: not c.is_ready(), timeout_seconds=30, what="readiness is red")
+    c.thaw("w0")
+    wait_until(c.is_ready, timeout_seconds=30, what="readiness is green again")
+    profile.settle(audit(c.database_url))
