@@ -155,8 +155,8 @@ def test_no_server_is_exit_code_3(textmill: Cli) -> None:
 
 def test_ctrl_c_while_watching_leaves_the_job_running(textmill: Cli, tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
-        {"text": f"Once upon a time {n}", "task": "generation", "params": {"max_new_tokens": 40}}
-        for n in range(150)
+        {"text": f"Once upon a time {n}", "task": "generation", "params": {"max_new_tokens": 100}}
+        for n in range(1500)
     ]
     write_rows(tmp_path / "rows.jsonl", rows)
     with textmill.start("submit", "rows.jsonl", "--wait") as process:
