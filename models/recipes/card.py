@@ -13,9 +13,16 @@ _TEMPLATES = Path(__file__).with_name("cards")
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Saves weights in float16 and the tokenizer; converts a copy, the model stays as it is."""
+    """Saves weights in float16 and the tokenizer; converts a copy, the model stays as it is.
+
+    Weights that are one tensor under several names stay one, and are written once.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    state = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
+    halves: dict[int, torch.Tensor] = {}
+    state = {
+        name: halves.setdefault(value.data_ptr(), value.to(torch.float16))
+        for name, value in model.state_dict().items()
+    }
     kept = model.config.dtype
     model.config.dtype = torch.float16
     model.save_pretrained(out, state_dict=state)

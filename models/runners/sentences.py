@@ -24,22 +24,29 @@ class Sentence:
     gap: str
 
 
-def cut(text: str, *, fits: Callable[[str], bool]) -> list[Sentence]:
+def cut(
+    text: str, *, fits: Callable[[str], bool], joins: Callable[[str], bool] | None = None
+) -> list[Sentence]:
     """Runs of whole sentences, as long as they fit; a sentence that does not is cut at spaces.
+
+    Args:
+        text: what to cut.
+        fits: whether the model takes a text at once.
+        joins: whether sentences may become this piece; as `fits` when None.
 
     Lines are never joined: a list of headings is not one sentence. Joining every
     `text + gap` gives the input back, but for white space at its very start.
     """
     pieces: list[Sentence] = []
     for line in _LINE.findall(text):
-        pieces += _merge([p for s in _SENTENCE.findall(line) for p in _shorten(s, fits)], fits)
+        pieces += _merge([p for s in _SENTENCE.findall(line) for p in _shorten(s, fits)], joins or fits)
     return pieces
 
 
-def _merge(parts: list[str], fits: Callable[[str], bool]) -> list[Sentence]:
+def _merge(parts: list[str], joins: Callable[[str], bool]) -> list[Sentence]:
     merged: list[str] = []
     for part in parts:
-        if merged and fits((merged[-1] + part).strip()):
+        if merged and joins((merged[-1] + part).strip()):
             merged[-1] += part
         else:
             merged.append(part)

@@ -24,7 +24,8 @@ _LENGTH_EXTRA_TOKENS = 16
 class TranslationEngine(DocumentEngine):
     """Translates; long documents go sentence by sentence, never cut off.
 
-    A config may say `max_piece_tokens` for a model that was trained on short sentences.
+    A config may say `max_joined_tokens`, for a model that was trained on single sentences: short
+    ones are then put together up to so many tokens only.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -32,8 +33,8 @@ class TranslationEngine(DocumentEngine):
         self._prompts = PromptMaker(loaded)
         self._languages = Languages(loaded)
         self._max_positions = max_positions(loaded)
-        own = getattr(loaded.config, "max_piece_tokens", None)
-        self._piece_tokens = min(self._max_positions, int(own or self._max_positions))
+        own = getattr(loaded.config, "max_joined_tokens", None)
+        self._max_joined_tokens = self._max_positions if own is None else int(own)
 
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         """Each text whole when it fits the model, else in runs of sentences."""
@@ -72,7 +73,15 @@ class TranslationEngine(DocumentEngine):
         if document.params.get("num_return_sequences", 1) > 1:
             raise InvalidParameter("translation returns one text: leave num_return_sequences out")
         choice = self._languages.choose(document.params)
-        parts = cut(document.text, fits=lambda text: len(self._encode(text, choice)) <= self._piece_tokens)
+
+        def num_tokens(text: str) -> int:
+            return len(self._encode(text, choice))
+
+        parts = cut(
+            document.text,
+            fits=lambda text: num_tokens(text) <= self._max_positions,
+            joins=lambda text: num_tokens(text) <= self._max_joined_tokens,
+        )
         encoded = [self._encode(part.text, choice) for part in parts if part.text]
         pieces = [self._piece(ids, document, choice) for ids in encoded]
         return Prepared(
