@@ -73,14 +73,16 @@ def make_tokenizer(pairs: list[tuple[str, str]], size: int, out: Path) -> Marian
 
 def config_for(tokenizer: Any) -> MarianConfig:
     """Four encoder and three decoder layers of width 256; the decoder is run per token, so it is the shorter."""
-    return MarianConfig(
+    config = MarianConfig(
         vocab_size=len(tokenizer), d_model=256, encoder_layers=4, decoder_layers=3, encoder_attention_heads=4,
         decoder_attention_heads=4, encoder_ffn_dim=1024, decoder_ffn_dim=1024, max_position_embeddings=512,
         activation_function="relu", dropout=_DROPOUT, scale_embedding=True,
-        max_joined_tokens=0,  # ours: trained on single sentences, so each goes alone
         share_encoder_decoder_embeddings=True, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
+    # Read by our translation engine: trained on single sentences, it is given one at a time.
+    config.max_joined_tokens = 0
+    return config
 
 
 @torch.inference_mode()
