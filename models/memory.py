@@ -6,7 +6,7 @@ import torch
 
 
 def memory_bytes(model: torch.nn.Module) -> int:
-    """Bytes of parameters and buffers, quantised weights included; shared ones count once."""
+    """Bytes of parameters and buffers, quantised and packed weights included; shared ones count once."""
     seen: dict[int, int] = {}
     for tensor in [*model.parameters(), *model.buffers()]:
         seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
@@ -15,6 +15,7 @@ def memory_bytes(model: torch.nn.Module) -> int:
         weight = getattr(module, "weight", None)
         if callable(weight):  # a quantised layer hands out its weight by a method
             packed += int(weight().numel())
+        packed += int(getattr(module, "num_bytes", 0))  # of a layer with packed weights
     return sum(seen.values()) + packed
 
 

@@ -28,6 +28,7 @@ from transformers.models.auto import modeling_auto
 from models.device import Device
 from models.errors import CannotLoad, CannotLoadNow
 from models.memory import is_out_of_memory, memory_bytes
+from models.packing import pack, packs
 from models.precision import DTYPES, choose_dtype, quantise
 from models.records import ModelSpec
 from models.source import Source, find_source, read_files, weights_bytes
@@ -125,6 +126,8 @@ def load_model(spec: ModelSpec, device: Device) -> LoadedModel:
     num_parameters = model.num_parameters()
     if dtype == "int8":
         model = quantise(model)
+    elif packs(dtype, device):
+        model = pack(model)
     return LoadedModel(
         spec=spec,
         family=family,

@@ -19,7 +19,7 @@ from transformers import LogitsProcessor, StopStringCriteria
 from models.engine.beams import BeamSearch, Candidate
 from models.engine.options import banned_tokens, look_at_scores_alone
 from models.engine.samples import Samples
-from models.engine.top import top_of_rows
+from models.engine.top import best_of_rows, top_of_rows
 from models.errors import NotFinite
 
 Search = Samples | BeamSearch
@@ -66,7 +66,6 @@ def choose(turns: Sequence[Turn], logits: Tensor) -> None:
         turns: the documents of the step.
         logits: of all their rows, (rows, vocabulary); may be overwritten.
     """
-    logits = logits.float()
     _ban(turns, logits)
     for group, choose_group in _groups(turns):
         _keep_failures_apart(group, choose_group, logits)
@@ -115,7 +114,7 @@ def _ban(turns: Sequence[Turn], logits: Tensor) -> None:
 def _choose_greedy(turns: list[Turn], logits: Tensor) -> None:
     rows = [turn.rows.start for turn in turns]  # a greedy document has one sequence
     own = logits if len(rows) == len(logits) else logits[rows]
-    best, tokens = own.max(dim=-1)
+    best, tokens = best_of_rows(own)
     for turn, score, token in zip(turns, best.tolist(), tokens.tolist(), strict=True):
         _check(score)
         turn.chosen = [token]
@@ -124,7 +123,7 @@ def _choose_greedy(turns: list[Turn], logits: Tensor) -> None:
 def _choose_shared(turns: list[Turn], logits: Tensor) -> None:
     """Through the processors that these documents have in common; drawn by each from its own stream."""
     ids = torch.tensor(_last_sequences(turns), device=logits.device)
-    scores = torch.cat([_rows_of(turn, logits) for turn in turns])
+    scores = torch.cat([_rows_of(turn, logits) for turn in turns]).float()
     for processor in turns[0].active if turns[0].banned is None else ():
         scores = processor(ids, scores)
     best, tokens = scores.max(dim=-1)
@@ -156,7 +155,7 @@ def _choose_beams(turns: list[Turn], logits: Tensor) -> None:
     num_rows, num_candidates = turns[0].num_rows, turns[0].search.num_candidates  # type: ignore[union-attr]
     rows = [row for turn in turns for row in range(turn.rows.start, turn.rows.stop)]
     own = logits if len(rows) == len(logits) else logits[rows]
-    log_probabilities = torch.log_softmax(own, dim=-1)
+    log_probabilities = torch.log_softmax(own.float(), dim=-1)
     for number, turn in enumerate(turns):
         if turn.banned:
             log_probabilities[number * num_rows : (number + 1) * num_rows, turn.banned] = -torch.inf
@@ -177,7 +176,7 @@ def _choose_beams_alone(turns: list[Turn], logits: Tensor) -> None:
     (turn,) = turns
     search = turn.search
     assert isinstance(search, BeamSearch)
-    scores = torch.log_softmax(_rows_of(turn, logits), dim=-1)
+    scores = torch.log_softmax(_rows_of(turn, logits).float(), dim=-1)
     ids = torch.tensor(_last_sequences(turns), device=logits.device)
     for processor in turn.active:
         scores = processor(ids, scores)

