@@ -24,7 +24,10 @@ def best_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     if in_blocks < num_columns:
         more, behind = rows[:, in_blocks:].max(dim=-1)
         is_behind = (more > values) | more.isnan()
-        values, places = torch.where(is_behind, more, values), torch.where(is_behind, behind + in_blocks, places)
+        values, places = (
+            torch.where(is_behind, more, values),
+            torch.where(is_behind, behind + in_blocks, places),
+        )
     return values, places
 
 
