@@ -52,7 +52,7 @@ def packs(dtype: str, device: Device) -> bool:
 
 
 def pack(model: Any) -> Any:
-    """Replaces the linear layers of a bfloat16 model, and the activation that GPT-2 computes in eight steps."""
+    """Replaces the linear layers, and the activation that GPT-2 computes in eight steps."""
     _replace(model)
     return model
 
