@@ -96,8 +96,9 @@ test-gpu: $(VENV)/.dev  ## The tests that need a CUDA device
 	@$(BIN)/python -m pytest -q -m gpu
 
 .PHONY: bench
-bench: $(VENV)/.dev  ## What Textmill itself costs per document, beside plain Celery
+bench: $(VENV)/.dev  ## Speed beside plain Celery and transformers, in the same runs
 	@$(BIN)/python -m benchmarks.overhead
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.engine
 
 # -- Models --------------------------------------------------------------------
 

@@ -1,0 +1,97 @@
+"""Models of real sizes with random weights, and documents of skewed lengths."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers as hf
+
+from models.device import Device
+from models.memory import memory_bytes
+from models.packing import pack, packs
+from models.records import ModelSpec
+from models.registry import Family, LoadedModel
+
+
+@dataclass(frozen=True)
+class Row:
+    """One document: its tokens, and how many it is given back."""
+
+    input_ids: list[int]
+    new_tokens: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model and what it is to do."""
+
+    name: str
+    num_beams: int
+    plain: Any  #: as transformers loads it
+    loaded: LoadedModel  #: as Textmill does
+    rows: list[Row]
+
+    @property
+    def useful_tokens(self) -> int:
+        """New tokens, over all documents."""
+        return sum(row.new_tokens for row in self.rows)
+
+
+def generation(device: Device, dtype: str, count: int) -> Workload:
+    """GPT-2's size (124 M). Prompts and answers are log-normal, most short and a few long.
+
+    The spread (sigma 0.8 and 0.9) is near that of the Azure conversation trace of 2023; the
+    medians (27 and 40 tokens) are smaller, so that a run on a CPU ends.
+    """
+    torch.manual_seed(0)
+    model = hf.GPT2LMHeadModel(hf.GPT2Config()).to(getattr(torch, dtype)).eval()
+    draw = random.Random(0)
+    rows = [_row(draw, _clipped(draw, 3.3, 0.8, 300), _clipped(draw, 3.7, 0.9, 250)) for _ in range(count)]
+    return Workload("generation", 1, model, _loaded(model, "generation", device, dtype), rows)
+
+
+def translation(device: Device, dtype: str, count: int) -> Workload:
+    """The size of opus-mt models (74 M), beam 4; sentences, some of them long."""
+    torch.manual_seed(0)
+    config = hf.MarianConfig(
+        vocab_size=58101, decoder_vocab_size=58101, d_model=512, encoder_layers=6, decoder_layers=6,
+        encoder_ffn_dim=2048, decoder_ffn_dim=2048, encoder_attention_heads=8, decoder_attention_heads=8,
+        max_position_embeddings=512, pad_token_id=58100, eos_token_id=0, decoder_start_token_id=58100,
+        forced_eos_token_id=0, scale_embedding=True, activation_function="swish",
+    )  # fmt: skip
+    model = hf.MarianMTModel(config).to(getattr(torch, dtype)).eval()
+    model.generation_config.bad_words_ids = [[58100]]
+    draw = random.Random(0)
+    rows = []
+    for _ in range(count):
+        length = _clipped(draw, 3.0, 0.8, 100)
+        rows.append(_row(draw, length, min(120, max(4, int(length * draw.uniform(0.8, 1.3))))))
+    return Workload("translation", 4, model, _loaded(model, "translation", device, dtype), rows)
+
+
+def _loaded(model: Any, task: str, device: Device, dtype: str) -> LoadedModel:
+    import copy
+
+    ours = copy.deepcopy(model)
+    return LoadedModel(
+        spec=ModelSpec(name=task, task=task, ref="random"),
+        family=Family.CAUSAL if task == "generation" else Family.SEQ2SEQ,
+        model=pack(ours) if packs(dtype, device) else ours,
+        tokenizer=None,  # type: ignore[arg-type]  # rows are tokens already
+        revision=None,
+        dtype=dtype,
+        device=device,
+        num_parameters=model.num_parameters(),
+        memory_bytes=memory_bytes(ours),
+    )
+
+
+def _row(draw: random.Random, length: int, new_tokens: int) -> Row:
+    return Row([draw.randrange(1, 50_000) for _ in range(length)], new_tokens)
+
+
+def _clipped(draw: random.Random, mu: float, sigma: float, most: int) -> int:
+    return min(most, max(4, int(draw.lognormvariate(mu, sigma))))
