@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -17,6 +18,7 @@ from tests.faults.conftest import Profile
 from tests.faults.test_workers import finished, submit
 from tests.support.audit import audit
 from tests.support.cluster import Cluster
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 from textmill.handle import JobHandle
 
@@ -68,6 +70,31 @@ def test_redis_without_memory_stores_jobs_all_the_same(cluster: MakeCluster, pro
     finished(job, c)
     profile.note(full_seconds=profile.pick(3, 30))
     profile.settle(audit(c.database_url))
+
+
+def test_a_link_to_redis_that_falls_silent_or_breaks(profile: Profile, tmp_path: Path) -> None:
+    c = Cluster(tmp_path / "c", workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.01")
+    proxy = Proxy(tmp_path / "c" / "broker.sock")
+    c.reach_redis_through(f"redis://127.0.0.1:{proxy.port}/0")
+    rounds = profile.pick(1, 6)
+    silent_seconds = 8.0
+    try:
+        with c:
+            for _ in range(rounds):
+                job = submit(c, 400)
+                running(job)
+                proxy.fall_silent()
+                threading.Event().wait(silent_seconds)
+                proxy.speak_again()
+                finished(job, c)
+                job = submit(c, 200)
+                running(job)
+                proxy.reset()
+                finished(job, c)
+            profile.note(rounds=rounds, silent_seconds=silent_seconds)
+            profile.settle(audit(c.database_url))
+    finally:
+        proxy.close()
 
 
 def test_a_job_submitted_without_redis_runs_when_it_is_there(cluster: MakeCluster, profile: Profile) -> None:

@@ -62,6 +62,10 @@ class Cluster:
         }
         self._lock = threading.Lock()
 
+    def reach_redis_through(self, url: str) -> None:
+        """Has the API and the workers use another way to the broker; call it before the start."""
+        self._environment["TEXTMILL_REDIS_URL"] = url
+
     @property
     def url(self) -> str:
         """Where the API answers."""
