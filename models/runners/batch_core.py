@@ -14,7 +14,7 @@ import torch
 
 from models.errors import NotFinite, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
-from models.registry import LoadedModel
+from models.records import ModelSpec
 from models.runners.document_engine import Result, as_document_error
 from models.runners.plan import Batch, Piece, Plan, TokenBudget, into_batches, padded_tokens
 
@@ -32,7 +32,7 @@ class BatchCore:
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        spec: ModelSpec,
         compute: Callable[[Sequence[Piece]], list[Any]],
         *,
         batch_key: Callable[[Piece], Hashable] = lambda _: None,
@@ -40,16 +40,17 @@ class BatchCore:
         """Sets up.
 
         Args:
-            loaded: the model, for its limits and its name.
+            spec: of the model, for its name and the size of a batch.
             compute: one batch; a result for each piece, or a `DocumentError` in its place.
             batch_key: only pieces of equal ones share a batch.
         """
-        self._name = loaded.spec.name
+        self._name = spec.name
         self._compute = compute
         self._batch_key = batch_key
         self._plan = Plan()
         self._inside: set[Hashable] = set()  # documents
-        self._budget = TokenBudget(loaded.spec.max_batch_tokens)
+        self._divided: set[Piece] = set()  # of batches that ran out of memory, until computed or failed
+        self._budget = TokenBudget(spec.max_batch_tokens)
         self._counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
 
     @property
@@ -74,7 +75,7 @@ class BatchCore:
         """Forgets documents; planned pieces of theirs are skipped."""
         self._inside.difference_update(keys)
         if not self._inside:
-            self._plan.clear()
+            self._forget()
 
     def step(self) -> list[Result]:
         """Computes the next batch."""
@@ -92,19 +93,24 @@ class BatchCore:
             raise  # the device itself has failed: nothing can be computed in this process any more
         except Exception as error:
             return self._divide(priority, batch, error)
+        self._divided.difference_update(batch)
         self._budget.note_success()
         return self._checked(priority, batch, results)
 
     def close(self) -> None:
         """Drops everything."""
         self._inside.clear()
+        self._forget()
+
+    def _forget(self) -> None:
         self._plan.clear()
+        self._divided.clear()
 
     def _divide(self, priority: float, batch: Batch, error: Exception) -> list[Result]:
         """Plans the halves of a batch that failed; fails the document when it was alone."""
         if is_out_of_memory(error):
-            self._budget.shrink(padded_tokens(batch))
             release_cached_memory()
+            self._learn_from(batch)
         if len(batch) > 1:
             logger.warning(
                 "batch divided",
@@ -118,7 +124,18 @@ class BatchCore:
             middle = len(batch) // 2
             self._plan.put_first(priority, [batch[:middle], batch[middle:]])
             return []
+        self._divided.discard(batch[0])
         return [(batch[0], OutOfMemory() if is_out_of_memory(error) else as_document_error(error))]
+
+    def _learn_from(self, batch: Batch) -> None:
+        """Shrinks the budget once for each planned batch that did not fit.
+
+        Its halves are only searched for the one document that is too large: were each of
+        them counted, a single such document would bring the budget down to nothing.
+        """
+        if len(batch) > 1 and self._divided.isdisjoint(batch):
+            self._budget.shrink(padded_tokens(batch))
+        self._divided.update(batch)
 
     def _checked(self, priority: float, batch: Batch, results: Sequence[Any]) -> list[Result]:
         """Results that count; one that is not finite may be the company's fault: once more, alone."""

@@ -32,7 +32,7 @@ def decoding_core(loaded: LoadedModel) -> Core:
             extra={"action": "no_continuous_decoding", "model": loaded.spec.name},
         )
         decoder = BatchDecoder(loaded)
-        return BatchCore(loaded, decoder.decode, batch_key=decoder.group)
+        return BatchCore(loaded.spec, decoder.decode, batch_key=decoder.group)
     limits = limits_for(loaded)
     if isinstance(forward, CausalForward):
         return ContinuousCore(CausalCore(loaded, forward, limits))

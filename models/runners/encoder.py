@@ -27,7 +27,7 @@ class EncoderEngine(DocumentEngine):
     """Pads windows to one length and runs the encoder on them."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded, BatchCore(loaded, self.compute))
+        super().__init__(loaded, BatchCore(loaded.spec, self.compute))
         if not loaded.tokenizer.is_fast:
             raise CannotLoad(
                 f"model {loaded.spec.name!r}: {type(loaded.tokenizer).__name__} gives no "
