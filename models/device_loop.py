@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from models.engine.interface import Engine
 from models.errors import CannotLoad, LoopDied, LoopStopped, ModelError
+from models.hang import Activity, HangDetector, thread_cpu_seconds
 from models.open_documents import OpenDocuments
 from models.pool import WarmPool
 from models.records import DocumentInput, DocumentOutput
@@ -34,15 +34,6 @@ logger = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.5  # an idle loop turns so often, so that its age shows that it lives
 _FACTS_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class _Activity:
-    """What the loop's thread is at, for the threads that watch it."""
-
-    kind: str  #: idle | step | load
-    model: str
-    since_seconds: float
 
 
 class DeviceLoop:
@@ -71,13 +62,22 @@ class DeviceLoop:
         self._stop_at_seconds: float | None = None
         self._facts_due_seconds = clock()
         # Replaced as a whole by the loop's thread, read by any.
-        self._activity = _Activity("idle", "", clock())
+        self._activity = Activity("idle", "", clock())
         self._turned_at_seconds = clock()
         self._facts: Mapping[str, Mapping[str, Any]] = {}
         self._was_stopped_clean = False
         self._thread = threading.Thread(target=self._run, name="device-loop", daemon=True)
+        interval_seconds = min(1.0, step_limit_seconds / 4)
+        self._hang_detector = HangDetector(
+            self._limits_seconds,
+            interval_seconds=interval_seconds,
+            cpu_seconds=partial(thread_cpu_seconds, self._thread),
+            clock=clock,
+        )
         self._watchdog = Watchdog(
-            ask=self._overdue, on_alarm=self._die_of, interval_seconds=min(1.0, step_limit_seconds / 4)
+            ask=lambda: self._hang_detector.look(self._activity),
+            on_alarm=self._die_of,
+            interval_seconds=interval_seconds,
         )
 
     # Any thread may call these.
@@ -160,7 +160,7 @@ class DeviceLoop:
         """What each warm model says of itself, at most a second or a step old."""
         return self._facts
 
-    # Everything below runs on the loop's thread, except `_enqueue`, `_overdue` and `_die_of`.
+    # Everything below runs on the loop's thread, except `_enqueue` and `_die_of`.
 
     def _run(self) -> None:
         try:
@@ -314,18 +314,10 @@ class DeviceLoop:
             self._watchdog.stop()
             self._on_death(error)
 
-    def _overdue(self) -> str | None:
-        """What the loop's thread has been doing for too long, if so."""
-        activity = self._activity
-        limit_seconds = self._limits_seconds.get(activity.kind)
-        if limit_seconds is None or self._clock() - activity.since_seconds <= limit_seconds:
-            return None
-        return f"a {activity.kind} of model {activity.model!r} took more than {limit_seconds:g} s"
-
     @contextmanager
     def _busy_with(self, kind: str, model: str) -> Iterator[None]:
-        self._activity = _Activity(kind, model, self._clock())
+        self._activity = Activity(kind, model, self._clock())
         try:
             yield
         finally:
-            self._activity = _Activity("idle", "", self._clock())
+            self._activity = Activity("idle", "", self._clock())
