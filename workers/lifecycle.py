@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Sequence
 from types import FrameType
 
@@ -26,6 +27,7 @@ from workers.signs import SignsOfLife
 from workers.worker import Worker
 
 _log = logging.getLogger(__name__)
+_HURRY_SECONDS = 1.0
 EXIT_DEAD = 70  # a part of the worker died: the supervisor must start another
 
 
@@ -128,24 +130,36 @@ def spec_of(entry: ModelEntry, settings: Settings) -> ModelSpec:
 
 
 def install_signals(process: WorkerProcess) -> None:
-    """SIGTERM and SIGINT stop in order; a second one, or SIGQUIT, ends at once.
+    """SIGTERM and SIGINT stop in order; a second one, or SIGQUIT, gives back and ends at once.
 
     Celery's own handlers are replaced: with the threads pool its warm shutdown waits
     without limit for running slices, and its cold one exits in the middle of them.
     """
-    seen = threading.Event()
+    ways = deque([_leave, _leave_at_once])  # each for one signal
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if seen.is_set() or number == signal.SIGQUIT:
+        if number == signal.SIGQUIT and len(ways) == 2:
+            ways.popleft()
+        if not ways:
             os._exit(128 + number)
-        seen.set()
-        threading.Thread(target=_leave, args=(process,), name="shutdown").start()
+        threading.Thread(target=ways.popleft(), args=(process, number), name="shutdown").start()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, stop)
 
 
-def _leave(process: WorkerProcess) -> None:
+def _leave_at_once(process: WorkerProcess, number: int) -> None:
+    """Without waiting for anything that is computed; the database gets a second to hear of it."""
+    overtime = threading.Timer(_HURRY_SECONDS, os._exit, [128 + number])
+    overtime.daemon = True
+    overtime.start()
+    try:
+        process.worker.release_all()
+    finally:
+        os._exit(128 + number)
+
+
+def _leave(process: WorkerProcess, number: int) -> None:
     _log.info("worker_stopping")
     try:
         process.stop()

@@ -64,6 +64,13 @@ class SliceRun:
         """Asks the run to settle what it has, and to release the lease for another worker."""
         self._is_given_back.set()
 
+    def release(self) -> None:
+        """Lets another worker have the slice now; what this run still settles is refused."""
+        try:
+            self._store.release(self.lease.key, self.lease.attempt)
+        except StoreUnavailable:
+            _log.warning("release_failed: %s will be taken over when its lease ends", self.lease.key)
+
     # -- called by the Celery task's thread ----------------------------------------
 
     def run(self) -> dict[str, Any]:
@@ -74,15 +81,15 @@ class SliceRun:
             else:
                 self._compute(self.lease.documents)
             if self._is_given_back.is_set():
-                self._release()
+                self.release()
         except LeaseLost:
             _log.info("late_settlement_refused: %s", self.lease.key)
         except CannotLoad as error:
             self._cannot_load(error)
         except LoopStopped:
-            self._release()
+            self.release()
         except LoopDied:
-            self._release()  # nobody's fault but this process's: its supervisor starts another
+            self.release()  # nobody's fault but this process's: its supervisor starts another
             self._on_death()
         return {"slice": str(self.lease.key), **self._counts}
 
@@ -131,12 +138,6 @@ class SliceRun:
         for outcome in outcomes:
             self._counts[str(outcome.status)] += 1
         self._on_progress(sum(self._counts.values()), len(self.lease.documents))
-
-    def _release(self) -> None:
-        try:
-            self._store.release(self.lease.key, self.lease.attempt)
-        except StoreUnavailable:
-            _log.warning("release_failed: %s will be taken over when its lease ends", self.lease.key)
 
     def _suspect(self, document: LeasedDocument) -> bool:
         return self._store.suspect(self.lease.key, self.lease.attempt, document.seq)

@@ -53,6 +53,7 @@ class Worker:
         self._settings = settings
         self._on_death = on_death
         self._stopping = threading.Event()
+        self._claiming = threading.Lock()
 
     def run_slice(
         self, key: SliceKey, *, on_progress: Progress = lambda settled, total: None
@@ -62,16 +63,9 @@ class Worker:
         Returns:
             A summary without any text, for Flower.
         """
-        if self._stopping.is_set():
-            return {"slice": str(key), "skipped": "the worker is stopping"}
-        lease = self._store.claim(key, worker_id=self.worker_id, lease_seconds=self._settings.lease_seconds)
-        if lease is None:
+        run = self._claim(key, on_progress)
+        if run is None:
             return {"slice": str(key), "skipped": "nothing to do"}
-        run = SliceRun(
-            lease, store=self._store, loop=self._loop, lease_seconds=self._settings.lease_seconds,
-            on_progress=on_progress, on_death=self._on_death,
-        )  # fmt: skip
-        self._heartbeats.add(run)
         try:
             summary = run.run()
         finally:
@@ -79,14 +73,44 @@ class Worker:
         self._release_next(key)
         return summary
 
+    def _claim(self, key: SliceKey, on_progress: Progress) -> SliceRun | None:
+        """A run that beats already; None when there is nothing to do, or nothing may be begun."""
+        # One at a time, so that whoever stops the worker knows of every lease it has.
+        with self._claiming:
+            if self._stopping.is_set():
+                return None
+            lease = self._store.claim(
+                key, worker_id=self.worker_id, lease_seconds=self._settings.lease_seconds
+            )
+            if lease is None:
+                return None
+            run = SliceRun(
+                lease, store=self._store, loop=self._loop, lease_seconds=self._settings.lease_seconds,
+                on_progress=on_progress, on_death=self._on_death,
+            )  # fmt: skip
+            self._heartbeats.add(run)
+            return run
+
     def stop(self, *, grace_seconds: float) -> None:
         """Takes nothing more; lets running slices finish for a while, then gives them back."""
-        self._stopping.set()
+        self._begin_no_more()
         late = self._heartbeats.wait_until_idle(grace_seconds)
         for run in late:
             run.give_back()
         if late:
             self._heartbeats.wait_until_idle(_GIVE_BACK_SECONDS)
+
+    def release_all(self) -> None:
+        """Releases every lease while its run still computes: what the run settles later is refused."""
+        self._begin_no_more()
+        for run in self._heartbeats.wait_until_idle(0.0):
+            run.release()
+
+    def _begin_no_more(self) -> None:
+        """Returns once a claim that was under way has either failed or become a run."""
+        self._stopping.set()
+        if self._claiming.acquire(timeout=_GIVE_BACK_SECONDS):
+            self._claiming.release()
 
     def _release_next(self, key: SliceKey) -> None:
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from jobs.errors import BrokerUnavailable, StoreUnavailable
-from jobs.records import LeaseState
+from jobs.records import Lease, LeaseState
 from jobs.settings import Settings
 from tests.support.engines import GatedEngine
 from tests.support.waiting import wait_until
@@ -145,6 +146,54 @@ def test_after_the_grace_a_stop_gives_the_slice_back(worker: Worker, bench: Benc
     lease = bench.ledger.claim(key, worker="another")
     assert lease is not None
     assert not lease.isolate
+
+
+def test_whoever_leaves_in_a_hurry_releases_every_lease_and_settles_no_more(
+    worker: Worker, bench: Bench
+) -> None:
+    assert isinstance(bench.engine, GatedEngine)
+    job = bench.ledger.submit(3)
+    key = bench.ledger.keys(job)[0]
+    running = threading.Thread(target=worker.run_slice, args=(key,))
+    running.start()
+    assert bench.engine.entered.wait(LONG)
+    worker.release_all()
+    lease = bench.ledger.claim(key, worker="another")
+    assert lease is not None
+    assert not lease.isolate
+    bench.engine.gate.set()  # the first worker's computation comes to its end all the same
+    running.join(LONG)
+    assert bench.statuses(job) == []
+    bench.ledger.finish(lease)
+    assert bench.statuses(job) == ["succeeded"] * 3
+
+
+def test_a_slice_claimed_at_the_last_moment_is_released_too(
+    worker: Worker, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that was on its way when the worker released its leases used to leave one behind."""
+    key = bench.ledger.keys(bench.ledger.submit(3))[0]
+    claim = bench.ledger.store.claim
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slow_claim(*args: Any, **options: Any) -> Lease | None:
+        under_way.set()
+        assert go_on.wait(LONG)
+        return claim(*args, **options)
+
+    monkeypatch.setattr(bench.ledger.store, "claim", slow_claim)
+    running = threading.Thread(target=worker.run_slice, args=(key,))
+    leaving = threading.Thread(target=worker.release_all)
+    running.start()
+    assert under_way.wait(LONG)
+    leaving.start()
+    wait_until(lambda: worker._stopping.is_set(), timeout_seconds=LONG, what="the worker is leaving")
+    go_on.set()
+    leaving.join(LONG)
+    assert bench.ledger.store.heartbeat({key: 1}, lease_seconds=30.0) == {key: LeaseState.LOST}
+    assert isinstance(bench.engine, GatedEngine)
+    bench.engine.gate.set()
+    running.join(LONG)
 
 
 def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: Bench) -> None:
