@@ -27,6 +27,8 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
     model.config.dtype = torch.float16
     model.save_pretrained(out, state_dict=state)
     model.config.dtype = kept
+    for weights in out.glob("*.safetensors"):
+        weights.chmod(0o644)  # safetensors writes them for their owner alone; who serves may be another
     tokenizer.save_pretrained(out)
 
 

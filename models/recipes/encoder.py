@@ -36,23 +36,19 @@ def encoder_folder() -> Path:
 
 
 def prune_tokenizer(
-    folder: Path, texts: Iterable[str], *, size: int, out: Path
+    folder: Path, texts: Iterable[str], *, size: int | None, out: Path
 ) -> tuple[PreTrainedTokenizerBase, list[int]]:
     """Keeps the `size` most used word pieces (and every special token and single character).
+
+    With a `size` of None all are kept.
 
     Returns:
         The smaller tokenizer (also saved to `out`) and, for each new id, its old id.
     """
     original = AutoTokenizer.from_pretrained(folder)
-    counts = _piece_counts(original, texts)
     description: dict[str, Any] = json.loads(original.backend_tokenizer.to_str())
     vocabulary: dict[str, int] = description["model"]["vocab"]
-    must = [p for p in vocabulary if p in _SPECIAL or len(p.removeprefix("##")) == 1]
-    kept = set(must)
-    for piece, _ in counts.most_common():
-        if len(kept) >= size:
-            break
-        kept.add(piece)
+    kept = _kept(vocabulary, texts, original, size) if size is not None else set(vocabulary)
     order = sorted(kept, key=vocabulary.__getitem__)
     description["model"]["vocab"] = {piece: i for i, piece in enumerate(order)}
     _renumber_specials(description, description["model"]["vocab"])
@@ -63,6 +59,17 @@ def prune_tokenizer(
     )
     pruned.save_pretrained(out)
     return AutoTokenizer.from_pretrained(out), [vocabulary[piece] for piece in order]
+
+
+def _kept(
+    vocabulary: dict[str, int], texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, size: int
+) -> set[str]:
+    kept = {piece for piece in vocabulary if piece in _SPECIAL or len(piece.removeprefix("##")) == 1}
+    for piece, _ in _piece_counts(tokenizer, texts).most_common():
+        if len(kept) >= size:
+            break
+        kept.add(piece)
+    return kept
 
 
 def prune_embeddings(model: torch.nn.Module, old_ids: list[int]) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers.utils import logging as hf_logging
 
 from models.recipes.batching import BucketedBatches
 from models.recipes.card import save_model, write_card
@@ -29,14 +30,22 @@ from models.recipes.splits import split_of
 from models.recipes.training import Batch, Schedule, train
 
 _MAX_TOKENS = 128
+_BUNDLED_VOCABULARY = 8000
+_LEAST_STEPS = 300  # fewer do not fit a new head, however few the rows
+_USE = {"train": "train on", "dev": "calibrate on", "test": "test on", "reviews": "test reviews on"}
 
 
 def main() -> None:
     """Trains, calibrates, evaluates, and writes the folder."""
     options = _options()
+    hf_logging.set_verbosity_error()  # a head that is not trained yet is no news here
+    hf_logging.disable_progress_bar()
     names, rows = _read(options)
+    print(", ".join(f"{len(part):,} rows to {_USE[name]}" for name, part in rows.items()), flush=True)
+    # Few rows know few words: only a model whose size counts is cut down to what it was trained on.
+    size = options.vocabulary or (_BUNDLED_VOCABULARY if options.data else None)
     tokenizer, old_ids = prune_tokenizer(
-        encoder_folder(), (r.text for r in rows["train"]), size=options.vocabulary, out=options.out
+        encoder_folder(), (r.text for r in rows["train"]), size=size, out=options.out
     )
     model = AutoModelForSequenceClassification.from_pretrained(
         encoder_folder(), num_labels=len(names), id2label=dict(enumerate(names)),
@@ -48,18 +57,35 @@ def main() -> None:
     with torch.no_grad():
         for parameter in model.classifier.parameters():
             parameter.div_(temperature)
-    figures = {
-        f"accuracy_{name}": accuracy(model, tokenizer, part) for name, part in rows.items() if name != "train"
-    }
-    majority = max(sum(r.label == label for r in rows["test"]) for label in range(len(names))) / len(
-        rows["test"]
-    )
-    figures |= {"majority_baseline_test": majority, "temperature": temperature}
+    figures = {**measure(model, tokenizer, rows), "temperature": temperature}
     save_model(model, tokenizer, options.out)
     (options.out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    _write_card(options, names, rows, figures)
+    print(json.dumps(figures, indent=1))
+
+
+def measure(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: dict[str, list[Labelled]]
+) -> dict[str, float]:
+    """Accuracies on all rows that were not trained on, and of the most frequent label on the test rows."""
+    accuracies = {
+        f"accuracy_{name}": accuracy(model, tokenizer, part) for name, part in rows.items() if name != "train"
+    }
+    labels = [row.label for row in rows["test"]]
+    return {**accuracies, "majority_baseline_test": max(map(labels.count, set(labels))) / len(labels)}
+
+
+def _write_card(
+    options: Any, names: list[str], rows: dict[str, list[Labelled]], figures: dict[str, float]
+) -> None:
     if options.data:
         write_card(options.out, "sentiment", figures)
-    print(json.dumps(figures, indent=1))
+        return
+    sizes = {f"num_{name}": len(part) for name, part in rows.items()}
+    write_card(
+        options.out, "own", figures | sizes, model=options.out.name, labels=", ".join(names),
+        source=options.csv.name, seed=str(options.seed),
+    )  # fmt: skip
 
 
 def accuracy(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[Labelled]) -> float:
@@ -98,12 +124,12 @@ def logits_of(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[L
 
 def _fit(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[Labelled], options: Any) -> None:
     encoded = tokenizer([r.text for r in rows], truncation=True, max_length=_MAX_TOKENS)["input_ids"]
-    batches = BucketedBatches([len(ids) for ids in encoded], max_tokens=2048, seed=options.seed)
+    lengths = [len(ids) for ids in encoded]
+    # A small set is cut into some thirty batches all the same; one batch an epoch would be no descent.
+    batches = BucketedBatches(lengths, max_tokens=min(2048, max(256, sum(lengths) // 30)), seed=options.seed)
+    steps = max(_LEAST_STEPS, int(options.epochs * batches.steps_per_epoch))
     schedule = Schedule(
-        steps=int(options.epochs * batches.steps_per_epoch),
-        learning_rate=1e-4,
-        warmup_steps=100,
-        seed=options.seed,
+        steps=steps, learning_rate=1e-4, warmup_steps=min(100, steps // 10), seed=options.seed
     )
 
     def batch_at(step: int) -> Batch:
@@ -121,7 +147,7 @@ def _fit(model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: list[Labell
 
 def _read(options: Any) -> tuple[list[str], dict[str, list[Labelled]]]:
     if options.csv:
-        return _read_csv(options.csv, options.text_column, options.label_column)
+        return read_csv(options.csv, options.text_column, options.label_column)
     rows = {
         "train": read_goemotions(options.data, "train")
         + review_sentences(options.review_sentences, seed=options.seed),
@@ -138,12 +164,24 @@ def _own_reviews() -> list[Labelled]:
     return [Labelled(text, int(label)) for label, text in lines]
 
 
-def _read_csv(path: Path, text: str, label: str) -> tuple[list[str], dict[str, list[Labelled]]]:
+def read_csv(path: Path, text: str, label: str) -> tuple[list[str], dict[str, list[Labelled]]]:
+    """The names of the labels, and the rows by what they are for.
+
+    Raises:
+        SystemExit: a column or label is missing, or there are too few rows; the message says which.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
-        found = [(row[text], row[label]) for row in csv.DictReader(file)]
-    names = sorted({name for _, name in found})
+        reader = csv.DictReader(file)
+        missing = [name for name in (text, label) if name not in (reader.fieldnames or ())]
+        if missing:
+            raise SystemExit(f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or ())}")
+        found = [(row[text] or "", (row[label] or "").strip(), reader.line_num) for row in reader]
+    for body, name, line in found:
+        if not body.strip() or not name:
+            raise SystemExit(f"{path}, line {line}: the {'text' if name else 'label'} is empty")
+    names = sorted({name for _, name, _ in found})
     rows: dict[str, list[Labelled]] = {"train": [], "dev": [], "test": []}
-    for body, name in found:  # equal texts never part, so no test row was trained on
+    for body, name, _ in found:  # equal texts never part, so no test row was trained on
         rows[split_of(body, dev_share=0.1, test_share=0.1)].append(Labelled(body, names.index(name)))
     if len(names) < 2 or not all(rows.values()):
         raise SystemExit(
@@ -162,8 +200,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--text-column", default="text")
     parser.add_argument("--label-column", default="label")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=float, default=2.0)
-    parser.add_argument("--vocabulary", type=int, default=8000)
+    parser.add_argument("--epochs", type=float, default=2.0, help="at least; few rows are seen more often")
+    parser.add_argument(
+        "--vocabulary", type=int, help="word pieces kept (default: 8000; of a CSV's model all)"
+    )
     parser.add_argument("--review-sentences", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--checkpoint", type=Path, help="resume from and save to this file")
