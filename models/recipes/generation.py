@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tokenizers import ByteLevelBPETokenizer
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
 from models.recipes.books import read_books
@@ -75,7 +76,8 @@ def config_for(tokenizer: Any, options: Any) -> GPT2Config:
     """Six layers of width 288: about 8 M parameters."""
     return GPT2Config(
         vocab_size=len(tokenizer), n_positions=_BLOCK_TOKENS, n_embd=options.width, n_layer=options.layers,
-        n_head=options.width // 48, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,  # too few epochs to overfit
+        n_head=options.width // 48, resid_pdrop=options.dropout, embd_pdrop=options.dropout, attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",  # the same function as GPT-2's, in one kernel
         bos_token_id=tokenizer.eos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
 
@@ -135,7 +137,12 @@ def _fit(model: GPT2LMHeadModel, tokens: Tensor, options: Any) -> None:
     rows = options.batch_tokens // _BLOCK_TOKENS
     steps = int(options.epochs * len(tokens) / options.batch_tokens)
     schedule = Schedule(
-        steps=steps, learning_rate=2e-3, warmup_steps=200, weight_decay=0.1, seed=options.seed
+        steps=steps,
+        learning_rate=2e-3,
+        matrix_learning_rate=3e-3,
+        warmup_steps=100,
+        weight_decay=0.1,
+        seed=options.seed,
     )
 
     def batch_at(step: int) -> Batch:
@@ -143,10 +150,13 @@ def _fit(model: GPT2LMHeadModel, tokens: Tensor, options: Any) -> None:
         starts = [draw.randrange(len(tokens) - _BLOCK_TOKENS) for _ in range(rows)]
         return {"input_ids": torch.stack([tokens[s : s + _BLOCK_TOKENS] for s in starts])}
 
-    train(
-        model, batch_at, lambda network, batch: network(**batch, labels=batch["input_ids"], use_cache=False).loss,
-        schedule, checkpoint=options.checkpoint,
-    )  # fmt: skip
+    loss_of = torch.compile(_loss_of) if options.compile else _loss_of
+    train(model, batch_at, loss_of, schedule, checkpoint=options.checkpoint)
+
+
+def _loss_of(model: Any, batch: Batch) -> Tensor:
+    hidden = model.transformer(input_ids=batch["input_ids"], use_cache=False)[0][:, :-1]
+    return cross_entropy(model.lm_head(hidden).flatten(0, 1), batch["input_ids"][:, 1:].flatten())
 
 
 def _options() -> argparse.Namespace:
@@ -155,12 +165,14 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with chilit/ and fairytaleqa/")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--epochs", type=float, default=4.0)
     parser.add_argument("--vocabulary", type=int, default=7000)
     parser.add_argument("--width", type=int, default=288)
     parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--batch-tokens", type=int, default=8192)
+    parser.add_argument("--dropout", type=float, default=0.0, help="for more than four epochs or so")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="a third faster; needs a C++ compiler")
     parser.add_argument("--checkpoint", type=Path, help="resume from and save to this file")
     return parser.parse_args()
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 Batch = dict[str, Tensor]
 
@@ -29,16 +30,19 @@ class Schedule:
     warmup_steps: int
     weight_decay: float = 0.01
     max_gradient_norm: float = 1.0
+    #: of the hidden layers' matrices, which Muon then trains (https://kellerjordan.github.io/posts/muon);
+    #: AdamW keeps embeddings, norms and biases. None: AdamW trains everything.
+    matrix_learning_rate: float | None = None
     seed: int = 1
     checkpoint_seconds: float = 120.0
     report_steps: int = 50
 
-    def rate_at(self, step: int) -> float:
-        """Linear warm-up, then a cosine to a twentieth (the usual shape, e.g. GPT-3, appendix B)."""
+    def factor_at(self, step: int) -> float:
+        """Of the learning rates: linear warm-up, then a cosine to a twentieth (e.g. GPT-3, appendix B)."""
         if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
+            return (step + 1) / self.warmup_steps
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+        return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def train(
@@ -51,8 +55,8 @@ def train(
 ) -> None:
     """Trains in place; picks up at `checkpoint` when that file exists."""
     device = next(model.parameters()).device
-    optimizer = _optimizer(model, schedule)
-    first = _resume(checkpoint, model, optimizer)
+    optimizers = _optimizers(model, schedule)
+    first = _resume(checkpoint, model, optimizers)
     saved = shown = time.monotonic()
     model.train()
     total, unreported = 0.0, 0
@@ -62,7 +66,7 @@ def train(
         batch = {name: value.to(device) for name, value in batch_at(step).items()}
         with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
-        total += _update(model, loss, optimizer, schedule, step)
+        total += _update(model, loss, optimizers, schedule.factor_at(step), schedule.max_gradient_norm)
         unreported += 1
         if (step + 1) % schedule.report_steps == 0:
             seconds = (time.monotonic() - shown) / unreported
@@ -74,48 +78,70 @@ def train(
             )
             shown, total, unreported = time.monotonic(), 0.0, 0
         if checkpoint and time.monotonic() - saved > schedule.checkpoint_seconds:
-            save_checkpoint(checkpoint, model, optimizer, step + 1)
+            save_checkpoint(checkpoint, model, optimizers, step + 1)
             saved = time.monotonic()
     if checkpoint:
-        save_checkpoint(checkpoint, model, optimizer, schedule.steps)
+        save_checkpoint(checkpoint, model, optimizers, schedule.steps)
     model.eval()
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+def save_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], step: int) -> None:
     """Writes beside and renames, so that a kill never leaves half a checkpoint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)
+    states = [optimizer.state_dict() for optimizer in optimizers]
+    torch.save({"model": model.state_dict(), "optimizers": states, "step": step}, partial)
     partial.replace(path)
 
 
-def _resume(path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _resume(path: Path | None, model: nn.Module, optimizers: Sequence[Optimizer]) -> int:
     if path is None or not path.exists():
         return 0
     state: dict[str, Any] = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     print(f"resumed at step {state['step']} from {path}", flush=True)
     return int(state["step"])
 
 
-def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]  # biases and norms never decay
+def _optimizers(model: nn.Module, schedule: Schedule) -> list[Optimizer]:
+    """One for everything, or Muon beside it for the hidden layers' matrices."""
+    rest = [p for p in model.parameters() if p.requires_grad]
+    optimizers: list[Optimizer] = []
+    if schedule.matrix_learning_rate is not None:
+        embeddings = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+        matrices = [p for p in rest if p.ndim == 2 and p not in embeddings]
+        taken = set(matrices)
+        rest = [p for p in rest if p not in taken]
+        # Rates on the scale of AdamW's: Liu et al. 2025, "Muon is scalable for LLM training", section 2.2.
+        optimizers.append(
+            torch.optim.Muon(
+                matrices,
+                lr=schedule.matrix_learning_rate,
+                weight_decay=schedule.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
     groups = [
-        {"params": decayed, "weight_decay": schedule.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},  # biases and norms never decay
     ]
-    return torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), fused=True)
+    optimizers.append(torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.98), fused=True))
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group.setdefault("initial_lr", group["lr"])
+    return optimizers
 
 
 def _update(
-    model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer, schedule: Schedule, step: int
+    model: nn.Module, loss: Tensor, optimizers: Sequence[Optimizer], rate_factor: float, max_norm: float
 ) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = schedule.rate_at(step)
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * rate_factor
+        optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(model.parameters(), schedule.max_gradient_norm)
-    optimizer.step()
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    for optimizer in optimizers:
+        optimizer.step()
     return float(loss.detach())
