@@ -87,7 +87,7 @@ test-slow: $(VENV)/.dev  ## The tests that take minutes (a 1 GB upload, 100,000 
 faults: $(VENV)/.dev  ## Kills, freezes and cuts everything at length (half an hour); writes docs/faults.md
 	@rm -f .faults.jsonl
 	@TEXTMILL_HISTORIES=1000 $(BIN)/python -m pytest -q tests/conformance/test_histories.py
-	@TEXTMILL_FAULTS_FULL=.faults.jsonl $(BIN)/python -m pytest -q tests/faults
+	@TEXTMILL_FAULTS_FULL=.faults.jsonl $(BIN)/python -m pytest -q tests/faults || echo "the report says which"
 	@$(BIN)/python -m tests.faults.report .faults.jsonl docs/faults.md
 	@rm -f .faults.jsonl; echo "wrote docs/faults.md"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from tests.support.audit import Audit
 from tests.support.cluster import Cluster
 
 FULL_VARIABLE = "TEXTMILL_FAULTS_FULL"  #: a file to which `make faults` has every test add its row
+
+
+_PASSED = pytest.StashKey[bool]()
 
 
 @dataclass
@@ -51,7 +54,8 @@ def profile(request: pytest.FixtureRequest) -> Iterator[Profile]:
     made = Profile(bool(report), seed, Path(report) if report else None)
     yield made
     if made.report is not None:
-        row = {"fault": request.node.name, "seed": seed, **made.facts}
+        passed = request.node.stash.get(_PASSED, False)
+        row = {"fault": request.node.name, "seed": seed, "passed": passed, **made.facts}
         with made.report.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -67,6 +71,14 @@ def cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
     yield make
     for one in opened:
         one.__exit__(None, None, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[_PASSED] = report.passed
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

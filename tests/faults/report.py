@@ -19,13 +19,19 @@ Written by `make faults`, which drives the real API, Celery workers, Redis-compa
 processes and reads the ledger with plain SQL at the end of every test. *lost*: accepted documents without a result;
 *doubled*: results beyond one a document; *wrong*: outputs that do not belong to their text; *drift*: jobs whose counters
 differ from their rows; *stuck*: slices still leased, or open, in a finished job. All five must be 0.
-*other* are results that are no successes: cancelled, or quarantined poison.
+*other* are results that are no successes: cancelled documents, and poison.
+
+Before these, the same command ran 1,000 random histories of submit, claim, heartbeat, settle, fail, release, expire,
+cancel, retry, crash and sweep on SQLite and 1,000 on PostgreSQL (`tests/conformance/test_histories.py`), with the books
+checked after every step; it stops there if one does not balance.
 """
 _TAIL = """
 ## What cannot be survived
 * The disk that holds the database is lost: there is no second copy of the ledger. Back it up, or use PostgreSQL with
   replication.
 * SQLite's `synchronous` is FULL, so a power cut loses no acknowledged submission as long as the disk keeps its word.
+* A worker killed with SIGKILL, or cut off from the database, keeps its leases until they lapse. SIGTERM, SIGINT,
+  SIGQUIT and a second signal give them back at once.
 * A document that kills its process costs two runs alone and one in company; while it is found, its worker computes
   nothing else.
 * A random kill can hit an innocent document while it is being tried alone. Twice in a row on the same one and it is
@@ -34,27 +40,38 @@ _TAIL = """
 
 
 def main(source: Path, target: Path) -> int:
-    """Writes the page; 1 when any row has something in a column that must be 0."""
+    """Writes the page; 1 when a test failed, or has something in a column that must be 0."""
     rows = [json.loads(line) for line in source.read_text().splitlines()]
     total = {name: sum(row.get(name, 0) for row in rows) for name in _BOOKS}
+    all_passed = all(row["passed"] for row in rows)
     lines = [
         _HEAD,
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()}, {len(rows)} faults, seed {rows[0]['seed']}.\n",
-        "| fault | injected | " + " | ".join(_BOOKS) + " |",
-        "|---|---|" + "---:|" * len(_BOOKS),
+        "| fault | injected | passed | " + " | ".join(_BOOKS) + " |",
+        "|---|---|---|" + "---:|" * len(_BOOKS),
         *(_row(row) for row in rows),
-        "| **all** | | " + " | ".join(f"**{total[name]}**" for name in _BOOKS) + " |",
+        f"| **all** | | {_passed(all_passed)} | "
+        + " | ".join(f"**{total[name]}**" for name in _BOOKS)
+        + " |",
         _TAIL,
     ]
     target.write_text("\n".join(lines))
-    return int(any(total[name] for name in _BOOKS[3:]))
+    return int(not all_passed or any(total[name] for name in _BOOKS[3:]))
 
 
 def _row(row: dict[str, Any]) -> str:
     name = row["fault"].removeprefix("test_").replace("_", " ")
-    facts = {key: value for key, value in row.items() if key not in (*_BOOKS, "fault", "seed")}
+    facts = {key: value for key, value in row.items() if key not in (*_BOOKS, "fault", "seed", "passed")}
     told = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in facts.items())
-    return f"| {name} | {told} | " + " | ".join(str(row.get(name, "")) for name in _BOOKS) + " |"
+    return (
+        f"| {name} | {told} | {_passed(row['passed'])} | "
+        + " | ".join(str(row.get(name, "")) for name in _BOOKS)
+        + " |"
+    )
+
+
+def _passed(has_passed: bool) -> str:
+    return "yes" if has_passed else "**no**"
 
 
 def _plain(value: Any) -> str:

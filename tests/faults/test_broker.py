@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.faults.conftest import Profile
 from tests.faults.test_workers import finished, submit
 from tests.support.audit import audit
 from tests.support.cluster import Cluster
+from tests.support.leases import LeaseBook
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 from textmill.handle import JobHandle
@@ -29,21 +31,30 @@ def running(job: JobHandle) -> None:
     wait_until(lambda: job.status().counts.succeeded > 0, timeout_seconds=30, what="the job runs")
 
 
-@pytest.mark.parametrize("keeps_file", [True, False], ids=["with-its-file", "empty"])
-def test_a_killed_redis_comes_back(cluster: MakeCluster, profile: Profile, keeps_file: bool) -> None:
+@pytest.mark.parametrize("file", ["kept", "cut", "deleted"])
+def test_a_killed_redis_comes_back_with_its_file(cluster: MakeCluster, profile: Profile, file: str) -> None:
     c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.01")
     rounds = profile.pick(1, 10)
     for _ in range(rounds):
         job = submit(c, 600)
         running(job)
         c.kill("broker")
-        if not keeps_file:
+        if file == "cut":  # as a power failure leaves it: the last command is half written
+            cut_tail(c.folder / "appendonlydir", profile.dice.randrange(1, 40))
+        elif file == "deleted":
             shutil.rmtree(c.folder / "appendonlydir")
         threading.Event().wait(profile.dice.uniform(0.0, 2.0))
         c.start_broker()
         finished(job, c)
     profile.note(rounds=rounds)
     profile.settle(audit(c.database_url))
+
+
+def cut_tail(folder: Path, num_bytes: int) -> None:
+    """Shortens the part of the append-only file that grew last."""
+    last = max(folder.glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+    with last.open("r+b") as file:
+        file.truncate(max(0, last.stat().st_size - num_bytes))
 
 
 def test_everything_in_redis_is_deleted_under_a_running_job(cluster: MakeCluster, profile: Profile) -> None:
@@ -72,12 +83,12 @@ def test_redis_without_memory_stores_jobs_all_the_same(cluster: MakeCluster, pro
     profile.settle(audit(c.database_url))
 
 
-def test_a_link_to_redis_that_falls_silent_or_breaks(profile: Profile, tmp_path: Path) -> None:
+def test_a_link_to_redis_that_is_slow_falls_silent_or_breaks(profile: Profile, tmp_path: Path) -> None:
     c = Cluster(tmp_path / "c", workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.01")
     proxy = Proxy(tmp_path / "c" / "broker.sock")
     c.reach_redis_through(f"redis://127.0.0.1:{proxy.port}/0")
     rounds = profile.pick(1, 6)
-    silent_seconds = 8.0
+    silent_seconds, delay_seconds = 8.0, profile.pick(1, 5) / 10
     try:
         with c:
             for _ in range(rounds):
@@ -91,7 +102,10 @@ def test_a_link_to_redis_that_falls_silent_or_breaks(profile: Profile, tmp_path:
                 running(job)
                 proxy.reset()
                 finished(job, c)
-            profile.note(rounds=rounds, silent_seconds=silent_seconds)
+                proxy.delay(delay_seconds)
+                finished(submit(c, 200), c)
+                proxy.delay(0.0)
+            profile.note(rounds=rounds, silent_seconds=silent_seconds, delay_seconds=delay_seconds)
             profile.settle(audit(c.database_url))
     finally:
         proxy.close()
@@ -116,7 +130,8 @@ def test_messages_that_come_three_times_in_any_order_are_computed_once(
     c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.002")
     job = submit(c, profile.pick(600, 5000))
     celery = sender(c)
-    numbers = [number for number in range(60) for _ in range(3)]
+    with LeaseBook(c.database_url) as leases:
+        numbers = [slice_.number for slice_ in leases.all_slices() for _ in range(3)]
     profile.dice.shuffle(numbers)
     for number in numbers:
         celery.send_task(
@@ -126,7 +141,7 @@ def test_messages_that_come_three_times_in_any_order_are_computed_once(
             ignore_result=True,
         )
     finished(job, c)
-    profile.note(messages=len(numbers))
+    profile.note(slices=len(numbers) // 3, messages=len(numbers))
     profile.settle(audit(c.database_url))
 
 
@@ -145,8 +160,7 @@ def test_no_result_appears_after_a_cancel_even_without_redis(cluster: MakeCluste
         job = submit(c, 400)
         running(job)
         c.freeze("broker")
-        job.cancel()
-        succeeded = job.status().counts.succeeded
+        succeeded = job.cancel().counts.succeeded
         threading.Event().wait(1.5)
         view = job.status()
         assert (view.status, view.counts.succeeded) == ("cancelled", succeeded)
@@ -157,9 +171,33 @@ def test_no_result_appears_after_a_cancel_even_without_redis(cluster: MakeCluste
 
 def test_readiness_goes_red_while_every_worker_is_frozen(cluster: MakeCluster, profile: Profile) -> None:
     c = cluster(workers=1)
-    assert c.is_ready()
-    c.freeze("w0")
-    wait_until(lambda: not c.is_ready(), timeout_seconds=30, what="readiness is red")
-    c.thaw("w0")
-    wait_until(c.is_ready, timeout_seconds=30, what="readiness is green again")
+    seconds = []
+    for _ in range(profile.pick(1, 5)):
+        assert c.is_ready()
+        c.freeze("w0")
+        seconds.append(until_red(c))
+        c.thaw("w0")
+        wait_until(c.is_ready, timeout_seconds=30, what="readiness is green again")
+    profile.note(freezes=len(seconds), red_after_seconds=max(seconds))
     profile.settle(audit(c.database_url))
+
+
+def test_readiness_goes_red_while_the_loop_is_stuck_though_celery_answers(
+    cluster: MakeCluster, profile: Profile
+) -> None:
+    # One that computes for ever, with a limit that keeps the watchdog from ending it.
+    c = cluster(workers=1, TEXTMILL_STEP_LIMIT_SECONDS="600")
+    job = submit(c, 10, "spin")
+    seconds = until_red(c)
+    pings = sender(c).control.ping(timeout=5.0)
+    assert [answer["ok"] for one in pings for answer in one.values()] == ["pong"]
+    profile.note(red_after_seconds=seconds)
+    job.cancel()
+    profile.settle(audit(c.database_url))
+
+
+def until_red(c: Cluster) -> float:
+    """Seconds until readiness is red; at most 30."""
+    begun = time.monotonic()
+    wait_until(lambda: not c.is_ready(), timeout_seconds=30, what="readiness is red")
+    return round(time.monotonic() - begun, 1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -51,43 +53,28 @@ def test_sqlite_held_by_another_writer_for_a_while(cluster: MakeCluster, profile
     held_seconds = profile.pick(4, 10)
     job = submit(c, 600)
     wait_until(lambda: job.status().counts.succeeded > 0, timeout_seconds=30, what="the job runs")
-    other = sqlite3.connect(c.folder / "textmill.db", timeout=30, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    threading.Event().wait(held_seconds)
-    other.execute("ROLLBACK")
-    other.close()
+    with writer(c):
+        threading.Event().wait(held_seconds)
     finished(job, c)
     profile.note(held_seconds=held_seconds)
     profile.settle(audit(c.database_url))
 
 
-def test_an_api_killed_while_clients_submit_stores_each_submission_once(
+def test_an_api_killed_around_its_commit_stores_each_submission_once(
     cluster: MakeCluster, profile: Profile
 ) -> None:
     c = cluster(workers=1)
-    count = profile.pick(12, 200)
+    kill_at = (kill_before_commit, kill_before_dispatch, kill_at_random)
+    count = profile.pick(12, 201)
     done: dict[str, str] = {}
-
-    def keep_submitting(number: int) -> None:
-        key = f"key-{number}"
-        for _ in range(50):
-            try:
-                with Textmill(c.url) as server:
-                    texts = [f"{key} text {n}" for n in range(20)]
-                    done[key] = server.submit(texts, task="sentiment", idempotency_key=key).id
-                    return
-            except (ServerUnreachable, RequestRefused):
-                continue
-
-    kills = 0
+    tally: Counter[str] = Counter()
     for number in range(count):
-        client = threading.Thread(target=keep_submitting, args=(number,))
-        client.start()
-        if number % 3 == 0:
-            threading.Event().wait(profile.dice.uniform(0.0, 0.03))
-            c.kill("api")
-            kills += 1
-            c.start_api()
+        client = threading.Thread(target=keep_submitting, args=(c.url, f"key-{number}", done))
+        kill = kill_at[number % len(kill_at)]
+        kill(c, client, profile)
+        stored = num_jobs(c) > number  # without the client having heard of it
+        tally[f"{kill.__name__.removeprefix('kill_')}, {'stored' if stored else 'not stored'}"] += 1
+        c.start_api()
         client.join(120)
     assert len(done) == len(set(done.values())) == count
     with c.client() as server:
@@ -95,8 +82,63 @@ def test_an_api_killed_while_clients_submit_stores_each_submission_once(
         assert {job.id for job in jobs} == set(done.values())
         for job in jobs:
             finished(server.job(job.id), c)
-    profile.note(submissions=count, kills=kills)
+    profile.note(submissions=count, kills=dict(sorted(tally.items())))
     profile.settle(audit(c.database_url))
+    assert tally["before_commit, stored"] == 0
+    assert tally["before_dispatch, not stored"] == 0
+
+
+def keep_submitting(url: str, key: str, done: dict[str, str]) -> None:
+    """A client that repeats its submission until it is answered."""
+    for _ in range(200):
+        try:
+            with Textmill(url) as server:
+                texts = [f"{key} text {n}" for n in range(20)]
+                done[key] = server.submit(texts, task="sentiment", idempotency_key=key).id
+                return
+        except (ServerUnreachable, RequestRefused):
+            continue
+
+
+def kill_before_commit(c: Cluster, client: threading.Thread, profile: Profile) -> None:
+    """Another writer holds the database while the API dies in front of it."""
+    with writer(c):
+        client.start()
+        threading.Event().wait(profile.dice.uniform(0.05, 0.2))
+        c.kill("api")
+
+
+def kill_before_dispatch(c: Cluster, client: threading.Thread, profile: Profile) -> None:
+    """The broker is frozen: the job is stored, and the API dies while it tells Redis."""
+    before = num_jobs(c)
+    c.freeze("broker")
+    client.start()
+    wait_until(lambda: num_jobs(c) > before, timeout_seconds=30, what="the job is stored")
+    c.kill("api")
+    c.thaw("broker")
+
+
+def kill_at_random(c: Cluster, client: threading.Thread, profile: Profile) -> None:
+    client.start()
+    threading.Event().wait(profile.dice.uniform(0.0, 0.03))
+    c.kill("api")
+
+
+@contextmanager
+def writer(c: Cluster) -> Iterator[None]:
+    """Another process' transaction on the SQLite file."""
+    other = sqlite3.connect(c.folder / "textmill.db", timeout=30, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+
+
+def num_jobs(c: Cluster) -> int:
+    with closing(sqlite3.connect(c.folder / "textmill.db", timeout=30)) as connection:
+        return int(connection.execute("SELECT count(*) FROM job").fetchone()[0])
 
 
 def test_a_full_disk_refuses_submissions_and_marks_nothing_done(

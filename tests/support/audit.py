@@ -8,6 +8,12 @@ from sqlalchemy import Engine, create_engine, text
 
 from tests.support.fault_engine import answer_to
 
+_COUNTED = ("succeeded", "failed", "cancelled", "expired")
+_DRIFT = "SELECT count(*) FROM job j WHERE " + " OR ".join(
+    f"j.{status} != (SELECT count(*) FROM result r WHERE r.job = j.id AND r.status = '{status}')"
+    for status in _COUNTED
+)
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -64,10 +70,6 @@ def _audit(engine: Engine) -> Audit:
             doubled=count("SELECT count(*) FROM result")
             - count("SELECT count(*) FROM (SELECT DISTINCT job, seq FROM result) AS distinct_results"),
             wrong=sum(answer_to(one.text) not in one.output for one in succeeded),
-            drift=count(
-                "SELECT count(*) FROM job j WHERE j.succeeded != (SELECT count(*) FROM result r "
-                "WHERE r.job = j.id AND r.status = 'succeeded') OR j.failed != (SELECT count(*) "
-                "FROM result r WHERE r.job = j.id AND r.status = 'failed')"
-            ),
+            drift=count(_DRIFT),
             stuck=count("SELECT count(*) FROM slice WHERE state = 'leased' OR num_open != 0"),
         )

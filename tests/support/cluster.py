@@ -51,6 +51,7 @@ class Cluster:
         self.port = any_free("127.0.0.1")
         self.broker = EmbeddedBroker(folder, find_server())
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.num_mended = 0  #: workers that ended by themselves and were started again
         self._worker_names = [f"w{number}" for number in range(workers)]
         self._environment = {
             **_SETTINGS,
@@ -115,20 +116,26 @@ class Cluster:
         self._start(name, command)
 
     def wait_ready(self) -> None:
-        """Waits until everything is up, workers included."""
+        """Waits until everything is up: the processes of now, whatever signs dead ones have left."""
 
-        def count() -> bool:
-            answer = httpx2.get(f"{self.url}/metrics", trust_env=False, timeout=5).text
-            return f"textmill_workers {float(len(self._worker_names))}" in answer and self.is_ready()
+        def has_started(name: str) -> bool:
+            log = (self.folder / f"{name}.log").read_text(errors="replace")
+            return f"-{self.processes[name].pid} serves " in log
 
-        wait_until(count, timeout_seconds=60, what="all workers gave a sign of life", poll_seconds=0.2)
+        wait_until(
+            lambda: all(map(has_started, self._worker_names)) and self.is_ready(),
+            timeout_seconds=60,
+            what="all workers have started",
+            poll_seconds=0.2,
+        )
 
     # Breaking.
 
     def kill(self, name: str, signal_number: signal.Signals = signal.SIGKILL) -> int:
         """Ends a process with a signal, and returns its exit code once it is gone."""
         process = self.processes.pop(name)
-        process.send_signal(signal.SIGCONT)  # a frozen one must be able to die of anything else
+        if signal_number is not signal.SIGKILL:
+            process.send_signal(signal.SIGCONT)  # a frozen one must be able to die of it
         process.send_signal(signal_number)
         return process.wait(30)
 
@@ -149,6 +156,7 @@ class Cluster:
         ended = [name for name in self._worker_names if name not in self.processes or self.has_ended(name)]
         for name in ended:
             self.start_worker(name)
+        self.num_mended += len(ended)
         return ended
 
     # Looking.

@@ -1,4 +1,4 @@
-"""A TCP proxy that can fall silent, as a lost NAT entry or a dead switch does."""
+"""A TCP proxy that can be slow, fall silent as a lost NAT entry or a dead switch does, and break."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._is_silent = threading.Event()
+        self._delay_seconds = 0.0
+        self._never = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def delay(self, seconds: float) -> None:
+        """From now on every portion of bytes waits so long."""
+        self._delay_seconds = seconds
 
     def fall_silent(self) -> None:
         """From now on bytes disappear; nobody is told, and connections stay open."""
@@ -53,6 +59,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
+                self._never.wait(self._delay_seconds)
                 if not self._is_silent.is_set():
                     sink.sendall(data)
         except OSError:
