@@ -165,7 +165,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with chilit/ and fairytaleqa/")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=float, default=4.0)
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--vocabulary", type=int, default=7000)
     parser.add_argument("--width", type=int, default=288)
     parser.add_argument("--layers", type=int, default=6)
