@@ -13,6 +13,11 @@ from typing import Any
 
 Batch = list["Piece"]
 
+#: A batch that holds this share of the budget keeps a device busy: from there on, a shorter
+#: piece costs less in a batch of its own length than as padding here.
+_BUSY_SHARE = 1 / 8
+_ALIKE = 0.85  #: of the longest; what is shorter than this is not of like length
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Piece:
@@ -75,7 +80,9 @@ def _cut(descending: Batch, max_tokens: int) -> list[Batch]:
     batches: list[Batch] = []
     num_rows, longest = 0, 0
     for piece in descending:
-        if not batches or (num_rows + piece.num_rows) * longest > max_tokens:
+        is_full = (num_rows + piece.num_rows) * longest > max_tokens
+        is_busy = num_rows * longest >= max_tokens * _BUSY_SHARE
+        if not batches or is_full or (is_busy and piece.num_tokens < longest * _ALIKE):
             batches.append([])
             num_rows, longest = 0, piece.num_tokens
         batches[-1].append(piece)
