@@ -99,6 +99,7 @@ test-gpu: $(VENV)/.dev  ## The tests that need a CUDA device
 bench: $(VENV)/.dev  ## Speed beside plain Celery and transformers, in the same runs
 	@$(BIN)/python -m benchmarks.overhead
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.engine
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.sentiment
 
 # -- Models --------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import workload
+from benchmarks import continuous, workload
 from benchmarks.workload import Row, Workload
 from models.device import available_cores, prepare_device
 from models.engine.prompt import Prompt
@@ -37,8 +37,8 @@ class Speed:
 
     system: str
     tokens_per_second: float
-    padding_waste: float  #: share of computed rows and positions that nobody wanted
-    mean_rows: float  #: live rows in a decoding step
+    padding_waste: float | None  #: share of computed rows and positions that nobody wanted; None: not told
+    mean_rows: float | None  #: live rows in a decoding step
 
 
 def main() -> None:
@@ -52,9 +52,13 @@ def main() -> None:
             one_at_a_time(work),
             in_batches(work, "generate, batches of 16", range(len(work.rows))),
             in_batches(work, "generate, 16, sorted", _sorted(work.rows)),
-            ours(work),
         ]
-        _print(work, dtype, device.title, speeds, ceiling(work, speeds[-1].mean_rows))
+        if not work.plain.config.is_encoder_decoder:  # it decodes no others
+            speeds.append(
+                Speed("transformers, continuous", work.useful_tokens / continuous.decode(work), None, None)
+            )
+        speeds.append(ours(work))
+        _print(work, dtype, device.title, speeds, ceiling(work, speeds[-1].mean_rows or 1))
 
 
 def one_at_a_time(work: Workload) -> Speed:
@@ -156,13 +160,18 @@ def _print(work: Workload, dtype: str, device: str, speeds: Sequence[Speed], mos
     print(f"{'system':<26} tokens/s   waste  mean rows  of the ceiling ({most:.0f} tokens/s)")
     for speed in speeds:
         print(
-            f"{speed.system:<26} {speed.tokens_per_second:>8.1f} {speed.padding_waste:>7.0%} "
-            f"{speed.mean_rows:>10.1f} {speed.tokens_per_second / most:>8.0%}"
+            f"{speed.system:<26} {speed.tokens_per_second:>8.1f} {_told(speed.padding_waste, '7.0%')} "
+            f"{_told(speed.mean_rows, '10.1f')} {speed.tokens_per_second / most:>8.0%}"
         )
-    last, batched = speeds[-1].tokens_per_second, [s.tokens_per_second for s in speeds[1:3]]
-    print(f"textmill is {last / batched[0]:.1f} times batched generate, {last / batched[1]:.1f} times sorted")
+    *others, last = speeds
+    ratios = (f"{last.tokens_per_second / s.tokens_per_second:.1f} times [{s.system}]" for s in others)
+    print(f"textmill is {', '.join(ratios)}")
     facts = {"benchmark": f"engine-{work.name}", "dtype": dtype, "ceiling_tokens_per_second": most}
     print(json.dumps({**facts, "systems": [asdict(speed) for speed in speeds]}))
+
+
+def _told(number: float | None, form: str) -> str:
+    return f"{'?' if number is None else format(number, form):>{form.partition('.')[0]}}"
 
 
 def _options() -> argparse.Namespace:
