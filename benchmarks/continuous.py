@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from benchmarks.workload import Workload
@@ -42,7 +41,6 @@ def decode(work: Workload) -> float:
     finally:
         manager.stop(block=True)
         work.plain.set_attn_implementation(attention)
-        torch.set_grad_enabled(True)
 
 
 def _collect(manager: Any, names: list[str], lengths: list[int]) -> None:
