@@ -89,10 +89,32 @@ def _attend_arena(
     queries = queries.permute(0, 2, 3, 1, 4).reshape(part.num_slots, num_groups, shared * part.width, size)
     if shared > 1 and part.width > 1:
         bias = bias.unsqueeze(2).expand(-1, -1, shared, -1, -1).flatten(2, 3)
-    attended = scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scaling)
+    attended = _attend_few(queries, keys, values, bias, scaling)
     attended = attended.view(part.num_slots, num_groups, shared, part.width, size).permute(0, 3, 1, 2, 4)
     attended = attended.reshape(num_cells, num_heads, size)
     return attended if part.is_full else attended[part.cells]
+
+
+def _attend_few(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, scaling: float | None) -> Tensor:
+    """Attention of few queries over many entries; shapes as in `scaled_dot_product_attention`.
+
+    For one query in half precision torch's kernel for the CPU takes three to four times as
+    long as two products (`docs/LOG.md`).
+    """
+    if not attends_by_products(queries.device, queries.dtype):
+        return scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scaling)
+    queries = queries * (queries.shape[-1] ** -0.5 if scaling is None else scaling)
+    scores = torch.matmul(queries, keys.transpose(-1, -2))  # (slots, heads, queries, entries)
+    return torch.matmul(scores.add_(bias).softmax(dim=-1), values)
+
+
+def attends_by_products(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether documents that decode are attended to by plain products.
+
+    These want whole slots: oneDNN copies keys and values that do not lie without gaps,
+    which costs more than to compute the hidden entries as well.
+    """
+    return device.type == "cpu" and dtype != torch.float32
 
 
 def _attend_run(

@@ -8,7 +8,7 @@ suits a model is tried when it is loaded, against the model's plain forward pass
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -39,6 +39,7 @@ class Forward:
         self.device = loaded.device.torch
         self.layout = layout
         self.dtype: torch.dtype = _compute_dtype(loaded)
+        self._sees_whole_slots = attention.attends_by_products(self.device, self.dtype)
         self.own = ArenaSet(dtype=self.dtype, device=self.device)
         attention.register()
         takes = inspect.signature(self.model.forward).parameters
@@ -89,7 +90,7 @@ class Forward:
             own = decoding.own
             cells += [own.slot * own.width + number for number in decoding.search.live]
             entries += [own.num_entries + number for number in decoding.search.live]
-        num_visible = max(decoding.own.num_entries + decoding.own.width for decoding in inside)
+        filled = (decoding.own.num_entries + decoding.own.width for decoding in inside)
         part = ArenaPart(
             arena=arena,
             slots=slice(0, arena.num_active),
@@ -98,11 +99,15 @@ class Forward:
             cells=index(cells, self.device),
             is_full=len(cells) == arena.num_active * arena.width,
             entries=index(entries, self.device),
-            num_visible=num_visible,
+            num_visible=self._num_visible(arena, filled),
         )
         # A sequence sees its own new entry.
         arena.bias[part.row_slots, part.cells % arena.width, part.entries] = 0
         return part
+
+    def _num_visible(self, arena: Arena, filled: Iterable[int]) -> int:
+        """Entries worth looking at, of slots that are filled so far."""
+        return arena.capacity if self._sees_whole_slots else max(filled)
 
     def laid_out(self, numbers: Tensor) -> Tensor:
         """Numbers of rows in the shape the model takes."""
@@ -283,7 +288,7 @@ class CrossForward(Forward):
                         cells=index([cell for cell, _ in pairs], self.device),
                         is_full=len(pairs) == arena.num_active * arena.width,
                         entries=None,
-                        num_visible=max(tenant.num_entries for tenant in active),
+                        num_visible=self._num_visible(arena, (t.num_entries for t in active)),
                     )
                 )
         return parts
