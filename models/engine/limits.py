@@ -12,6 +12,8 @@ from models.registry import Family, LoadedModel
 #: Share of the device's memory that keys and values may take.
 _CACHE_SHARE = 0.2
 _CPU_ROWS, _CUDA_ROWS = 64, 256
+#: An encoder-decoder has several rows a document (beams) and a decoder that is a part of it.
+_CPU_CROSS_ROWS = 128
 #: Prompt tokens beside a decoding step: few enough that the step does not take much longer.
 _CPU_CHUNK_TOKENS, _CUDA_CHUNK_TOKENS = 256, 2048
 
@@ -19,7 +21,8 @@ _CPU_CHUNK_TOKENS, _CUDA_CHUNK_TOKENS = 256, 2048
 def limits_for(loaded: LoadedModel) -> Limits:
     """The limits of a model on its device."""
     is_cpu = loaded.device.is_cpu
-    max_rows = _CPU_ROWS if is_cpu else _CUDA_ROWS
+    is_causal = loaded.family is Family.CAUSAL
+    max_rows = _CUDA_ROWS if not is_cpu else _CPU_ROWS if is_causal else _CPU_CROSS_ROWS
     budget_bytes = int(loaded.device.memory_bytes * _CACHE_SHARE)
     return Limits(
         max_rows=max_rows,
@@ -28,7 +31,7 @@ def limits_for(loaded: LoadedModel) -> Limits:
             loaded.spec.max_batch_tokens, _CPU_CHUNK_TOKENS if is_cpu else _CUDA_CHUNK_TOKENS
         ),
         # An encoder is worth starting for several documents at once.
-        min_free_rows=1 if loaded.family is Family.CAUSAL else max_rows // 4,
+        min_free_rows=1 if is_causal else max_rows // 4,
     )
 
 
