@@ -2,4 +2,5 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads; see workers/__main__.py
+# Before torch loads; see workers/__main__.py.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

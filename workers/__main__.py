@@ -102,9 +102,13 @@ def _pin(device: str | None) -> None:
     elif device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ["TEXTMILL_DEVICE"] = device
-    # OpenMP's threads spin while they wait for one another. Beside any other busy process a
-    # small forward pass then took 390 ms instead of 8 (docs/LOG.md); sleeping costs 2 ms.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # OpenMP's threads spin, for milliseconds, while they wait for one another: beside another
+        # busy process a forward pass of 7 ms took 35 to 390. Sleeping at once costs a wake-up at
+        # each of the hundreds of small operations of a step, a third of the speed. GNU's runtime
+        # can spin for 40 microseconds and then sleep, which is good at both (docs/LOG.md).
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def _to_environment(options: argparse.Namespace) -> None:
