@@ -4,23 +4,26 @@
 
 Speeds are useful new tokens per second: padding and rows that have ended count for
 nothing. Every system must give each document exactly its number of new tokens (random
-weights end nowhere by themselves). The ceiling is what the model's own matrix products
-reach alone, at the engine's mean number of rows.
+weights end nowhere by themselves). The ceiling is what products with the model's own
+weights reach alone: of the prompts, and of the new tokens at the engine's mean number of rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import re
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from benchmarks import continuous, workload
+from benchmarks import continuous, ctranslate, workload
 from benchmarks.workload import Row, Workload
 from models.device import available_cores, prepare_device
 from models.engine.prompt import Prompt
@@ -29,6 +32,7 @@ from models.runners.plan import Piece
 
 _BATCH = 16
 _ALONE = 6  # documents that are enough to see the speed of one at a time
+_CHUNK_TOKENS = 256  # of prompts, in one product of the ceiling
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Speed:
 
     system: str
     tokens_per_second: float
-    padding_waste: float | None  #: share of computed rows and positions that nobody wanted; None: not told
-    mean_rows: float | None  #: live rows in a decoding step
+    padding_waste: float = math.nan  #: share of computed tokens that nobody wanted; NaN: it does not tell
+    mean_rows: float = math.nan  #: live rows in a decoding step
 
 
 def main() -> None:
@@ -48,17 +52,22 @@ def main() -> None:
     for name in options.workloads:
         dtype = options.dtype or ("bfloat16" if device.has_fast_bfloat16 else "float32")
         work: Workload = getattr(workload, name)(device, dtype, options.documents)
-        speeds = [
-            one_at_a_time(work),
-            in_batches(work, "generate, batches of 16", range(len(work.rows))),
-            in_batches(work, "generate, 16, sorted", _sorted(work.rows)),
-        ]
-        if not work.plain.config.is_encoder_decoder:  # it decodes no others
-            speeds.append(
-                Speed("transformers, continuous", work.useful_tokens / continuous.decode(work), None, None)
-            )
-        speeds.append(ours(work))
-        _print(work, dtype, device.title, speeds, ceiling(work, speeds[-1].mean_rows or 1))
+        speeds = [*baselines(work), ours(work)]
+        _print(work, dtype, device.title, speeds, ceiling(work, speeds[-1].mean_rows))
+
+
+def baselines(work: Workload) -> Iterator[Speed]:
+    """What others make of the same rows."""
+    yield one_at_a_time(work)
+    yield in_batches(work, "generate, batches of 16", range(len(work.rows)))
+    yield in_batches(work, "generate, 16, sorted", _sorted(work.rows))
+    if not work.plain.config.is_encoder_decoder:  # it decodes no others
+        yield Speed("transformers, continuous", work.useful_tokens / continuous.decode(work))
+    if not ctranslate.is_installed():
+        print("CTranslate2 is not installed; pip install -e '.[bench]' compares with it", file=sys.stderr)
+        return
+    for compute_type in ctranslate.COMPUTE_TYPES:
+        yield Speed(f"CTranslate2, {compute_type}", ctranslate.decode(work, compute_type), 0.0)
 
 
 def one_at_a_time(work: Workload) -> Speed:
@@ -101,27 +110,51 @@ def ours(work: Workload) -> Speed:
 
 
 def ceiling(work: Workload, rows: float) -> float:
-    """Useful tokens per second if nothing but the model's weight products had to be computed."""
-    dtype = next(work.plain.parameters()).dtype
-    side = work.plain.get_decoder() if work.plain.config.is_encoder_decoder else work.plain
-    shapes = [tuple(p.shape) for name, p in side.named_parameters() if p.dim() == 2 and "embed" not in name
-              and "wte" not in name and "wpe" not in name]  # fmt: skip
-    head = tuple(work.plain.get_output_embeddings().weight.shape)
-    count = max(1, round(rows))
+    """Useful tokens per second if nothing but products with the model's weights had to be computed.
+
+    Those of new tokens at the engine's mean number of rows, those of prompts in chunks.
+    """
+    prompt, token = _weights(work)
+    num_prompt_tokens = sum(len(row.input_ids) for row in work.rows)
+    num_steps = work.useful_tokens * work.num_beams / max(1, round(rows))
+    seconds = num_prompt_tokens / _CHUNK_TOKENS * _products(prompt, _CHUNK_TOKENS, work.dtype)
+    seconds += num_steps * _products(token, max(1, round(rows)), work.dtype)
+    return work.useful_tokens / seconds
+
+
+def _weights(work: Workload) -> tuple[list[torch.Size], list[torch.Size]]:
+    """Shapes of the matrices that each token of a prompt goes through, and each new token."""
+    matrices = {
+        name: parameter.shape
+        for name, parameter in work.plain.named_parameters()
+        if parameter.dim() == 2 and not re.search(r"embed|shared|wte|wpe", name)
+    }
+    head = work.plain.get_output_embeddings().weight.shape
+    if not work.plain.config.is_encoder_decoder:
+        layers = list(matrices.values())
+        return layers, [*layers, head]
+    # Keys and values of the cross-attention are computed once for each source token.
+    of_source = {name for name in matrices if re.search(r"encoder\.layers|encoder_attn\.[kv]_proj", name)}
+    return (
+        [shape for name, shape in matrices.items() if name in of_source],
+        [*(shape for name, shape in matrices.items() if name not in of_source), head],
+    )
+
+
+def _products(shapes: Sequence[torch.Size], num_rows: int, dtype: torch.dtype) -> float:
+    """Seconds of one product with each matrix."""
     with torch.inference_mode():
-        products = [
-            (torch.randn(count, shape[0], dtype=dtype), torch.randn(shape, dtype=dtype)) for shape in shapes
+        pairs = [
+            (torch.randn(num_rows, shape[1], dtype=dtype), torch.randn(shape, dtype=dtype))
+            for shape in shapes
         ]
-        last = torch.randn(count, head[1], dtype=dtype), torch.randn(head, dtype=dtype)
 
         def step() -> None:
-            for left, right in products:
-                torch.matmul(left, right)
-            torch.nn.functional.linear(*last)
+            for left, right in pairs:
+                torch.nn.functional.linear(left, right)
 
         step()
-        seconds = statistics.median(_timed(step) for _ in range(10))
-    return count / work.num_beams / seconds
+        return statistics.median(_timed(step) for _ in range(10))
 
 
 def _generate(work: Workload, rows: Sequence[Row]) -> None:
@@ -160,18 +193,15 @@ def _print(work: Workload, dtype: str, device: str, speeds: Sequence[Speed], mos
     print(f"{'system':<26} tokens/s   waste  mean rows  of the ceiling ({most:.0f} tokens/s)")
     for speed in speeds:
         print(
-            f"{speed.system:<26} {speed.tokens_per_second:>8.1f} {_told(speed.padding_waste, '7.0%')} "
-            f"{_told(speed.mean_rows, '10.1f')} {speed.tokens_per_second / most:>8.0%}"
+            f"{speed.system:<26} {speed.tokens_per_second:>8.1f} {speed.padding_waste:>7.0%} "
+            f"{speed.mean_rows:>10.1f} {speed.tokens_per_second / most:>8.0%}"
         )
     *others, last = speeds
     ratios = (f"{last.tokens_per_second / s.tokens_per_second:.1f} times [{s.system}]" for s in others)
     print(f"textmill is {', '.join(ratios)}")
     facts = {"benchmark": f"engine-{work.name}", "dtype": dtype, "ceiling_tokens_per_second": most}
-    print(json.dumps({**facts, "systems": [asdict(speed) for speed in speeds]}))
-
-
-def _told(number: float | None, form: str) -> str:
-    return f"{'?' if number is None else format(number, form):>{form.partition('.')[0]}}"
+    systems = [{key: value for key, value in asdict(speed).items() if value == value} for speed in speeds]
+    print(json.dumps({**facts, "systems": systems}))
 
 
 def _options() -> argparse.Namespace:

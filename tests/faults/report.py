@@ -30,6 +30,8 @@ _TAIL = """
 * The disk that holds the database is lost: there is no second copy of the ledger. Back it up, or use PostgreSQL with
   replication.
 * SQLite's `synchronous` is FULL, so a power cut loses no acknowledged submission as long as the disk keeps its word.
+* A process frozen (SIGSTOP, a suspended machine) in the middle of a transaction holds SQLite's write lock until it goes
+  on or is killed. Submissions are refused with 503 meanwhile, and nothing is lost. PostgreSQL does not have this.
 * A worker killed with SIGKILL, or cut off from the database, keeps its leases until they lapse. SIGTERM, SIGINT,
   SIGQUIT and a second signal give them back at once.
 * A document that kills its process costs two runs alone and one in company; while it is found, its worker computes

@@ -88,7 +88,7 @@ def test_a_link_to_redis_that_is_slow_falls_silent_or_breaks(profile: Profile, t
     proxy = Proxy(tmp_path / "c" / "broker.sock")
     c.reach_redis_through(f"redis://127.0.0.1:{proxy.port}/0")
     rounds = profile.pick(1, 6)
-    silent_seconds, delay_seconds = 8.0, profile.pick(1, 5) / 10
+    silent_seconds, delay_seconds = 8.0, profile.pick(1, 2) / 10
     try:
         with c:
             for _ in range(rounds):
