@@ -49,7 +49,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 .PHONY: lock
 lock:  ## Writes requirements.lock anew from pyproject.toml
 	@$(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/python -m pip --disable-pip-version-check -qq install setuptools '.[dev,bench]'
+	@.venv-lock/bin/python -m pip --disable-pip-version-check -qq install setuptools '.[dev]'
 	@{ sed -n '/^#/p' $(LOCK); \
 	   .venv-lock/bin/python -m pip freeze --all --exclude textmill --exclude pip | sed 's/+cpu$$//'; } > $(LOCK).new
 	@mv $(LOCK).new $(LOCK)
@@ -100,7 +100,6 @@ AS_A_WORKER := OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=3000
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## Speed beside plain Celery, transformers and CTranslate2, in the same runs
-	@$(PIP) install -c $(LOCK) --no-build-isolation -e '.[bench]' || echo "no CTranslate2 to compare with here"
 	@$(BIN)/python -m benchmarks.overhead
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.engine
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.sentiment

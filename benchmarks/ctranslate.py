@@ -1,4 +1,4 @@
-"""CTranslate2 on the rows of a workload, as a baseline; an optional extra (`pip install -e '.[bench]'`).
+"""CTranslate2 on the rows of a workload, as a baseline; an optional extra (`textmill[ctranslate2]`).
 
 The weights of the workload are converted by its own converter. It takes one number of
 new tokens a call, so documents go in batches of like numbers, and every document of a

@@ -9,6 +9,8 @@ from models.engine.prompt import PromptMaker
 from models.errors import DocumentError, InvalidParameter
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
+from models.runners.batch_core import BatchCore
+from models.runners.ctranslate import ctranslate_decoder
 from models.runners.decoding_core import decoding_core
 from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
 from models.runners.languages import LanguageChoice, Languages
@@ -29,7 +31,12 @@ class TranslationEngine(DocumentEngine):
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded, decoding_core(loaded))
+        decoder = ctranslate_decoder(loaded)
+        if decoder is None:
+            super().__init__(loaded, decoding_core(loaded))
+        else:
+            super().__init__(loaded, BatchCore(loaded.spec, decoder.decode, batch_key=decoder.group))
+        self._provenance = {**loaded.provenance, **(decoder.provenance if decoder else {})}
         self._prompts = PromptMaker(loaded)
         self._languages = Languages(loaded)
         self._max_positions = max_positions(loaded)
@@ -58,13 +65,14 @@ class TranslationEngine(DocumentEngine):
             output={"text": "".join(texts).strip()},
             input_tokens=opened.input_tokens,
             output_tokens=sum(len(result.sequences[0]) for result in opened.results),
-            provenance={**self.loaded.provenance, **opened.facts["provenance"]},
+            provenance={**self._provenance, **opened.facts["provenance"]},
         )
 
     def describe(self) -> dict[str, Any]:
         """Facts, counters, and the languages the model takes."""
         return {
             **super().describe(),
+            "decoded_by": "CTranslate2" if "ctranslate2" in self._provenance else "textmill",
             "max_tokens": self._max_positions,
             "languages": self._languages.names,
         }
