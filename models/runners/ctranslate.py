@@ -11,6 +11,7 @@ import logging
 import tempfile
 from collections.abc import Hashable, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,6 @@ _REFUSED = {
     "no_repeat_ngram_size": (None, 0),
     "early_stopping": (None, False, True),  # its own rule gives what both give
 }
-
-
 _NUM_TRIED, _TRIED_TOKENS = 3, 8
 #: Log-probabilities of two kinds of int8 are a few tenths apart, those of a wrong start several.
 _MOST_NATS = 1.5
@@ -103,41 +102,43 @@ class CTranslateDecoder:
 
 
 def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:
-    """A decoder for a model loaded as int8 on a CPU; None where CTranslate2 is not there or not the same."""
-    if loaded.dtype != "int8" or not loaded.device.is_cpu:
+    """A decoder for a model loaded as int8 on a CPU.
+
+    None where CTranslate2 is not installed, or does not do with this model what transformers
+    does; the log then says why.
+    """
+    if loaded.dtype != "int8" or not loaded.device.is_cpu or find_spec("ctranslate2") is None:
         return None
     config = loaded.model.generation_config
-    if any(getattr(config, name, None) not in neutral for name, neutral in _REFUSED.items()):
+    if config.do_sample or any(getattr(config, n, None) not in neutral for n, neutral in _REFUSED.items()):
         return None  # what the model asks for by itself
-    translator = convert(loaded, "int8")
-    if translator is None or not _agrees(translator, loaded):
-        return None
-    loaded.model._modules.clear()  # its weights are in the translator; the configuration is still wanted
-    return CTranslateDecoder(loaded, translator)
-
-
-def convert(loaded: LoadedModel, compute_type: str) -> Any | None:
-    """Converts a model's files and loads the result; None when it cannot be done, which the log explains."""
     try:
-        from ctranslate2 import Translator
-        from ctranslate2.converters import TransformersConverter
-    except ImportError:
-        return None
-    source = find_source(loaded.spec.ref, loaded.spec.revision)
-    try:
-        with tempfile.TemporaryDirectory(prefix="textmill-ctranslate2-") as folder:
-            target = str(Path(folder) / "model")
-            converter = TransformersConverter(source.location, revision=source.pinned["revision"])
-            converter.convert(target, quantization=compute_type)
-            return Translator(
-                target, device="cpu", compute_type=compute_type, intra_threads=loaded.device.num_threads
-            )
+        translator = convert(loaded, "int8")
+        if not _agrees(translator, loaded):
+            return None
     except Exception as error:  # foreign code reading foreign files: no list of types is complete
         logger.warning(
             "model is not for CTranslate2",
             extra={"action": "not_converted", "model": loaded.spec.name, "reason": repr(error)},
         )
         return None
+    loaded.model._modules.clear()  # its weights are in the translator; the configuration is still wanted
+    return CTranslateDecoder(loaded, translator)
+
+
+def convert(loaded: LoadedModel, compute_type: str) -> Any:
+    """Converts a model's files and loads the result; raises whatever the converter does."""
+    from ctranslate2 import Translator
+    from ctranslate2.converters import TransformersConverter
+
+    source = find_source(loaded.spec.ref, loaded.spec.revision)
+    with tempfile.TemporaryDirectory(prefix="textmill-ctranslate2-") as folder:
+        target = str(Path(folder) / "model")
+        converter = TransformersConverter(source.location, revision=source.pinned["revision"])
+        converter.convert(target, quantization=compute_type)
+        return Translator(
+            target, device="cpu", compute_type=compute_type, intra_threads=loaded.device.num_threads
+        )
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +97,7 @@ def test_what_it_does_otherwise_is_refused_for_that_document_alone(
 def test_without_it_int8_is_decoded_as_before(
     tiny_models: TinyModels, cpu: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ctranslate2", None)  # as if it were not installed
+    monkeypatch.setattr(ctranslate, "find_spec", lambda name: None)  # as if it were not installed
     spec = ModelSpec(name="m", task="translation", ref=str(tiny_models["marian"]), dtype="int8")
     engine = TranslationEngine(load_model(spec, cpu))
     assert engine.describe()["decoded_by"] == "textmill"
@@ -110,6 +109,25 @@ def test_a_model_that_it_computes_otherwise_is_decoded_as_before(cpu: Device) ->
     spec = ModelSpec(name="m", task="translation", ref="bundled:translation", dtype="int8")
     engine = TranslationEngine(load_model(spec, cpu))
     assert engine.describe()["decoded_by"] == "textmill"
+
+
+@pytest.mark.parametrize("default", [{"do_sample": True}, {"repetition_penalty": 1.2}])
+def test_a_model_that_asks_by_itself_for_what_it_does_otherwise_is_decoded_as_before(
+    tiny_models: TinyModels, cpu: Device, default: dict[str, Any]
+) -> None:
+    spec = ModelSpec(name="m", task="translation", ref=str(tiny_models["marian"]), dtype="int8")
+    loaded = load_model(spec, cpu)
+    loaded.model.generation_config.update(**default)
+    assert ctranslate.ctranslate_decoder(loaded) is None
+
+
+def test_a_model_that_its_converter_cannot_read_is_decoded_as_before(
+    tiny_models: TinyModels, cpu: Device
+) -> None:
+    spec = ModelSpec(name="m", task="translation", ref=str(tiny_models["bart"]), dtype="int8")
+    engine = TranslationEngine(load_model(spec, cpu))
+    assert engine.describe()["decoded_by"] == "textmill"
+    assert translate(engine, {"num_beams": 2})[0].output is not None
 
 
 def translate(engine: TranslationEngine, *params: dict[str, Any]) -> list[DocumentOutput]:
