@@ -8,6 +8,7 @@ is as kind, so what is printed is the most that CTranslate2 could reach.
 
 from __future__ import annotations
 
+import copy
 import statistics
 import tempfile
 import time
@@ -22,15 +23,6 @@ from models.device import available_cores
 
 COMPUTE_TYPES = ("float32", "int8")
 _BATCH = 32  # documents; its own default for translation
-
-
-def is_installed() -> bool:
-    """Whether there is a CTranslate2 to compare with."""
-    try:
-        import ctranslate2  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def decode(work: Workload, compute_type: str) -> float:
@@ -63,8 +55,7 @@ def _converted(work: Workload, folder: Path, compute_type: str) -> Any:
     from ctranslate2 import Generator, Translator
     from ctranslate2.converters import TransformersConverter
 
-    work.plain.float().save_pretrained(folder / "plain")
-    work.plain.to(work.dtype)
+    copy.deepcopy(work.plain).float().save_pretrained(folder / "plain")
     _tokenizer(work).save_pretrained(folder / "plain")
     TransformersConverter(str(folder / "plain")).convert(str(folder / "converted"), quantization=compute_type)
     options = {"device": "cpu", "compute_type": compute_type, "intra_threads": available_cores()}
