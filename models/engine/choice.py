@@ -69,7 +69,8 @@ def choose(turns: Sequence[Turn], logits: Tensor) -> None:
     """
     _ban(turns, logits)
     for group, choose_group in _groups(turns):
-        for some in _few_at_once(group) if logits.is_cpu else [group]:
+        needs_much = logits.is_cpu and choose_group is not _choose_greedy
+        for some in _few_at_once(group) if needs_much else [group]:
             _keep_failures_apart(some, choose_group, logits)
     _accept([turn for turn in turns if turn.failure is None])
 
