@@ -13,7 +13,9 @@ from jobs.records import WorkerBeat
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 _WORKER_AGE_SECONDS = 30.0
-_FACTS = ("parameters", "dtype", "architecture", "max_tokens", "revision", "languages", "labels")
+_FACTS = (
+    "parameters", "dtype", "decoded_by", "architecture", "max_tokens", "revision", "languages", "labels",
+)  # fmt: skip
 
 
 class LoadedOut(BaseModel):

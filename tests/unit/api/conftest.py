@@ -51,7 +51,8 @@ class Api:
         self.store.beat(
             WorkerBeat(
                 worker_id="cpu@here", device="cpu", models=("noop:s",), warm_models=("noop:s",),
-                loop_age_seconds=loop_age_seconds, details={"models": {"noop:s": {"dtype": "float32"}}},
+                loop_age_seconds=loop_age_seconds,
+                details={"models": {"noop:s": {"dtype": "float32", "decoded_by": "somebody", "steps": 3}}},
             )
         )  # fmt: skip
 

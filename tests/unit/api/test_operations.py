@@ -24,6 +24,7 @@ def test_models_say_what_is_served_and_where_it_is_warm(api: Api) -> None:
     models = {model["task"]: model for model in api.http.get("/v1/models").json()["data"]}
     assert set(models) == {"generation", "translation", "sentiment", "qa"}
     assert models["sentiment"]["id"] == "noop:s"
+    assert models["sentiment"]["facts"] == {"dtype": "float32", "decoded_by": "somebody"}
     assert "cpu@here" in str(models["sentiment"])
     assert "cpu@here" not in str(models["qa"])
 
