@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 
 _FIRST_SLOTS = 4
+#: Room for so many entries costs nothing on a CPU before it is written: the system gives it page by
+#: page. Growing costs a copy, and fresh pages for all of it.
+_RESERVED_ENTRIES = 16_384
 _SMALLEST_CAPACITY = 32
 
 
@@ -44,9 +47,12 @@ class Arena:
         self.num_active = 0  #: the first so many tenants decode; those behind are still being filled
         self.hidden = torch.finfo(dtype).min
         #: added to attention scores: 0 where a sequence sees an entry; (slots, width, capacity)
-        self.bias = torch.full((_FIRST_SLOTS, width, capacity), self.hidden, dtype=dtype, device=device)
+        num_slots = max(_FIRST_SLOTS, _RESERVED_ENTRIES // capacity if device.type == "cpu" else 0)
+        self.bias = torch.full((num_slots, width, capacity), self.hidden, dtype=dtype, device=device)
         self._keys: dict[int, Tensor] = {}  # by layer: (slots, heads, capacity, head size)
         self._values: dict[int, Tensor] = {}
+        #: The first so many slots hold numbers. Others hold anything, and a hidden NaN is still a NaN.
+        self._num_clean = 0
 
     def enter(self, tenant: Tenant) -> None:
         """Gives a slot behind all others, with nothing visible in it."""
@@ -54,6 +60,10 @@ class Arena:
         if tenant.slot == self.bias.shape[0]:
             self._grow()
         self.tenants.append(tenant)
+        if tenant.slot == self._num_clean:
+            self._num_clean += 1
+            for stored in self._stored():
+                stored[tenant.slot] = 0
         self.bias[tenant.slot] = self.hidden
 
     def activate(self, tenant: Tenant) -> None:
@@ -93,8 +103,9 @@ class Arena:
             assert like is not None, "a layer is written before it is read"
             _, num_heads, _, head_size = like.shape  # (any, heads, any, head size)
             shape = (self.bias.shape[0], num_heads, self.capacity, head_size)
-            # Zeros, not whatever is there: a hidden NaN is still a NaN.
-            self._keys[index], self._values[index] = like.new_zeros(shape), like.new_zeros(shape)
+            for stored in (self._keys, self._values):
+                stored[index] = like.new_empty(shape)
+                stored[index][: self._num_clean] = 0
         return self._keys[index], self._values[index]
 
     @property
@@ -181,4 +192,7 @@ def capacity_for(num_entries: int) -> int:
 
 
 def _doubled(stored: Tensor) -> Tensor:
-    return torch.cat([stored, torch.zeros_like(stored)])
+    """With as many slots again behind those there are, in which anything may stand."""
+    larger = stored.new_empty((2 * len(stored), *stored.shape[1:]))
+    larger[: len(stored)] = stored
+    return larger

@@ -64,6 +64,7 @@ class DecodingCore(ABC):
                 decoding = self._inside.pop(key, None)
                 if decoding is not None:
                     decoding.leave()
+        self._rest()
 
     def clear(self) -> None:
         """Drops everything."""
@@ -82,6 +83,7 @@ class DecodingCore(ABC):
             for request in self.scheduler.preempt():
                 self._inside.pop(request.key).leave()
             self._compute(self._admit())
+        self._rest()
         return self._results
 
     @abstractmethod
@@ -183,6 +185,11 @@ class DecodingCore(ABC):
         else:
             logger.warning("document failed", exc_info=error, extra={"action": "document_failed"})
             self._settle(decoding.request, DocumentError(f"the model raised {type(error).__name__}: {error}"))
+
+    def _rest(self) -> None:
+        """A model that waits for work keeps its weights, and no cache."""
+        if not self.has_work:
+            self._forward.give_back()
 
     def _drop(self, decoding: Decoding, *, wipe: bool = False) -> None:
         del self._inside[decoding.request.key]

@@ -51,6 +51,10 @@ class Forward:
         """Gives a document its slots."""
         self.own.enter(decoding.own, num_entries)
 
+    def give_back(self) -> None:
+        """Frees the memory of slots that nobody has."""
+        self.own.drop_empty()
+
     def activate(self, decoding: Decoding) -> None:
         """Its prompt is complete: from the next step on it decodes."""
         decoding.own.arena.activate(decoding.own)
@@ -222,6 +226,11 @@ class CrossForward(Forward):
         super().enter(decoding, num_entries)
         decoding.cross = Tenant(decoding.own.width)
         self.cross.enter(decoding.cross, len(decoding.input_ids))
+
+    def give_back(self) -> None:
+        """Frees the memory of slots that nobody has."""
+        super().give_back()
+        self.cross.drop_empty()
 
     def activate(self, decoding: Decoding) -> None:
         """From the next step on it decodes."""

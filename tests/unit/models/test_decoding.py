@@ -201,3 +201,18 @@ def test_cancelled_documents_leave_at_once_and_the_others_go_on(name: str, loade
         results |= dict(core.step())
     assert set(results) == {0, 2, 4, 6, 7}
     assert all(results[key] == wanted[key] for key in results)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "marian"])
+def test_an_engine_without_work_keeps_no_cache(name: str, loaded: Loader) -> None:
+    """It used to keep the slots of its fullest hour for as long as the model was warm."""
+    model = loaded("generation" if name in _CAUSAL else "translation", name)
+    core = make_core(model)
+    for number, prompt in enumerate(random_prompts(model, 6, seed=3, longest=8)):
+        core.add(number, prompt, priority=6)
+    core.step()
+    arenas = [core._forward.own, *([core._forward.cross] if name == "marian" else [])]  # type: ignore[attr-defined]
+    assert all(each.num_bytes > 0 for each in arenas)
+    while core.has_work:
+        core.step()
+    assert [each.num_bytes for each in arenas] == [0] * len(arenas)
