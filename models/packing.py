@@ -12,12 +12,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.activations import GELUTanh, NewGELUActivation
+from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation, SiLUActivation
 from transformers.pytorch_utils import Conv1D
 
 from models.device import Device
 
 _TYPICAL_ROWS = 64  # the layout may depend on it; others work as well
+#: Layers of transformers' own models whose output goes to the activation beside them and nowhere else:
+#: GPT-2 and CodeGen, GPT-NeoX, the BART family and OPT, BERT, DistilBERT.
+_FOLLOWED = (
+    ("c_fc", "act"),
+    ("dense_h_to_4h", "act"),
+    ("fc1", "activation_fn"),
+    ("dense", "intermediate_act_fn"),
+    ("lin1", "activation"),
+)
+#: What oneDNN calls an activation, and its way of computing it.
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, str]] = {
+    nn.ReLU: ("relu", ""),
+    nn.SiLU: ("swish", ""),
+    SiLUActivation: ("swish", ""),
+    nn.GELU: ("gelu", "none"),
+    GELUActivation: ("gelu", "none"),
+    GELUTanh: ("gelu", "tanh"),
+    NewGELUActivation: ("gelu", "tanh"),
+}
 
 
 class PackedLinear(nn.Module):
@@ -30,11 +49,15 @@ class PackedLinear(nn.Module):
         # Some models look at a layer's dtype before they call it.
         self.weight = nn.Parameter(weight.new_empty(0), requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.activation = ("none", "")
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TYPICAL_ROWS)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """As `nn.Linear`."""
-        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self.bias, "none", [], "")
+        """As `nn.Linear`, and the activation behind it."""
+        name, algorithm = self.activation
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(
+            inputs, self._packed, self.bias, name, [], algorithm
+        )
         return outputs
 
 
@@ -52,8 +75,11 @@ def packs(dtype: str, device: Device) -> bool:
 
 
 def pack(model: Any) -> Any:
-    """Replaces the linear layers, and the activation that GPT-2 computes in eight steps."""
+    """Replaces the linear layers, and lets them compute the activations that follow them."""
     _replace(model)
+    for module in model.modules():
+        for linear, activation in _FOLLOWED:
+            _join(module, linear, activation)
     return model
 
 
@@ -63,7 +89,14 @@ def _replace(parent: nn.Module) -> None:
             setattr(parent, name, PackedLinear(child.weight, child.bias))
         elif isinstance(child, Conv1D):  # GPT-2 keeps its weights transposed
             setattr(parent, name, PackedLinear(child.weight.t(), child.bias))
-        elif isinstance(child, NewGELUActivation):
-            setattr(parent, name, GELUTanh())
         else:
             _replace(child)
+
+
+def _join(parent: nn.Module, linear_name: str, activation_name: str) -> None:
+    """An activation by itself takes a third as long as the product before it."""
+    linear, activation = getattr(parent, linear_name, None), getattr(parent, activation_name, None)
+    known = _ACTIVATIONS.get(type(activation))  # type: ignore[arg-type]  # None is no key
+    if isinstance(linear, PackedLinear) and known:
+        linear.activation = known
+        setattr(parent, activation_name, nn.Identity())
