@@ -8,11 +8,9 @@ decided here as for any other model.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Hashable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,6 @@ from models.engine.prompt import Decoded, Prompt
 from models.errors import InvalidParameter
 from models.registry import LoadedModel
 from models.runners.plan import Piece
-from models.source import find_source
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +110,8 @@ def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:
     if config.do_sample or any(getattr(config, n, None) not in neutral for n, neutral in _REFUSED.items()):
         return None  # what the model asks for by itself
     try:
+        from models.runners.conversion import convert
+
         translator = convert(loaded, "int8")
         if not _agrees(translator, loaded):
             return None
@@ -126,27 +125,11 @@ def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:
     return CTranslateDecoder(loaded, translator)
 
 
-def convert(loaded: LoadedModel, compute_type: str) -> Any:
-    """Converts a model's files and loads the result; raises whatever the converter does."""
-    from ctranslate2 import Translator
-    from ctranslate2.converters import TransformersConverter
-
-    source = find_source(loaded.spec.ref, loaded.spec.revision)
-    with tempfile.TemporaryDirectory(prefix="textmill-ctranslate2-") as folder:
-        target = str(Path(folder) / "model")
-        converter = TransformersConverter(source.location, revision=source.pinned["revision"])
-        converter.convert(target, quantization=compute_type)
-        return Translator(
-            target, device="cpu", compute_type=compute_type, intra_threads=loaded.device.num_threads
-        )
-
-
 @torch.inference_mode()
 def _agrees(translator: Any, loaded: LoadedModel) -> bool:
     """Whether both find a continuation of the model's equally likely.
 
-    Its converter takes some things for granted: that Marian's padding, with which decoding
-    starts, is a vector of zeros, as in the models of OPUS-MT and not in one trained anew.
+    Its converter takes some things for granted, and not every model is like those it was made for.
     """
     model: Any = loaded.model
     start = OptionsMaker(model, loaded.tokenizer).start_token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ _PARAMS: tuple[dict[str, Any], ...] = (
 )
 
 pytest.importorskip("ctranslate2")
+from models.runners import conversion  # noqa: E402  # imports it
 
 
 @pytest.mark.parametrize("name", ["marian", "t5", "nllb"])
@@ -39,7 +41,7 @@ def test_in_float32_its_tokens_are_those_of_generate(
 ) -> None:
     model = loaded("translation", name)
     forced = model.tokenizer.convert_tokens_to_ids("fra_Latn") if name == "nllb" else None
-    decoder = ctranslate.CTranslateDecoder(model, ctranslate.convert(model, "float32"))
+    decoder = ctranslate.CTranslateDecoder(model, conversion.convert(model, "float32"))
     plain: Any = AutoModelForSeq2SeqLM.from_pretrained(tiny_models[name]).eval()
     given = {} if forced is None else {"forced_bos_token_id": forced}
     for params in _PARAMS:
@@ -104,8 +106,22 @@ def test_without_it_int8_is_decoded_as_before(
     assert all(output.output is not None for output in translate(engine, {"repetition_penalty": 1.5}))
 
 
-def test_a_model_that_it_computes_otherwise_is_decoded_as_before(cpu: Device) -> None:
-    """The bundled model's padding is no vector of zeros; converted, it lost the first word."""
+def test_the_bundled_model_translates_as_before(cpu: Device) -> None:
+    """Its padding is no vector of zeros, as CTranslate2 takes it to be; converted, it lost the first word."""
+    spec = ModelSpec(name="m", task="translation", ref="bundled:translation", dtype="int8")
+    engine = TranslationEngine(load_model(spec, cpu))
+    assert engine.describe()["decoded_by"] == "CTranslate2"
+    plain = TranslationEngine(load_model(replace(spec, dtype="float32"), cpu))
+    for one, other in zip(translate(engine, {}, {}, {}), translate(plain, {}, {}, {}), strict=True):
+        assert one.output
+        assert other.output
+        assert one.output["text"].split()[:2] == other.output["text"].split()[:2]
+
+
+def test_a_model_that_it_computes_otherwise_is_decoded_as_before(
+    cpu: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "_start_from_zeros", lambda model: None)  # as if it did not know
     spec = ModelSpec(name="m", task="translation", ref="bundled:translation", dtype="int8")
     engine = TranslationEngine(load_model(spec, cpu))
     assert engine.describe()["decoded_by"] == "textmill"
