@@ -22,9 +22,10 @@ from typing import Any
 
 from models.engine.interface import Engine
 from models.errors import CannotLoad, LoopDied, LoopStopped, ModelError
-from models.hang import Activity, HangDetector, thread_cpu_seconds
+from models.hang import Activity, HangDetector
 from models.open_documents import OpenDocuments
 from models.pool import WarmPool
+from models.processor_time import loop_cpu_seconds
 from models.records import DocumentInput, DocumentOutput
 from models.ticket import Ticket
 from models.waiting_line import Entry, Reservation, Submission, Waiters, WarmUp
@@ -71,7 +72,7 @@ class DeviceLoop:
         self._hang_detector = HangDetector(
             self._limits_seconds,
             interval_seconds=interval_seconds,
-            cpu_seconds=partial(thread_cpu_seconds, self._thread),
+            cpu_seconds=partial(loop_cpu_seconds, self._thread),
             clock=clock,
         )
         self._watchdog = Watchdog(

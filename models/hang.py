@@ -10,8 +10,6 @@ frozen, or a machine that slept, has not been at its step all that time.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -95,13 +93,3 @@ class HangDetector:
         if cpu_seconds is None or self._last_cpu_seconds is None:
             return True  # unknown, which is no reason to end a process
         return cpu_seconds - self._last_cpu_seconds > _STALLED_SHARE * passed_seconds
-
-
-def thread_cpu_seconds(thread: threading.Thread) -> float | None:
-    """Processor time the thread has used; None where the system does not tell, or once it has ended."""
-    if thread.ident is None or not thread.is_alive() or not hasattr(time, "pthread_getcpuclockid"):
-        return None
-    try:
-        return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-    except OSError:  # it ended just now
-        return None

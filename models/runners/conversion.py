@@ -11,6 +11,7 @@ from ctranslate2 import Translator
 from ctranslate2.converters import TransformersConverter
 from transformers import MarianMTModel
 
+from models.processor_time import noting_helpers
 from models.registry import LoadedModel
 from models.source import find_source
 
@@ -22,9 +23,10 @@ def convert(loaded: LoadedModel, compute_type: str) -> Translator:
         target = str(Path(folder) / "model")
         converter = _Converter(source.location, revision=source.pinned["revision"])
         converter.convert(target, quantization=compute_type)
-        return Translator(
-            target, device="cpu", compute_type=compute_type, intra_threads=loaded.device.num_threads
-        )
+        with noting_helpers():
+            return Translator(
+                target, device="cpu", compute_type=compute_type, intra_threads=loaded.device.num_threads
+            )
 
 
 class _Converter(TransformersConverter):  # type: ignore[misc]  # it has no types

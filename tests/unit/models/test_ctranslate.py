@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from models.device import Device
 from models.engine.prompt import Decoded, Prompt
+from models.processor_time import loop_cpu_seconds
 from models.records import DocumentInput, DocumentOutput, ModelSpec
 from models.registry import LoadedModel, load_model
 from models.runners import ctranslate
@@ -116,6 +119,17 @@ def test_the_bundled_model_translates_as_before(cpu: Device) -> None:
         assert one.output
         assert other.output
         assert one.output["text"].split()[:2] == other.output["text"].split()[:2]
+
+
+def test_a_long_batch_is_not_taken_for_a_hang(engine: TranslationEngine) -> None:
+    """CTranslate2 computes on its own threads; its caller used to look idle and to be ended after 8 s."""
+    own, before = time.thread_time(), loop_cpu_seconds(threading.current_thread())
+    if before is None:
+        pytest.skip("this system does not tell a thread's processor time")
+    limit = time.monotonic() + 60
+    while (loop_cpu_seconds(threading.current_thread()) or 0) - before < time.thread_time() - own + 0.1:
+        assert time.monotonic() < limit, "its threads are not counted"
+        translate(engine, *({"num_beams": 4} for _ in SENTENCES))
 
 
 def test_a_model_that_it_computes_otherwise_is_decoded_as_before(

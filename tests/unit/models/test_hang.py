@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from models.hang import Activity, HangDetector, thread_cpu_seconds
+from models.hang import Activity, HangDetector
+from models.processor_time import thread_cpu_seconds
 
 _LIMIT_SECONDS = 300.0
 
