@@ -23,13 +23,14 @@ from typing import Any
 
 import torch
 
-from benchmarks import continuous, ctranslate, workload
+from benchmarks import continuous, workload
 from benchmarks.workload import Row, Workload
 from models.device import available_cores, prepare_device
 from models.engine.prompt import Prompt
 from models.runners.decoding_core import decoding_core
 from models.runners.plan import Piece
 
+_OURS = "textmill"
 _BATCH = 16
 _ALONE = 6  # documents that are enough to see the speed of one at a time
 _CHUNK_TOKENS = 256  # of prompts, in one product of the ceiling
@@ -55,9 +56,8 @@ def main() -> None:
         work: Workload = getattr(workload, name)(device, dtype, options.documents)
         speeds = [*by_transformers(work), ours(work)]
         most = ceiling(work, speeds[-1].mean_rows)
-        # Computed last, so that its own threads cannot be in our way; told before ours.
-        speeds[-1:-1] = by_ctranslate2(work)
-        _print(work, dtype, device.title, speeds, most)
+        # Computed last, so that its own threads cannot be in our way.
+        _print(work, dtype, device.title, [*speeds, *by_ctranslate2(work)], most)
 
 
 def by_transformers(work: Workload) -> Iterator[Speed]:
@@ -70,14 +70,18 @@ def by_transformers(work: Workload) -> Iterator[Speed]:
 
 
 def by_ctranslate2(work: Workload) -> Iterator[Speed]:
-    """What CTranslate2 makes of them, where it is installed."""
+    """What CTranslate2 makes of them, where it is installed; translation also behind our runner."""
     if find_spec("ctranslate2") is None:
         print(
             "CTranslate2 is not installed; pip install -e '.[ctranslate2]' compares with it", file=sys.stderr
         )
         return
+    from benchmarks import ctranslate  # imports the package
+
     for compute_type in ctranslate.COMPUTE_TYPES:
         yield Speed(f"CTranslate2, {compute_type}", ctranslate.decode(work, compute_type), 0.0)
+    if work.plain.config.is_encoder_decoder:
+        yield Speed("textmill, int8", ctranslate.serve(work), 0.0)
 
 
 def one_at_a_time(work: Workload) -> Speed:
@@ -116,7 +120,7 @@ def ours(work: Workload) -> Speed:
 
     seconds = _timed(run)
     rows = core.counters["live_rows"] / core.counters["steps"]
-    return Speed("textmill", work.useful_tokens / seconds, 0.0, rows)  # only live rows are computed
+    return Speed(_OURS, work.useful_tokens / seconds, 0.0, rows)  # only live rows are computed
 
 
 def ceiling(work: Workload, rows: float) -> float:
@@ -206,9 +210,10 @@ def _print(work: Workload, dtype: str, device: str, speeds: Sequence[Speed], mos
             f"{speed.system:<26} {speed.tokens_per_second:>8.1f} {speed.padding_waste:>7.0%} "
             f"{speed.mean_rows:>10.1f} {speed.tokens_per_second / most:>8.0%}"
         )
-    *others, last = speeds
-    ratios = (f"{last.tokens_per_second / s.tokens_per_second:.1f} times [{s.system}]" for s in others)
-    print(f"textmill is {', '.join(ratios)}")
+    for mine in (speed for speed in speeds if speed.system.startswith(_OURS)):
+        others = (speed for speed in speeds if not speed.system.startswith(_OURS))
+        ratios = (f"{mine.tokens_per_second / s.tokens_per_second:.1f} times [{s.system}]" for s in others)
+        print(f"{mine.system} is {', '.join(ratios)}")
     facts = {"benchmark": f"engine-{work.name}", "dtype": dtype, "ceiling_tokens_per_second": most}
     systems = [{key: value for key, value in asdict(speed).items() if value == value} for speed in speeds]
     print(json.dumps({**facts, "systems": systems}))

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from models.engine.limits import limits_for
 from models.engine.options import OptionsMaker
 from models.engine.prompt import Decoded, Prompt
 from models.errors import InvalidParameter
@@ -35,6 +36,8 @@ _REFUSED = {
     "no_repeat_ngram_size": (None, 0),
     "early_stopping": (None, False, True),  # its own rule gives what both give
 }
+#: As many times the tokens of other batches: it drops what has ended and wants rows that go on.
+_LARGER = 4
 _NUM_TRIED, _TRIED_TOKENS = 3, 8
 #: Log-probabilities of two kinds of int8 are a few tenths apart, those of a wrong start several.
 _MOST_NATS = 1.5
@@ -49,6 +52,8 @@ class CTranslateDecoder:
         config = loaded.model.generation_config
         self._defaults = {name: getattr(config, name, None) for name in _OPTIONS} | {"min_new_tokens": 0}
         self._eos_id: int | None = loaded.tokenizer.eos_token_id
+        #: padded tokens of a batch
+        self.max_batch_tokens = _max_batch_tokens(loaded)
         #: for a result's provenance
         self.provenance = {"ctranslate2": version("ctranslate2")}
 
@@ -123,6 +128,12 @@ def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:
         return None
     loaded.model._modules.clear()  # its weights are in the translator; the configuration is still wanted
     return CTranslateDecoder(loaded, translator)
+
+
+def _max_batch_tokens(loaded: LoadedModel) -> int:
+    """Of a batch: a multiple of what was asked for, if its keys and values have room."""
+    asked = loaded.spec.max_batch_tokens
+    return max(asked, min(asked * _LARGER, limits_for(loaded).max_entries))
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from models.engine.prompt import PromptMaker
@@ -35,7 +36,8 @@ class TranslationEngine(DocumentEngine):
         if decoder is None:
             super().__init__(loaded, decoding_core(loaded))
         else:
-            super().__init__(loaded, BatchCore(loaded.spec, decoder.decode, batch_key=decoder.group))
+            spec = replace(loaded.spec, max_batch_tokens=decoder.max_batch_tokens)
+            super().__init__(loaded, BatchCore(spec, decoder.decode, batch_key=decoder.group))
         self._provenance = {**loaded.provenance, **(decoder.provenance if decoder else {})}
         self._prompts = PromptMaker(loaded)
         self._languages = Languages(loaded)
