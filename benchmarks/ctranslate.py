@@ -26,8 +26,7 @@ from transformers import PreTrainedTokenizerFast
 from benchmarks.workload import Row, Workload
 from models.device import available_cores
 from models.engine.prompt import Prompt
-from models.runners.batch_core import BatchCore
-from models.runners.ctranslate import CTranslateDecoder
+from models.runners.ctranslate import CTranslateDecoder, ctranslate_core
 from models.runners.plan import Piece
 
 COMPUTE_TYPES = ("float32", "int8")
@@ -56,10 +55,9 @@ def serve(work: Workload) -> float:
         translator = _converted(work, Path(folder), "int8")
         loaded = replace(work.loaded, tokenizer=_tokenizer(work), dtype="int8")
         decoder = CTranslateDecoder(loaded, translator)
-        spec = replace(loaded.spec, max_batch_tokens=decoder.max_batch_tokens)
 
         def call(rows: Sequence[Row], length: int) -> list[int]:
-            core = BatchCore(spec, decoder.decode, batch_key=decoder.group)
+            core = ctranslate_core(loaded.spec, decoder)
             params = {"num_beams": work.num_beams, "min_new_tokens": length}
             core.add([_piece(key, row, length, params) for key, row in enumerate(rows)], 6)
             done: list[Any] = []

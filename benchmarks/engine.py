@@ -1,6 +1,6 @@
 """How fast the decoding engine is, beside transformers on the same rows in the same process.
 
-    python -m benchmarks.engine generation translation [--documents 96] [--dtype auto]
+    python -m benchmarks.engine generation translation [--documents 128] [--dtype auto]
 
 Speeds are useful new tokens per second: padding and rows that have ended count for
 nothing. Every system must give each document exactly its number of new tokens (random
@@ -223,7 +223,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
     parser.add_argument("workloads", nargs="*", default=["generation", "translation"], metavar="WORKLOAD",
                         help="generation, translation (default: both)")  # fmt: skip
-    parser.add_argument("--documents", type=int, default=96)
+    parser.add_argument("--documents", type=int, default=128, help="default: 128, each conversation once")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"])
     return parser.parse_args()
 

@@ -16,7 +16,7 @@ from models.errors import NotFinite, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 from models.records import ModelSpec
 from models.runners.document_engine import Result, as_document_error
-from models.runners.plan import Batch, Piece, Plan, TokenBudget, into_batches, padded_tokens
+from models.runners.plan import ALIKE, Batch, Piece, Plan, TokenBudget, into_batches, padded_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class BatchCore:
         compute: Callable[[Sequence[Piece]], list[Any]],
         *,
         batch_key: Callable[[Piece], Hashable] = lambda _: None,
+        alike: float = ALIKE,
     ) -> None:
         """Sets up.
 
@@ -43,10 +44,12 @@ class BatchCore:
             spec: of the model, for its name and the size of a batch.
             compute: one batch; a result for each piece, or a `DocumentError` in its place.
             batch_key: only pieces of equal ones share a batch.
+            alike: see `into_batches`; 0 where padding costs nothing.
         """
         self._name = spec.name
         self._compute = compute
         self._batch_key = batch_key
+        self._alike = alike
         self._plan = Plan()
         self._inside: set[Hashable] = set()  # documents
         self._divided: set[Piece] = set()  # of batches that ran out of memory, until computed or failed
@@ -68,7 +71,9 @@ class BatchCore:
         self._inside.update(piece.key for piece in pieces)
         self._plan.add(
             priority,
-            into_batches(pieces, max_tokens=self._budget.tokens, batch_key=self._batch_key),
+            into_batches(
+                pieces, max_tokens=self._budget.tokens, batch_key=self._batch_key, alike=self._alike
+            ),
         )
 
     def discard(self, keys: Collection[Hashable]) -> None:

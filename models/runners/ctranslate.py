@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -19,7 +20,9 @@ from models.engine.limits import limits_for
 from models.engine.options import OptionsMaker
 from models.engine.prompt import Decoded, Prompt
 from models.errors import InvalidParameter
+from models.records import ModelSpec
 from models.registry import LoadedModel
+from models.runners.batch_core import BatchCore
 from models.runners.plan import Piece
 
 logger = logging.getLogger(__name__)
@@ -101,6 +104,12 @@ class CTranslateDecoder:
     def _tokens(self, ids: Sequence[int]) -> list[str]:
         tokens: list[str] = self._tokenizer.convert_ids_to_tokens(ids)
         return tokens
+
+
+def ctranslate_core(spec: ModelSpec, decoder: CTranslateDecoder) -> BatchCore:
+    """A decoder's batches: larger than others, and of any lengths, for it pads the encoder alone."""
+    spec = replace(spec, max_batch_tokens=decoder.max_batch_tokens)
+    return BatchCore(spec, decoder.decode, batch_key=decoder.group, alike=0.0)
 
 
 def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:

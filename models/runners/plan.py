@@ -16,7 +16,7 @@ Batch = list["Piece"]
 #: A batch that holds this share of the budget keeps a device busy: from there on, a shorter
 #: piece costs less in a batch of its own length than as padding here.
 _BUSY_SHARE = 1 / 8
-_ALIKE = 0.85  #: of the longest; what is shorter than this is not of like length
+ALIKE = 0.85  #: of the longest; what is shorter than this is not of like length
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,29 +60,34 @@ def padded_tokens(batch: Iterable[Piece]) -> int:
 
 
 def into_batches(
-    pieces: Iterable[Piece], *, max_tokens: int, batch_key: Callable[[Piece], Hashable]
+    pieces: Iterable[Piece],
+    *,
+    max_tokens: int,
+    batch_key: Callable[[Piece], Hashable],
+    alike: float = ALIKE,
 ) -> list[Batch]:
     """Cuts pieces into batches of like length, none above the budget unless a piece alone is.
 
-    Only pieces of equal `batch_key` share a batch.
+    Only pieces of equal `batch_key` share a batch. `alike` is the share of the longest that the
+    shortest of a batch has, once the batch is large enough to keep a device busy.
     """
     by_key: dict[Hashable, Batch] = {}
     for piece in pieces:
         by_key.setdefault(batch_key(piece), []).append(piece)
     batches: list[Batch] = []
-    for alike in by_key.values():
-        alike.sort(key=lambda piece: -piece.num_tokens)
-        batches += _cut(alike, max_tokens)
+    for group in by_key.values():
+        group.sort(key=lambda piece: -piece.num_tokens)
+        batches += _cut(group, max_tokens, alike)
     return batches
 
 
-def _cut(descending: Batch, max_tokens: int) -> list[Batch]:
+def _cut(descending: Batch, max_tokens: int, alike: float) -> list[Batch]:
     batches: list[Batch] = []
     num_rows, longest = 0, 0
     for piece in descending:
         is_full = (num_rows + piece.num_rows) * longest > max_tokens
         is_busy = num_rows * longest >= max_tokens * _BUSY_SHARE
-        if not batches or is_full or (is_busy and piece.num_tokens < longest * _ALIKE):
+        if not batches or is_full or (is_busy and piece.num_tokens < longest * alike):
             batches.append([])
             num_rows, longest = 0, piece.num_tokens
         batches[-1].append(piece)

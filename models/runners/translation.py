@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from models.engine.prompt import PromptMaker
 from models.errors import DocumentError, InvalidParameter
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
-from models.runners.batch_core import BatchCore
-from models.runners.ctranslate import ctranslate_decoder
+from models.runners.ctranslate import ctranslate_core, ctranslate_decoder
 from models.runners.decoding_core import decoding_core
 from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
 from models.runners.languages import LanguageChoice, Languages
@@ -36,8 +34,7 @@ class TranslationEngine(DocumentEngine):
         if decoder is None:
             super().__init__(loaded, decoding_core(loaded))
         else:
-            spec = replace(loaded.spec, max_batch_tokens=decoder.max_batch_tokens)
-            super().__init__(loaded, BatchCore(spec, decoder.decode, batch_key=decoder.group))
+            super().__init__(loaded, ctranslate_core(loaded.spec, decoder))
         self._provenance = {**loaded.provenance, **(decoder.provenance if decoder else {})}
         self._prompts = PromptMaker(loaded)
         self._languages = Languages(loaded)

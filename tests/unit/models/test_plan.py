@@ -33,3 +33,10 @@ def test_little_of_a_batch_is_padding_when_lengths_differ_widely() -> None:
 
 def test_short_pieces_of_any_length_share_a_batch_until_the_device_is_busy() -> None:
     assert len(cut(list(range(1, 30)))) == 1
+
+
+def test_where_padding_costs_nothing_the_budget_alone_parts_pieces() -> None:
+    """CTranslate2 drops what has ended; batches of like lengths were too small for it."""
+    pieces = [Piece(key=length, index=0, num_tokens=length) for length in range(1, 65)]
+    assert len(into_batches(pieces, max_tokens=64 * 64, batch_key=lambda _: None, alike=0.0)) == 1
+    assert len(into_batches(pieces, max_tokens=64 * 64, batch_key=lambda _: None)) > 1
