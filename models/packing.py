@@ -19,9 +19,10 @@ from models.device import Device
 
 _TYPICAL_ROWS = 64  # the layout may depend on it; others work as well
 #: Layers of transformers' own models whose output goes to the activation beside them and nowhere else:
-#: GPT-2 and CodeGen, GPT-NeoX, the BART family and OPT, BERT, DistilBERT.
+#: GPT-2, GPT-J and CodeGen, GPT-NeoX and Falcon, the BART family and OPT, BERT, DistilBERT.
 _FOLLOWED = (
     ("c_fc", "act"),
+    ("fc_in", "act"),
     ("dense_h_to_4h", "act"),
     ("fc1", "activation_fn"),
     ("dense", "intermediate_act_fn"),
@@ -35,7 +36,6 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, str]] = {
     nn.GELU: ("gelu", "none"),
     GELUActivation: ("gelu", "none"),
     GELUTanh: ("gelu", "tanh"),
-    NewGELUActivation: ("gelu", "tanh"),
 }
 
 
@@ -75,7 +75,7 @@ def packs(dtype: str, device: Device) -> bool:
 
 
 def pack(model: Any) -> Any:
-    """Replaces the linear layers, and lets them compute the activations that follow them."""
+    """Replaces the linear layers and slow activations, and lets layers compute the activations that follow them."""
     _replace(model)
     for module in model.modules():
         for linear, activation in _FOLLOWED:
@@ -89,6 +89,8 @@ def _replace(parent: nn.Module) -> None:
             setattr(parent, name, PackedLinear(child.weight, child.bias))
         elif isinstance(child, Conv1D):  # GPT-2 keeps its weights transposed
             setattr(parent, name, PackedLinear(child.weight.t(), child.bias))
+        elif isinstance(child, NewGELUActivation):  # the same in eight steps, where it is not joined
+            setattr(parent, name, GELUTanh())
         else:
             _replace(child)
 

@@ -25,6 +25,11 @@ _BART = {
 #: By architecture: its class, its configuration, and how many of its layers compute an activation.
 _MODELS: dict[str, tuple[Any, hf.PretrainedConfig, int]] = {
     "gpt2": (hf.GPT2LMHeadModel, hf.GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=4), 2),
+    "gpt-j": (
+        hf.GPTJForCausalLM,
+        hf.GPTJConfig(vocab_size=100, n_embd=32, n_layer=2, n_head=4, rotary_dim=8),
+        2,
+    ),
     "gpt-neox": (hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig(**_SMALL, intermediate_size=64), 2),
     # Its activation is multiplied with another product.
     "llama": (hf.LlamaForCausalLM, hf.LlamaConfig(**_SMALL, intermediate_size=64), 0),
