@@ -75,7 +75,7 @@ def packs(dtype: str, device: Device) -> bool:
 
 
 def pack(model: Any) -> Any:
-    """Replaces the linear layers and slow activations, and lets layers compute the activations that follow them."""
+    """Replaces linear layers, which then compute the activation that follows, and slow activations."""
     _replace(model)
     for module in model.modules():
         for linear, activation in _FOLLOWED:
