@@ -119,13 +119,7 @@ def _is_passing(error: BaseException | None) -> bool:
         names = {cls.__name__ for cls in type(error).__mro__}
         if "OfflineModeIsEnabled" in names:
             return False
-        if names & {
-            "ConnectionError",
-            "TimeoutError",
-            "TransportError",
-            "TimeoutException",
-            "HfHubHTTPError",
-        }:
+        if names & _CONNECTION_ERRORS:
             status = getattr(getattr(error, "response", None), "status_code", None)
             return status is None or status >= 500 or status == 429
         error = error.__cause__ or error.__context__
