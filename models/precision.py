@@ -3,10 +3,11 @@
 `auto` takes the fastest format the device does well and the task bears:
 
 * CUDA: bfloat16.
-* CPU with bfloat16 units (AMX, AVX512-BF16): bfloat16 for models of 50 million
-  parameters or more, where products dominate; smaller ones spend their time elsewhere
-  and gain nothing. Question answering stays in float32: with eight bits of mantissa
-  the scores of neighbouring spans become equal, and the answer a matter of chance.
+* CPU with bfloat16 units (AMX, AVX512-BF16): bfloat16 for models of 5 million
+  parameters or more (1.3 to 1.7 times as fast at 8 to 14 million, `docs/LOG.md`);
+  smaller ones spend their time between the products. Question answering stays in
+  float32: with eight bits of mantissa the scores of neighbouring spans become equal,
+  and the answer a matter of chance.
 * Other CPUs: float32.
 
 Outputs are promised to be independent of batch and order in float32 only.
@@ -25,7 +26,7 @@ from models.device import Device
 from models.errors import CannotLoad
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_BFLOAT16_FROM_PARAMETERS = 50_000_000
+_BFLOAT16_FROM_PARAMETERS = 5_000_000
 
 
 def choose_dtype(
