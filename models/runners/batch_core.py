@@ -7,6 +7,7 @@ as batches of their own, so that a step stays one batch and a cancel gets in bet
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.errors import NotFinite, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 from models.records import ModelSpec
 from models.runners.document_engine import Result, as_document_error
+from models.runners.pace import Pace
 from models.runners.plan import ALIKE, Batch, Piece, Plan, TokenBudget, into_batches, padded_tokens
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class BatchCore:
         *,
         batch_key: Callable[[Piece], Hashable] = lambda _: None,
         alike: float = ALIKE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Sets up.
 
@@ -45,6 +48,7 @@ class BatchCore:
             compute: one batch; a result for each piece, or a `DocumentError` in its place.
             batch_key: only pieces of equal ones share a batch.
             alike: see `into_batches`; 0 where padding costs nothing.
+            clock: seconds, from any start.
         """
         self._name = spec.name
         self._compute = compute
@@ -54,6 +58,8 @@ class BatchCore:
         self._inside: set[Hashable] = set()  # documents
         self._divided: set[Piece] = set()  # of batches that ran out of memory, until computed or failed
         self._budget = TokenBudget(spec.max_batch_tokens)
+        self._pace = Pace(spec.max_batch_tokens)
+        self._clock = clock
         self._counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
 
     @property
@@ -83,14 +89,14 @@ class BatchCore:
             self._forget()
 
     def step(self) -> list[Result]:
-        """Computes the next batch."""
+        """Computes the next batch, or as much of it as does not take long."""
         if self._plan.best_priority is None:
             return []
-        priority, planned = self._plan.pop()
-        batch = [piece for piece in planned if piece.key in self._inside]
+        priority, batch = self._next()
         if not batch:
             return []
         self._count(batch)
+        begun = self._clock()
         try:
             with torch.inference_mode():
                 results = self._compute(batch)
@@ -100,12 +106,20 @@ class BatchCore:
             return self._divide(priority, batch, error)
         self._divided.difference_update(batch)
         self._budget.note_success()
+        self._pace.note(batch, self._clock() - begun)
         return self._checked(priority, batch, results)
 
     def close(self) -> None:
         """Drops everything."""
         self._inside.clear()
         self._forget()
+
+    def _next(self) -> tuple[float, Batch]:
+        priority, planned = self._plan.pop()
+        now, later = self._pace.cut([piece for piece in planned if piece.key in self._inside])
+        if later:
+            self._plan.put_first(priority, [later])
+        return priority, now
 
     def _forget(self) -> None:
         self._plan.clear()

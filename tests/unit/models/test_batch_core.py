@@ -16,7 +16,7 @@ _SPEC = ModelSpec(name="fake", task="sentiment", ref="fake", max_batch_tokens=_M
 
 
 def test_a_document_that_does_not_fit_fails_alone() -> None:
-    core = BatchCore(_SPEC, Device(too_large={3}).compute)
+    core = experienced(Device(too_large={3}))
     core.add(pieces(8), priority=6.0)
     results = drain(core)
     assert sorted(piece.index for piece, _ in results) == list(range(8))
@@ -26,7 +26,7 @@ def test_a_document_that_does_not_fit_fails_alone() -> None:
 
 def test_one_document_that_does_not_fit_halves_the_batches_once() -> None:
     """Every halving on the way to that one used to shrink them, down to a document at a time."""
-    core = BatchCore(_SPEC, Device(too_large={3}).compute)
+    core = experienced(Device(too_large={3}))
     core.add(pieces(8), priority=6.0)
     drain(core)
     assert core.counters["batch_tokens"] == _MAX_TOKENS // 2
@@ -34,7 +34,7 @@ def test_one_document_that_does_not_fit_halves_the_batches_once() -> None:
 
 def test_batches_shrink_to_what_the_memory_holds() -> None:
     device = Device(max_tokens=25)
-    core = BatchCore(_SPEC, device.compute)
+    core = experienced(device)
     while core.counters["batch_tokens"] > 25:
         core.add(pieces(8), priority=6.0)
         assert not failures(drain(core))
@@ -45,7 +45,7 @@ def test_batches_shrink_to_what_the_memory_holds() -> None:
 
 
 def test_batches_grow_back_after_a_hundred_that_fitted() -> None:
-    core = BatchCore(_SPEC, Device(too_large={0}).compute)
+    core = experienced(Device(too_large={0}))
     core.add(pieces(8), priority=6.0)
     drain(core)
     for _ in range(100):
@@ -57,7 +57,7 @@ def test_batches_grow_back_after_a_hundred_that_fitted() -> None:
 def test_a_result_that_is_not_finite_is_computed_once_more_alone() -> None:
     """A neighbour's overflow spreads through padding on some devices; alone it cannot."""
     device = Device(not_finite_in_company={2, 5}, never_finite={5})
-    core = BatchCore(_SPEC, device.compute)
+    core = experienced(device)
     core.add(pieces(8), priority=6.0)
     results = drain(core)
     assert sorted(piece.index for piece, _ in results) == list(range(8))
@@ -66,7 +66,7 @@ def test_a_result_that_is_not_finite_is_computed_once_more_alone() -> None:
 
 def test_what_is_cancelled_between_two_halves_is_not_computed() -> None:
     device = Device(max_tokens=40)
-    core = BatchCore(_SPEC, device.compute)
+    core = experienced(device)
     planned = pieces(8)
     core.add(planned, priority=6.0)
     assert core.step() == []  # divided
@@ -77,7 +77,7 @@ def test_what_is_cancelled_between_two_halves_is_not_computed() -> None:
 
 def test_the_halves_come_before_other_work_and_after_more_urgent_work() -> None:
     device = Device(max_tokens=40)
-    core = BatchCore(_SPEC, device.compute)
+    core = experienced(device)
     core.add(pieces(8), priority=6.0)
     core.add(pieces(2, first=20), priority=6.0)
     core.step()
@@ -118,6 +118,15 @@ class Device:
         if piece.index in self._never or (piece.index in self._in_company and not alone):
             return NotFinite()
         return piece.index
+
+
+def experienced(device: Device) -> BatchCore:
+    """A core that knows how fast its device is, so that batches are computed whole."""
+    core = BatchCore(_SPEC, device.compute)
+    core.add(pieces(1, first=99), priority=6.0)
+    drain(core)
+    device.computed.clear()
+    return core
 
 
 def pieces(count: int, *, first: int = 0) -> list[Piece]:
