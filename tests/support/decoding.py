@@ -96,7 +96,7 @@ def generate_alone(model: Any, tokenizer: Any, prompt: Prompt) -> list[list[int]
         torch.manual_seed(prompt.seed)
     if prompt.forced_bos_token_id is not None:
         options["forced_bos_token_id"] = prompt.forced_bos_token_id
-    ids = torch.tensor([prompt.input_ids])
+    ids = torch.tensor([prompt.input_ids], device=model.device)
     produced = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),

@@ -12,6 +12,8 @@ from models.records import ModelSpec
 from models.registry import LoadedModel, load_model
 from tests.support.tiny_models import TinyModels
 
+Loader = Callable[[str, str], LoadedModel]
+
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
@@ -24,12 +26,23 @@ def cpu() -> Device:
 
 
 @pytest.fixture(scope="session")
-def loaded(tiny_models: TinyModels, cpu: Device) -> Callable[[str, str], LoadedModel]:
+def loaded(tiny_models: TinyModels, cpu: Device) -> Loader:
     """Loads a small random model for a task."""
+    return _loader(tiny_models, cpu)
 
+
+@pytest.fixture(scope="session")
+def loaded_on_gpu(tiny_models: TinyModels) -> Loader:
+    """As `loaded`, on the first CUDA device."""
+    return _loader(tiny_models, prepare_device("cuda:0"))
+
+
+def _loader(tiny_models: TinyModels, device: Device) -> Loader:
     @cache
     def make(task: str, name: str) -> LoadedModel:
-        spec = ModelSpec(name=name, task=task, ref=str(tiny_models[name]), max_batch_tokens=2048)
-        return load_model(spec, cpu)
+        ref = str(tiny_models[name])
+        return load_model(
+            ModelSpec(name=name, task=task, ref=ref, dtype="float32", max_batch_tokens=2048), device
+        )
 
     return make

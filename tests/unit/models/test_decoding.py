@@ -42,6 +42,14 @@ def test_two_hundred_documents_in_one_batch_equal_each_alone(
     _compare_with_each_alone(name, 200, loaded, tiny_models)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", [*_CAUSAL, *_TRANSLATING])
+def test_two_hundred_documents_on_a_gpu_equal_each_alone(
+    name: str, loaded_on_gpu: Loader, tiny_models: TinyModels
+) -> None:
+    _compare_with_each_alone(name, 200, loaded_on_gpu, tiny_models)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama", "mistral", "marian", "t5"])
 def test_the_attention_of_half_precision_sees_the_same_entries(
     name: str, loaded: Loader, tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
@@ -55,7 +63,7 @@ def _compare_with_each_alone(name: str, count: int, loaded: Loader, tiny_models:
     model = loaded("generation" if name in _CAUSAL else "translation", name)
     prompts = random_prompts(model, count, seed=7, longest=20 if name in _CAUSAL else 9)
     results = decode_with_random_arrivals(make_core(model), prompts, seed=8)
-    plain = _plain(name, tiny_models)
+    plain = _plain(name, tiny_models).to(model.device.torch)
     padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
     assert len(results) == len(prompts)
     for place, prompt in enumerate(prompts):
