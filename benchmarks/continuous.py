@@ -29,9 +29,7 @@ def decode(work: Workload) -> float:
     attention = work.plain.config._attn_implementation
     manager = work.plain.init_continuous_batching(
         generation_config=GenerationConfig(do_sample=False, eos_token_id=_NO_TOKEN, pad_token_id=0),
-        continuous_batching_config=ContinuousBatchingConfig(
-            page_size=_PAGE_TOKENS, num_blocks=_CACHE_PAGES, max_batch_tokens=1024
-        ),
+        continuous_batching_config=_on_cpu() if work.loaded.device.is_cpu else ContinuousBatchingConfig(),
     )
     manager.start()
     try:
@@ -43,6 +41,10 @@ def decode(work: Workload) -> float:
     finally:
         manager.stop(block=True)
         work.plain.set_attn_implementation(attention)
+
+
+def _on_cpu() -> ContinuousBatchingConfig:
+    return ContinuousBatchingConfig(page_size=_PAGE_TOKENS, num_blocks=_CACHE_PAGES, max_batch_tokens=1024)
 
 
 def _collect(manager: Any, names: list[str], lengths: list[int]) -> None:

@@ -54,10 +54,9 @@ def serve(work: Workload) -> float:
     with tempfile.TemporaryDirectory() as folder:
         translator = _converted(work, Path(folder), "int8")
         loaded = replace(work.loaded, tokenizer=_tokenizer(work), dtype="int8")
-        decoder = CTranslateDecoder(loaded, translator)
+        core = ctranslate_core(loaded.spec, CTranslateDecoder(loaded, translator))
 
         def call(rows: Sequence[Row], length: int) -> list[int]:
-            core = ctranslate_core(loaded.spec, decoder)
             params = {"num_beams": work.num_beams, "min_new_tokens": length}
             core.add([_piece(key, row, length, params) for key, row in enumerate(rows)], 6)
             done: list[Any] = []

@@ -70,7 +70,9 @@ def by_transformers(work: Workload) -> Iterator[Speed]:
 
 
 def by_ctranslate2(work: Workload) -> Iterator[Speed]:
-    """What CTranslate2 makes of them, where it is installed; translation also behind our runner."""
+    """What CTranslate2 makes of them on a CPU, where it is installed; translation also behind our runner."""
+    if not work.loaded.device.is_cpu:
+        return
     if find_spec("ctranslate2") is None:
         print(
             "CTranslate2 is not installed; pip install -e '.[ctranslate2]' compares with it", file=sys.stderr
@@ -131,8 +133,8 @@ def ceiling(work: Workload, rows: float) -> float:
     prompt, token = _weights(work)
     num_prompt_tokens = sum(len(row.input_ids) for row in work.rows)
     num_steps = work.useful_tokens * work.num_beams / max(1, round(rows))
-    seconds = num_prompt_tokens / _CHUNK_TOKENS * _products(prompt, _CHUNK_TOKENS, work.dtype)
-    seconds += num_steps * _products(token, max(1, round(rows)), work.dtype)
+    seconds = num_prompt_tokens / _CHUNK_TOKENS * _products(prompt, _CHUNK_TOKENS, work.plain)
+    seconds += num_steps * _products(token, max(1, round(rows)), work.plain)
     return work.useful_tokens / seconds
 
 
@@ -155,11 +157,11 @@ def _weights(work: Workload) -> tuple[list[torch.Size], list[torch.Size]]:
     )
 
 
-def _products(shapes: Sequence[torch.Size], num_rows: int, dtype: torch.dtype) -> float:
+def _products(shapes: Sequence[torch.Size], num_rows: int, like: Any) -> float:
     """Seconds of one product with each matrix, the best of many: a disturbed ceiling flatters."""
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.device(like.device):
         pairs = [
-            (torch.randn(num_rows, shape[1], dtype=dtype), torch.randn(shape, dtype=dtype))
+            (torch.randn(num_rows, shape[1], dtype=like.dtype), torch.randn(shape, dtype=like.dtype))
             for shape in shapes
         ]
 
@@ -182,7 +184,7 @@ def _generate(work: Workload, rows: Sequence[Row]) -> None:
         padded, ones = [pad] * padding, [1] * len(row.input_ids)
         ids.append(padded + row.input_ids if is_causal else row.input_ids + padded)
         mask.append([0] * padding + ones if is_causal else ones + [0] * padding)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.device(work.plain.device):
         work.plain.generate(
             torch.tensor(ids), attention_mask=torch.tensor(mask), max_new_tokens=longest,
             min_new_tokens=longest, num_beams=work.num_beams, do_sample=False, pad_token_id=pad,
@@ -195,9 +197,16 @@ def _sorted(rows: Sequence[Row]) -> list[int]:
 
 
 def _timed(work: Callable[[], object]) -> float:
+    _wait()
     begun = time.perf_counter()
     work()
+    _wait()
     return time.perf_counter() - begun
+
+
+def _wait() -> None:
+    if torch.cuda.is_initialized():  # kernels are only queued
+        torch.cuda.synchronize()
 
 
 def _print(work: Workload, dtype: str, device: str, speeds: Sequence[Speed], most: float) -> None:
@@ -222,7 +231,7 @@ def _print(work: Workload, dtype: str, device: str, speeds: Sequence[Speed], mos
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
     parser.add_argument("workloads", nargs="*", default=["generation", "translation"], metavar="WORKLOAD",
-                        help="generation, translation (default: both)")  # fmt: skip
+                        help="generation, translation (default: both), generation_1b")  # fmt: skip
     parser.add_argument("--documents", type=int, default=128, help="default: 128, each conversation once")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"])
     return parser.parse_args()

@@ -41,11 +41,6 @@ class Workload:
     rows: list[Row]
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the plain model."""
-        return next(iter(self.plain.parameters())).dtype
-
-    @property
     def useful_tokens(self) -> int:
         """New tokens, over all documents."""
         return sum(row.new_tokens for row in self.rows)
@@ -58,11 +53,22 @@ def generation(device: Device, dtype: str, count: int) -> Workload:
     (213); how short and long ones mix is the trace's.
     """
     torch.manual_seed(0)
-    model = hf.GPT2LMHeadModel(hf.GPT2Config()).to(getattr(torch, dtype)).eval()
-    draw = random.Random(0)
-    lengths = itertools.islice(itertools.cycle(_conversations()), count)
-    rows = [_row(draw, max(4, prompt // _PROMPT_PARTS), max(4, new // _NEW_PARTS)) for prompt, new in lengths]
-    return Workload("generation", 1, model, _loaded(model, "generation", device, dtype), rows)
+    model = _placed(hf.GPT2LMHeadModel(hf.GPT2Config()), device, dtype)
+    loaded = _loaded(model, "generation", device, dtype)
+    return Workload("generation", 1, model, loaded, _prompts(count, _PROMPT_PARTS, _NEW_PARTS))
+
+
+def generation_1b(device: Device, dtype: str, count: int) -> Workload:
+    """The shape of Llama 3.2 1B (1.2 B parameters), for GPUs; conversations at full length."""
+    torch.manual_seed(0)
+    config = hf.LlamaConfig(
+        vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
+        num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=16_384, rope_theta=500_000.0,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    model = _placed(hf.LlamaForCausalLM(config), device, dtype)
+    loaded = _loaded(model, "generation", device, dtype)
+    return Workload("generation-1b", 1, model, loaded, _prompts(count, 1, 1))
 
 
 def translation(device: Device, dtype: str, count: int) -> Workload:
@@ -74,7 +80,7 @@ def translation(device: Device, dtype: str, count: int) -> Workload:
         max_position_embeddings=512, pad_token_id=58100, eos_token_id=0, decoder_start_token_id=58100,
         forced_eos_token_id=0, scale_embedding=True, activation_function="swish",
     )  # fmt: skip
-    model = hf.MarianMTModel(config).to(getattr(torch, dtype)).eval()
+    model = _placed(hf.MarianMTModel(config), device, dtype)
     model.generation_config.bad_words_ids = [[58100]]
     draw = random.Random(0)
     rows = []
@@ -82,6 +88,10 @@ def translation(device: Device, dtype: str, count: int) -> Workload:
         length = _clipped(draw, 3.0, 0.8, 100)
         rows.append(_row(draw, length, min(120, max(4, int(length * draw.uniform(0.8, 1.3))))))
     return Workload("translation", 4, model, _loaded(model, "translation", device, dtype), rows)
+
+
+def _placed(model: Any, device: Device, dtype: str) -> Any:
+    return model.to(device=device.torch, dtype=getattr(torch, dtype)).eval()
 
 
 def _loaded(model: Any, task: str, device: Device, dtype: str) -> LoadedModel:
@@ -97,6 +107,12 @@ def _loaded(model: Any, task: str, device: Device, dtype: str) -> LoadedModel:
         num_parameters=model.num_parameters(),
         memory_bytes=memory_bytes(ours),
     )
+
+
+def _prompts(count: int, prompt_parts: int, new_parts: int) -> list[Row]:
+    draw = random.Random(0)
+    lengths = itertools.islice(itertools.cycle(_conversations()), count)
+    return [_row(draw, max(4, prompt // prompt_parts), max(4, new // new_parts)) for prompt, new in lengths]
 
 
 def _conversations() -> list[tuple[int, int]]:
