@@ -17,11 +17,11 @@ from models.engine.arena import Tenant
 from models.engine.beams import BeamSearch
 from models.engine.choice import Search, Turn, choose
 from models.engine.decoding import Decoding
-from models.engine.forward import CausalForward, CrossForward, Forward
+from models.engine.forward import Forward
 from models.engine.options import Options, OptionsMaker
 from models.engine.prompt import Decoded, Prompt
 from models.engine.samples import Samples
-from models.engine.scheduler import Chunk, Limits, Request, Scheduler
+from models.engine.scheduler import Limits, Request, Scheduler
 from models.errors import DocumentError, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 from models.registry import LoadedModel
@@ -198,72 +198,3 @@ class DecodingCore(ABC):
     def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
         self.scheduler.discard([request.key])
         self._results.append((request.key, result))
-
-
-class CausalCore(DecodingCore):
-    """Decoder-only: prompts are computed in chunks beside the documents that decode."""
-
-    _forward: CausalForward
-
-    def _compute(self, newcomers: Sequence[Decoding]) -> None:
-        for decoding in newcomers:
-            self._enter(decoding)
-        chunks = {chunk.request.key: chunk for chunk in self.scheduler.chunks()}
-        filling = [self._inside[key] for key in chunks]
-        self._apart([*self._running(), *filling], lambda some: self._compute_some(some, chunks))
-
-    def _compute_some(self, some: Sequence[Decoding], chunks: dict[Hashable, Chunk]) -> None:
-        running = [decoding for decoding in some if decoding.is_active]
-        filling = [(each, chunks[each.request.key]) for each in some if not each.is_active]
-        ordered, logits = self._forward.step(running, filling)
-        self.counters["useful_tokens"] += sum(chunk.num_tokens for _, chunk in filling)
-        for decoding, chunk in filling:
-            decoding.request.prefilled_tokens = decoding.own.num_entries = chunk.start + chunk.num_tokens
-            decoding.num_positions = decoding.own.num_entries
-        for decoding in running:
-            decoding.own.num_entries += decoding.own.width
-            decoding.num_positions += 1
-        going_on = self._choose(ordered, logits)
-        self._forward.reorder([decoding for decoding in going_on if decoding.is_active])
-        for decoding in going_on:
-            if not decoding.is_active:
-                self._forward.activate(decoding)
-
-
-class CrossCore(DecodingCore):
-    """Encoder-decoder: newcomers are encoded by length, then decode with the others."""
-
-    _forward: CrossForward
-
-    def __init__(self, loaded: LoadedModel, forward: CrossForward, limits: Limits) -> None:
-        super().__init__(loaded, forward, limits)
-        self._max_padded_tokens = loaded.spec.max_batch_tokens
-
-    def _compute(self, newcomers: Sequence[Decoding]) -> None:
-        running = self._running()
-        for group in self.scheduler.alike([d.request for d in newcomers], self._max_padded_tokens):
-            self._apart([self._inside[request.key] for request in group], self._begin)
-        if running:
-            self._apart(running, self._go_on)
-
-    def _begin(self, some: Sequence[Decoding]) -> None:
-        for decoding in some:
-            self._enter(decoding)
-        try:
-            logits = self._forward.begin(some)
-        except Exception:
-            for decoding in some:  # they enter again, each with its half
-                decoding.leave(wipe=True)
-            raise
-        for decoding in some:
-            decoding.request.prefilled_tokens = decoding.request.prompt_tokens
-            decoding.own.num_entries = decoding.num_positions = 1
-        for decoding in self._choose(some, logits):
-            self._forward.activate(decoding)
-
-    def _go_on(self, some: Sequence[Decoding]) -> None:
-        ordered, logits = self._forward.step(some)
-        for decoding in some:
-            decoding.own.num_entries += decoding.own.width
-            decoding.num_positions += 1
-        self._forward.reorder(self._choose(ordered, logits))

@@ -18,8 +18,10 @@ from torch import Tensor
 
 from models.engine import attention
 from models.engine.arena import Tenant
+from models.engine.causal import CausalForward
+from models.engine.cross import CrossForward
 from models.engine.decoding import Decoding
-from models.engine.forward import CausalForward, CrossForward, Layout
+from models.engine.forward import Layout
 from models.engine.options import OptionsMaker
 from models.engine.positions import adapt_positions
 from models.engine.prompt import Prompt

@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from typing import cast
 
-from models.engine.core import CausalCore, CrossCore, DecodingCore
+from models.engine.causal import CausalCore, CausalForward
+from models.engine.core import DecodingCore
+from models.engine.cross import CrossCore
 from models.engine.fitting import fit
-from models.engine.forward import CausalForward
 from models.engine.limits import limits_for
 from models.registry import LoadedModel
 from models.runners.batch_core import BatchCore

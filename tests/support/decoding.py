@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from models.engine.core import CausalCore, CrossCore, DecodingCore
+from models.engine.causal import CausalCore, CausalForward
+from models.engine.core import DecodingCore
+from models.engine.cross import CrossCore
 from models.engine.fitting import fit
-from models.engine.forward import CausalForward
 from models.engine.prompt import Decoded, Prompt, PromptMaker
 from models.engine.scheduler import Limits
 from models.errors import DocumentError
