@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from models.runners.plan import Batch, padded_tokens
 
-#: Long enough that what a batch costs whatever its size (a millisecond or ten) does not matter.
-_MAX_SECONDS = 2.0
+#: At two, CTranslate2 has too few rows of long texts at once and loses a seventh (docs/LOG.md).
+_MAX_SECONDS = 3.0
 _FIRST_SHARE = 1 / 8  #: of the budget, as long as nothing is known
 
 

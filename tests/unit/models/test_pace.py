@@ -12,7 +12,7 @@ from models.runners.plan import Piece, padded_tokens
 _SPEC = ModelSpec(name="fake", task="sentiment", ref="fake", max_batch_tokens=8000)
 _TOKENS_A_SECOND = 500
 _FIXED_SECONDS = 0.01  # of a batch, whatever its size
-_MAX_SECONDS = 2.0
+_MAX_SECONDS = 3.0
 
 
 class SlowDevice:
