@@ -106,7 +106,8 @@ class BatchCore:
             return self._divide(priority, batch, error)
         self._divided.difference_update(batch)
         self._budget.note_success()
-        self._pace.note(batch, self._clock() - begun)
+        if not all(isinstance(result, Exception) for result in results):  # a refusal takes no time
+            self._pace.note(batch, self._clock() - begun)
         return self._checked(priority, batch, results)
 
     def close(self) -> None:

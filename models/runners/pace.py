@@ -14,7 +14,7 @@ _FIRST_SHARE = 1 / 8  #: of the budget, as long as nothing is known
 
 
 class Pace:
-    """Padded tokens a second, as of the last batch."""
+    """How many padded tokens are computed at once, by what the last batch took."""
 
     def __init__(self, max_tokens: int) -> None:
         """Sets up; `max_tokens` is what a batch may have at most."""

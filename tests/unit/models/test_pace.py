@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from models.errors import DocumentError
 from models.records import ModelSpec
 from models.runners.batch_core import BatchCore
 from models.runners.plan import Piece, padded_tokens
@@ -13,6 +14,7 @@ _SPEC = ModelSpec(name="fake", task="sentiment", ref="fake", max_batch_tokens=80
 _TOKENS_A_SECOND = 500
 _FIXED_SECONDS = 0.01  # of a batch, whatever its size
 _MAX_SECONDS = 3.0
+_REFUSED = "refused"
 
 
 class SlowDevice:
@@ -24,6 +26,8 @@ class SlowDevice:
         self.took: list[float] = []
 
     def compute(self, batch: Sequence[Piece]) -> list[Any]:
+        if any(piece.data == _REFUSED for piece in batch):
+            return [DocumentError("refused") for _ in batch]
         self.took.append(_FIXED_SECONDS + padded_tokens(batch) / _TOKENS_A_SECOND)
         self.seconds += self.took[-1]
         self.steps.append([piece.key for piece in batch])
@@ -90,3 +94,14 @@ def test_batches_do_not_stay_small_after_a_small_one() -> None:
     for _ in range(3):
         core.step()
     assert device.took[-1] > _MAX_SECONDS / 2
+
+
+def test_refusals_say_nothing_of_how_fast_the_device_is() -> None:
+    """They come back at once, and what came next was computed whole, however long it took."""
+    device = SlowDevice()
+    core = device.core()
+    core.add([Piece(key="wrong", index=0, num_tokens=100, data=_REFUSED)], priority=3.0)
+    core.step()
+    core.add(pieces(80, num_tokens=100), priority=6.0)
+    core.step()
+    assert device.took[-1] <= _MAX_SECONDS
