@@ -19,6 +19,10 @@ from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.processors import TemplateProcessing
 
+from models.registry import LoadedModel
+
+Loader = Callable[[str, str], LoadedModel]  #: of a task and a small model's name
+
 SENTENCES = (
     "I enjoy walking with my cute dog in the park near the river.",
     "The weather is nice today, but it may rain again tomorrow evening.",

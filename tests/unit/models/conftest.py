@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from models.device import Device, prepare_device
 from models.records import ModelSpec
 from models.registry import LoadedModel, load_model
-from tests.support.tiny_models import TinyModels
-
-Loader = Callable[[str, str], LoadedModel]
+from tests.support.tiny_models import Loader, TinyModels
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +15,12 @@ from models.device import Device
 from models.engine.prompt import Decoded, Prompt
 from models.processor_time import loop_cpu_seconds
 from models.records import DocumentInput, DocumentOutput, ModelSpec
-from models.registry import LoadedModel, load_model
+from models.registry import load_model
 from models.runners import ctranslate
 from models.runners.plan import Piece
 from models.runners.translation import TranslationEngine
-from tests.support.tiny_models import SENTENCES, TinyModels
+from tests.support.tiny_models import SENTENCES, Loader, TinyModels
 
-Loader = Callable[[str, str], LoadedModel]
 _NEW_TOKENS = 12
 _PARAMS: tuple[dict[str, Any], ...] = (
     {"num_beams": 1},

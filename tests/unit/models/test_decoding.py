@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from models.engine import attention
 from models.engine.prompt import Decoded, Prompt
 from models.engine.scheduler import Limits
 from models.errors import DocumentError
-from models.registry import LoadedModel
 from tests.support.decoding import (
     decode_with_random_arrivals,
     generate_alone,
@@ -22,9 +20,8 @@ from tests.support.decoding import (
     make_core,
     random_prompts,
 )
-from tests.support.tiny_models import TinyModels
+from tests.support.tiny_models import Loader, TinyModels
 
-Loader = Callable[[str, str], LoadedModel]
 _CAUSAL = ("gpt2", "llama", "qwen", "mistral")
 _TRANSLATING = ("marian", "t5", "bart", "nllb")
 

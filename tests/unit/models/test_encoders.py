@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,9 +13,7 @@ from models.registry import LoadedModel
 from models.runners.qa import QaEngine
 from models.runners.sentiment import SentimentEngine
 from tests.support.engines import drain
-from tests.support.tiny_models import SENTENCES, WORDS
-
-Loader = Callable[[str, str], LoadedModel]
+from tests.support.tiny_models import SENTENCES, WORDS, Loader
 
 
 @pytest.mark.parametrize("name", ["bert-classifier", "bert-five-labels", "bert-multi-label"])

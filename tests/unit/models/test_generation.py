@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 import pytest
 
 from models.records import DocumentInput
-from models.registry import LoadedModel
 from models.runners.generation import GenerationEngine
 from models.runners.sentences import cut
 from models.runners.translation import TranslationEngine
 from tests.support.engines import drain
-from tests.support.tiny_models import SENTENCES, WORDS
+from tests.support.tiny_models import SENTENCES, WORDS, Loader
 
-Loader = Callable[[str, str], LoadedModel]
 GREEDY_AND_BEAMS = [
     {},
     {"num_beams": 4},
