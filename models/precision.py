@@ -5,9 +5,9 @@
 * CUDA: bfloat16.
 * CPU with bfloat16 units (AMX, AVX512-BF16): bfloat16 for models of 5 million
   parameters or more (1.3 to 1.7 times as fast at 8 to 14 million, `docs/LOG.md`);
-  smaller ones spend their time between the products. Question answering stays in
-  float32: with eight bits of mantissa the scores of neighbouring spans become equal,
-  and the answer a matter of chance.
+  smaller ones, which were not measured, stay in float32. So does question answering:
+  with eight bits of mantissa the scores of neighbouring spans become equal, and the
+  answer a matter of chance.
 * Other CPUs: float32.
 
 Outputs are promised to be independent of batch and order in float32 only.
