@@ -59,8 +59,9 @@ class CrossForward(Forward):
     def enter(self, decoding: Decoding, num_entries: int) -> None:
         """Gives a document its slots."""
         super().enter(decoding, num_entries)
-        decoding.cross = Tenant(decoding.own.width)
-        self.cross.enter(decoding.cross, len(decoding.input_ids))
+        # Counted from the beginning: a neighbour that ends with its first token lets it move.
+        decoding.cross = Tenant(decoding.own.width, num_entries=len(decoding.input_ids))
+        self.cross.enter(decoding.cross, decoding.cross.num_entries)
 
     def give_back(self) -> None:
         """Frees the memory of slots that nobody has."""
@@ -71,7 +72,6 @@ class CrossForward(Forward):
         """From the next step on it decodes."""
         super().activate(decoding)
         cross = _cross_of(decoding)
-        cross.num_entries = len(decoding.input_ids)
         cross.arena.activate(cross)
 
     def _encode(self, decodings: Sequence[Decoding]) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ SENTENCES = (
 )
 WORDS = tuple(sorted({word.strip(".,!") for sentence in SENTENCES for word in sentence.split()}))
 _SPREAD = 0.35  # standard deviation of the random weights
+_AS_THEY_ARE: Mapping[str, float] = {}
+#: Where layers normalise what they add up (BART's kin), attention that looks everywhere makes all tokens
+#: alike, and the same word comes out whatever went in. So it looks closely, and adds less.
+_LOOKS_CLOSELY = {"q_proj": 3.0, "k_proj": 3.0, "v_proj": 0.5, "out_proj": 0.5, "bias": 0.3}
 
 
 class TinyModels:
@@ -58,15 +62,16 @@ class TinyModels:
         return folder
 
 
-def _save(model: hf.PreTrainedModel, tokenizer: Any, folder: Path) -> None:
+def _save(
+    model: hf.PreTrainedModel, tokenizer: Any, folder: Path, factors: Mapping[str, float] = _AS_THEY_ARE
+) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0.0, _SPREAD)
-            elif "norm" in name or "ln_" in name:
+            if parameter.dim() == 1 and ("norm" in name or "ln_" in name):
                 parameter.fill_(1.0) if name.endswith("weight") else parameter.zero_()
             else:
-                parameter.normal_(0.0, _SPREAD)
+                part = "bias" if parameter.dim() == 1 else name.split(".")[-2]
+                parameter.normal_(0.0, _SPREAD * factors.get(part, 1.0))
     model.tie_weights()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -187,6 +192,9 @@ def _marian(folder: Path) -> None:
         share_encoder_decoder_embeddings=True,
     )
     model = hf.MarianMTModel(config)
+    # As in trained models: it matters to beams whether padding is forbidden before or after probabilities
+    # are made of scores, and CTranslate2 does it before.
+    model.final_logits_bias[0, pad] = -30.0
     model.generation_config = hf.GenerationConfig(
         pad_token_id=pad,
         eos_token_id=tokenizer.eos_token_id,
@@ -194,7 +202,7 @@ def _marian(folder: Path) -> None:
         bad_words_ids=[[pad]],
         max_length=64,
     )
-    _save(model, tokenizer, folder)
+    _save(model, tokenizer, folder, _LOOKS_CLOSELY)
     for name in ("corpus.txt", "source.vocab"):
         (folder / name).unlink(missing_ok=True)
 
@@ -256,7 +264,7 @@ def _bart(folder: Path) -> None:
         decoder_start_token_id=eos,
         forced_eos_token_id=eos,
     )
-    _save(hf.BartForConditionalGeneration(config), tokenizer, folder)
+    _save(hf.BartForConditionalGeneration(config), tokenizer, folder, _LOOKS_CLOSELY)
 
 
 def _nllb(folder: Path) -> None:

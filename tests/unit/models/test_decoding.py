@@ -70,6 +70,28 @@ def _compare_with_each_alone(name: str, count: int, loaded: Loader, tiny_models:
         assert is_same(result, alone, padding), (prompt, alone, result)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "t5"])
+def test_a_document_of_one_token_leaves_its_newcomers_whole(
+    name: str, loaded: Loader, tiny_models: TinyModels
+) -> None:
+    """It used to happen that the last of them, moved to the slot left empty, lost its encoded source."""
+    model = loaded("generation" if name in _CAUSAL else "translation", name)
+    ids = model.tokenizer(["a warm film on the old clock", "trains from the north", "the old clock"])["input_ids"]
+    prompts = [
+        Prompt(input_ids=ids[number], max_new_tokens=count, params={"min_new_tokens": count})
+        for number, count in enumerate((1, 9, 9))
+    ]
+    core = make_core(model)
+    for number, prompt in enumerate(prompts):
+        core.add(number, prompt, priority=6)
+    results: dict[Any, Any] = {}
+    while core.has_work:
+        results |= dict(core.step())
+    for number, prompt in enumerate(prompts):
+        alone = generate_alone(_plain(name, tiny_models), model.tokenizer, prompt)
+        assert results[number].sequences == alone
+
+
 def test_a_forced_language_is_the_first_token_of_every_beam(loaded: Loader, tiny_models: TinyModels) -> None:
     model = loaded("translation", "nllb")
     forced = model.tokenizer.convert_tokens_to_ids("fra_Latn")
