@@ -18,6 +18,8 @@ RUN pip install -c requirements.lock setuptools \
 USER textmill
 
 FROM base AS worker
+# OpenMP's threads, for what numba compiles.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 # Where torch comes from. Empty: pip's own index, whose Linux build carries CUDA.
 # For a smaller image without CUDA: --build-arg TORCH_INDEX=<PyTorch's CPU index>.
 ARG TORCH_INDEX=

@@ -13,6 +13,7 @@ last one; a document that outgrows its slot moves to an arena of larger ones.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -40,7 +41,9 @@ class Tenant:
 class Arena:
     """Slots of one width and capacity, for all layers of a model."""
 
-    def __init__(self, width: int, capacity: int, *, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self, width: int, capacity: int, *, dtype: torch.dtype, device: torch.device, is_clean: bool
+    ) -> None:
         self.width = width
         self.capacity = capacity
         self.tenants: list[Tenant] = []
@@ -51,8 +54,10 @@ class Arena:
         self.bias = torch.full((num_slots, width, capacity), self.hidden, dtype=dtype, device=device)
         self._keys: dict[int, Tensor] = {}  # by layer: (slots, heads, capacity, head size)
         self._values: dict[int, Tensor] = {}
-        #: The first so many slots hold numbers. Others hold anything, and a hidden NaN is still a NaN.
-        self._num_clean = 0
+        #: Whether hidden entries are numbers. Fresh memory holds anything; where hidden entries are
+        #: computed with, a NaN among them would be seen.
+        self._is_clean = is_clean
+        self._num_clean = 0  #: slots, the first ones
 
     def enter(self, tenant: Tenant) -> None:
         """Gives a slot behind all others, with nothing visible in it."""
@@ -60,7 +65,7 @@ class Arena:
         if tenant.slot == self.bias.shape[0]:
             self._grow()
         self.tenants.append(tenant)
-        if tenant.slot == self._num_clean:
+        if self._is_clean and tenant.slot == self._num_clean:
             self._num_clean += 1
             for stored in self._stored():
                 stored[tenant.slot] = 0
@@ -142,9 +147,12 @@ class Arena:
         self.tenants[hole], tenant.slot = tenant, hole
 
     def _swap(self, one: int, other: int) -> None:
-        for stored in (*self._stored(), self.bias):
-            stored[[one, other]] = stored[[other, one]]
         first, second = self.tenants[one], self.tenants[other]
+        # What lies behind has perhaps never been touched, and pages would be made for it.
+        used = slice(max(first.num_entries, second.num_entries))
+        for stored in self._stored():
+            stored[[one, other], :, used] = stored[[other, one], :, used]
+        self.bias[[one, other]] = self.bias[[other, one]]
         self.tenants[one], self.tenants[other] = second, first
         first.slot, second.slot = other, one
 
@@ -152,8 +160,8 @@ class Arena:
 class ArenaSet:
     """All arenas of one kind of attention, by width and capacity."""
 
-    def __init__(self, *, dtype: torch.dtype, device: torch.device) -> None:
-        self._dtype, self._device = dtype, device
+    def __init__(self, *, dtype: torch.dtype, device: torch.device, is_clean: bool) -> None:
+        self._make = functools.partial(Arena, dtype=dtype, device=device, is_clean=is_clean)
         self._arenas: dict[tuple[int, int], Arena] = {}
 
     def __iter__(self) -> Iterator[Arena]:
@@ -182,7 +190,7 @@ class ArenaSet:
         capacity = capacity_for(num_entries)
         key = (width, capacity)
         if key not in self._arenas:
-            self._arenas[key] = Arena(width, capacity, dtype=self._dtype, device=self._device)
+            self._arenas[key] = self._make(width, capacity)
         return self._arenas[key]
 
 

@@ -77,8 +77,7 @@ def _attend_arena(
 ) -> Tensor:
     """One call for all slots: (rows, heads, size) in and out."""
     _, num_heads, size = queries.shape
-    keys, values = (t[part.slots, :, : part.num_visible] for t in part.arena.layer(layer))
-    num_groups, num_cells = keys.shape[1], part.num_slots * part.width
+    num_groups, num_cells = part.arena.layer(layer)[0].shape[1], part.num_slots * part.width
     if not part.is_full:
         cells = queries.new_zeros((num_cells, num_heads, size))
         cells[part.cells] = queries
@@ -89,32 +88,29 @@ def _attend_arena(
     queries = queries.permute(0, 2, 3, 1, 4).reshape(part.num_slots, num_groups, shared * part.width, size)
     if shared > 1 and part.width > 1:
         bias = bias.unsqueeze(2).expand(-1, -1, shared, -1, -1).flatten(2, 3)
-    attended = _attend_few(queries, keys, values, bias, scaling)
+    attended = _attend_few(part, layer, queries, bias, scaling)
     attended = attended.view(part.num_slots, num_groups, shared, part.width, size).permute(0, 3, 1, 2, 4)
     attended = attended.reshape(num_cells, num_heads, size)
     return attended if part.is_full else attended[part.cells]
 
 
-def _attend_few(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, scaling: float | None) -> Tensor:
-    """Attention of few queries over many entries; shapes as in `scaled_dot_product_attention`.
+def _attend_few(part: ArenaPart, layer: int, queries: Tensor, bias: Tensor, scaling: float | None) -> Tensor:
+    """(slots, heads, queries, size) in and out; the bias is (slots, 1 or heads, 1 or queries, entries)."""
+    stored = part.arena.layer(layer)
+    if reads_what_is_seen(queries.device, queries.dtype):
+        from models.engine import kernel  # only now: a GPU's worker needs no compiler
 
-    For one query in half precision torch's kernel for the CPU takes three to four times as
-    long as two products (`docs/LOG.md`).
+        return kernel.attend(queries, *stored, bias, first_slot=part.slots.start, scaling=scaling)
+    keys, values = (each[part.slots, :, : part.num_visible] for each in stored)
+    return scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scaling)
+
+
+def reads_what_is_seen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether documents that decode are attended to by our own kernel, which reads no hidden entry.
+
+    torch's multiplies them by zero, and zero times NaN is NaN.
     """
-    if not attends_by_products(queries.device, queries.dtype):
-        return scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scaling)
-    queries = queries * (queries.shape[-1] ** -0.5 if scaling is None else scaling)
-    scores = torch.matmul(queries, keys.transpose(-1, -2))  # (slots, heads, queries, entries)
-    return torch.matmul(scores.add_(bias).softmax(dim=-1), values)
-
-
-def attends_by_products(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether documents that decode are attended to by plain products.
-
-    These want whole slots: oneDNN copies keys and values that do not lie without gaps,
-    which costs more than to compute the hidden entries as well.
-    """
-    return device.type == "cpu" and dtype != torch.float32
+    return device.type == "cpu" and dtype in (torch.float32, torch.bfloat16)
 
 
 def _attend_run(

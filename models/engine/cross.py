@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.engine.arena import ArenaSet, Tenant
+from models.engine.arena import Tenant
 from models.engine.cache import CrossCache, StepCache, joint_cache
 from models.engine.core import DecodingCore
 from models.engine.decoding import Decoding
@@ -22,7 +22,7 @@ class CrossForward(Forward):
 
     def __init__(self, loaded: LoadedModel, layout: Layout) -> None:
         super().__init__(loaded, layout)
-        self.cross = ArenaSet(dtype=self.dtype, device=self.device)
+        self.cross = self._arenas()
         self._pad_id = loaded.model.config.pad_token_id or 0
 
     def begin(self, decodings: Sequence[Decoding]) -> Tensor:
@@ -132,7 +132,7 @@ class CrossForward(Forward):
                         cells=index([cell for cell, _ in pairs], self.device),
                         is_full=len(pairs) == arena.num_active * arena.width,
                         entries=None,
-                        num_visible=self._num_visible(arena, (t.num_entries for t in active)),
+                        num_visible=max(tenant.num_entries for tenant in active),
                     )
                 )
         return parts

@@ -8,7 +8,7 @@ suits a model is tried when it is loaded, against the model's plain forward pass
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -37,13 +37,16 @@ class Forward:
         self.device = loaded.device.torch
         self.layout = layout
         self.dtype: torch.dtype = _compute_dtype(loaded)
-        self._sees_whole_slots = attention.attends_by_products(self.device, self.dtype)
-        self.own = ArenaSet(dtype=self.dtype, device=self.device)
+        self.own = self._arenas()
         attention.register()
         takes = inspect.signature(self.model.forward).parameters
         self._cache_name = "cache" if "cache" in takes else "past_key_values"
         # Passes through the models' mask making untouched; our attention knows better.
         self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self.dtype, device=self.device)
+
+    def _arenas(self) -> ArenaSet:
+        is_clean = not attention.reads_what_is_seen(self.device, self.dtype)
+        return ArenaSet(dtype=self.dtype, device=self.device, is_clean=is_clean)
 
     def enter(self, decoding: Decoding, num_entries: int) -> None:
         """Gives a document its slots."""
@@ -101,15 +104,11 @@ class Forward:
             cells=index(cells, self.device),
             is_full=len(cells) == arena.num_active * arena.width,
             entries=index(entries, self.device),
-            num_visible=self._num_visible(arena, filled),
+            num_visible=max(filled),
         )
         # A sequence sees its own new entry.
         arena.bias[part.row_slots, part.cells % arena.width, part.entries] = 0
         return part
-
-    def _num_visible(self, arena: Arena, filled: Iterable[int]) -> int:
-        """Entries worth looking at, of slots that are filled so far."""
-        return arena.capacity if self._sees_whole_slots else max(filled)
 
     def laid_out(self, numbers: Tensor) -> Tensor:
         """Numbers of rows in the shape the model takes."""

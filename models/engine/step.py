@@ -44,8 +44,8 @@ class ArenaPart:
 
     @cached_property
     def bias(self) -> Tensor:
-        """(slots, 1, width, entries)."""
-        return self.arena.bias[self.slots, : self.width, : self.num_visible].unsqueeze(1)
+        """(slots, 1, width, entries), without gaps, which all layers would close again."""
+        return self.arena.bias[self.slots, : self.width, : self.num_visible].unsqueeze(1).contiguous()
 
 
 @dataclass(frozen=True, eq=False)

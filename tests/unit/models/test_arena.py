@@ -11,7 +11,7 @@ _LIKE = torch.zeros((1, 2, 1, 4))  # 2 heads of size 4
 
 
 def _arena(capacity: int) -> Arena:
-    return Arena(1, capacity, dtype=torch.float32, device=_CPU)
+    return Arena(1, capacity, dtype=torch.float32, device=_CPU, is_clean=True)
 
 
 def test_a_slot_used_for_the_first_time_holds_zeros_whatever_the_memory_held() -> None:
@@ -43,7 +43,7 @@ def test_an_arena_that_grows_keeps_what_its_tenants_stored() -> None:
 
 
 def test_memory_of_arenas_without_tenants_is_given_back() -> None:
-    arenas = ArenaSet(dtype=torch.float32, device=_CPU)
+    arenas = ArenaSet(dtype=torch.float32, device=_CPU, is_clean=True)
     short, long = Tenant(1), Tenant(1)
     arenas.enter(short, 20)
     arenas.enter(long, 200)
