@@ -9,6 +9,7 @@ numbers come and go as bit patterns.
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic, overload
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 #: Of 2^x for -0.5 <= x <= 0.5: its Taylor series, ln(2)^k / k!; the next term is below 2e-7.
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(math.log(2.0) ** k / math.factorial(k)) for k in range(7))
@@ -61,7 +64,7 @@ def attend(
     inputs = [_array(tensor) for tensor in (queries, keys, values, bias)]
     with _ONE_AT_A_TIME:
         numba.set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-        _compiled()(*inputs, first_slot, scale, _array(outputs))
+        _compiled(queries.dtype)(*inputs, first_slot, scale, _array(outputs))
     return outputs
 
 
@@ -72,13 +75,17 @@ def _array(tensor: Tensor) -> Any:
 
 
 @functools.cache
-def _compiled() -> Callable[..., None]:
-    """Compiled at its first call for a dtype, which takes seconds; kept on disk where that can be written."""
+def _compiled(dtype: torch.dtype) -> Callable[..., None]:
+    """Takes seconds; what was compiled is kept on disk, and read from there the next time."""
+    numbers = types.float32 if dtype == torch.float32 else types.uint16
+    table = numbers[:, :, :, ::1]
+    signature = types.void(table, table, table, table, types.int64, types.float32, table)
     try:
-        compiled = numba.njit(_attend, parallel=True, cache=True, **_OPTIONS)
-    except RuntimeError:  # nowhere to keep it
-        compiled = numba.njit(_attend, parallel=True, **_OPTIONS)
-    return compiled  # type: ignore[no-any-return]
+        compiled = numba.njit(signature, parallel=True, cache=True, **_OPTIONS)(_attend)
+    except Exception as error:  # nowhere to keep it, a full disk, a file cut short by a power failure
+        logger.warning("compiled anew", extra={"action": "compiled_anew", "reason": repr(error)})
+        compiled = numba.njit(signature, parallel=True, **_OPTIONS)(_attend)
+    return compiled
 
 
 def _attend(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numba
 import pytest
 import torch
 from torch import Tensor
@@ -118,6 +120,30 @@ def test_results_are_rounded_to_bfloat16_as_torch_rounds() -> None:
     case.keys[:, :, 1] = case.keys[:, :, 0]
     pairs = case.values[_FIRST : _FIRST + _SLOTS, :, :2].float()
     assert torch.equal(case.ours(), pairs.mean(dim=2, keepdim=True).bfloat16())
+
+
+@pytest.mark.parametrize("content", [b"", b"cut sho"])
+def test_damaged_files_of_what_was_compiled_do_no_harm(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    expected = _compile_anew().ours()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(content)
+    assert torch.equal(_compile_anew().ours(), expected)
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba refuses to compile for a cache that has no place, as in a container that is read-only."""
+    monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    assert _compile_anew().ours().isfinite().all()
+
+
+def _compile_anew() -> _Case:
+    kernel._compiled.cache_clear()
+    return _Case(torch.float32)
 
 
 def _assert_close(ours: Tensor, theirs: Tensor, dtype: torch.dtype) -> None:
