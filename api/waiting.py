@@ -47,24 +47,29 @@ class ChangeNotifier:
                 await self._look_at(key)
 
     async def _look_at(self, key: tuple[str, str]) -> None:
-        waiters = [(v, f) for v, f in self._waiting[key] if not f.done()]
-        if not waiters:
-            del self._waiting[key]
+        if not self._forget_answered(key):
             return
+        asked = len(self._waiting[key])  # who comes while the store is asked may know more than it said
         try:
             job = await self._get(*key)
         except JobNotFound as error:
-            for _, future in waiters:
-                if not future.done():  # its time may have run out while the store was asked
+            for _, future in self._waiting[key][:asked]:
+                if not future.done():  # its time may have run out meanwhile
                     future.set_exception(error)
             return
         except TextmillError as error:
             _log.warning("waiting_goes_on: %s", error)
             return
-        for version, future in waiters:
+        for version, future in self._waiting[key][:asked]:
             if job.version != version and not future.done():
                 future.set_result(job)
-        self._waiting[key] = [(v, f) for v, f in waiters if not f.done()]
+
+    def _forget_answered(self, key: tuple[str, str]) -> bool:
+        """Whether anybody still waits for this job."""
+        self._waiting[key] = [(v, f) for v, f in self._waiting[key] if not f.done()]
+        if not self._waiting[key]:
+            del self._waiting[key]
+        return key in self._waiting
 
     async def _get(self, job_id: str, owner: str) -> Job:
         return await run_in_threadpool(self._store.get_job, job_id, owner=owner)
