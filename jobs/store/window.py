@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select, update
 
 from jobs.records import JobStatus, Priority, SliceKey, SliceState, SliceTicket, Task
 from jobs.store import tables as t
@@ -22,7 +22,7 @@ def take_window(
         now = database.now(connection)
         lost_before = now - resend_after_seconds
         tickets: list[SliceTicket] = []
-        for row_id, public_id in _jobs_to_feed(connection, job_id, now, lost_before):
+        for row_id, public_id in _jobs_to_feed(connection, job_id, window, now, lost_before):
             tickets += _feed(connection, row_id, public_id, window, now, lost_before)
         return tickets
 
@@ -55,13 +55,24 @@ def _sendable(now: float, lost_before: float) -> ColumnElement[bool]:
     )
 
 
+def _in_flight(job: ColumnElement[int] | int, lost_before: float) -> ScalarSelect[int]:
+    """How many slices of a job are with workers, or on their way to them."""
+    s = t.slice_.alias("in_flight")
+    is_in_flight = or_(
+        s.c.state == SliceState.LEASED, (s.c.state == SliceState.WAITING) & (s.c.sent_at > lost_before)
+    )
+    return select(func.count()).where(s.c.job == job, is_in_flight).scalar_subquery()
+
+
 def _jobs_to_feed(
-    connection: Connection, job_id: str | None, now: float, lost_before: float
+    connection: Connection, job_id: str | None, window: int, now: float, lost_before: float
 ) -> Sequence[tuple[int, str]]:
+    """Jobs with something to send and room for it: whose window is full takes nobody's place."""
     jobs = (
         select(t.job.c.id, t.job.c.public_id)
         .where(t.job.c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
         .where(select(1).where(t.slice_.c.job == t.job.c.id, _sendable(now, lost_before)).exists())
+        .where(_in_flight(t.job.c.id, lost_before) < window)
         .order_by(t.job.c.priority, t.job.c.id)
         .limit(_MOST_JOBS)
     )
@@ -74,14 +85,8 @@ def _feed(
     connection: Connection, row_id: int, public_id: str, window: int, now: float, lost_before: float
 ) -> list[SliceTicket]:
     c = t.slice_.c
-    in_flight = connection.scalar(
-        select(func.count()).where(
-            c.job == row_id,
-            or_(c.state == SliceState.LEASED, (c.state == SliceState.WAITING) & (c.sent_at > lost_before)),
-        )
-    )
-    room = window - int(in_flight or 0)
-    if room <= 0:
+    room = window - int(connection.scalar(select(_in_flight(row_id, lost_before))) or 0)
+    if room <= 0:  # another dispatcher was here a moment ago (PostgreSQL)
         return []
     chosen = (
         select(c.number)

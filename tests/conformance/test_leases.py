@@ -124,6 +124,16 @@ def test_the_window_limits_what_a_job_has_in_flight(ledger: Ledger) -> None:
     assert len(take()) == 1
 
 
+def test_jobs_whose_window_is_full_keep_nobody_from_being_fed(ledger: Ledger) -> None:
+    """L14: beyond 200 jobs with work, a sweep looked at the same first 200 for ever."""
+    jobs = {ledger.submit(10).id for _ in range(203)}
+    take = lambda: ledger.store.take_window(window=1, resend_after_seconds=60)  # noqa: E731
+    fed = [ticket.key.job_id for ticket in (*take(), *take())]
+    assert len(fed) == 203
+    assert set(fed) == jobs
+    assert take() == []
+
+
 def test_a_sent_slice_that_nobody_claims_is_sent_again(ledger: Ledger) -> None:
     job = ledger.submit(1)
     take = lambda: ledger.store.take_window(window=3, resend_after_seconds=60)  # noqa: E731
