@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from celery import Celery
 from fastapi import FastAPI, Request, Response
@@ -23,6 +24,7 @@ from jobs.catalogue import Catalogue
 from jobs.dispatch import Dispatcher
 from jobs.errors import BrokerUnavailable
 from jobs.recovery import Sweeper
+from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.sql import open_store
 
@@ -42,14 +44,21 @@ def make_app(settings: Settings) -> FastAPI:
         settings=settings,
         catalogue=catalogue,
         store=store,
-        dispatcher=dispatcher,
+        sender=Sender(dispatcher, on_death=_die),
         rates=Rates(),
         metrics=Metrics(),
         changes=ChangeNotifier(store),
         check_broker=lambda: _check_broker(celery),
     )
+    # A sweep here as well as in the workers: with every worker dead, somebody must still
+    # expire jobs, and re-send what Redis refused at submit.
+    sweeper = Sweeper(store, dispatcher, settings, on_death=_die)
     app = FastAPI(
-        title="Textmill", version="0.1.0", description=_DESCRIPTION, lifespan=_lifespan, redoc_url=None
+        title="Textmill",
+        version="0.1.0",
+        description=_DESCRIPTION,
+        lifespan=partial(_lifespan, context, sweeper),
+        redoc_url=None,
     )
     app.state.context = context
     install_error_handlers(app)
@@ -60,17 +69,20 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    context: Context = app.state.context
-    # A sweep here as well as in the workers: with every worker dead, somebody must still
-    # expire jobs, and re-send what Redis refused at submit.
-    sweeper = Sweeper(context.store, context.dispatcher, context.settings, on_death=lambda: os._exit(70))
+async def _lifespan(context: Context, sweeper: Sweeper, app: FastAPI) -> AsyncIterator[None]:
+    context.sender.start()
     sweeper.start()
     try:
         yield
     finally:
+        context.sender.stop()
         sweeper.stop()
         context.store.close()
+
+
+def _die() -> None:
+    """Without its sweeper or sender this process only looks alive; a supervisor starts another."""
+    os._exit(70)
 
 
 async def _measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

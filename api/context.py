@@ -15,8 +15,8 @@ from api.metrics import Metrics
 from api.rates import Rates
 from api.waiting import ChangeNotifier
 from jobs.catalogue import Catalogue
-from jobs.dispatch import Dispatcher
 from jobs.errors import NotAuthenticated
+from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.interface import Store
 
@@ -30,7 +30,7 @@ class Context:
     settings: Settings
     catalogue: Catalogue
     store: Store
-    dispatcher: Dispatcher
+    sender: Sender
     rates: Rates
     metrics: Metrics
     changes: ChangeNotifier

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,12 +20,11 @@ from api.context import Context
 from api.schemas import JobIn
 from jobs.blocks import in_blocks
 from jobs.catalogue import parse_task
-from jobs.errors import BrokerUnavailable, Overloaded, PayloadTooLarge, RequestError
+from jobs.errors import Overloaded, PayloadTooLarge, RequestError
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
 
-_log = logging.getLogger(__name__)
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
 _OVERLOAD_RETRY_SECONDS = 30
 
@@ -62,16 +60,8 @@ def submit(
     if is_new:
         context.metrics.submitted_jobs.inc()
         context.metrics.submitted_documents.inc(stored.counts.total)
-        dispatch(context, stored.id)
+        context.sender.send_soon(stored.id)
     return stored, is_new
-
-
-def dispatch(context: Context, job_id: str) -> None:
-    """Sends the first slices; with Redis away they go out later, by a sweep."""
-    try:
-        context.dispatcher.release(job_id)
-    except BrokerUnavailable as error:
-        _log.warning("dispatch_postponed: %s: %s", job_id, error)
 
 
 def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJob:

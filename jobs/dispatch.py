@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
 from redis.exceptions import RedisError
 
 from jobs.broker import TASK_NAMES
@@ -17,7 +17,8 @@ from jobs.settings import Settings
 from jobs.store.interface import Store
 
 _log = logging.getLogger(__name__)
-_BROKEN = (OperationalError, RedisError, OSError)
+#: `LimitExceeded`: every producer waits for a Redis that accepts and never answers.
+_BROKEN = (OperationalError, RedisError, OSError, LimitExceeded)
 
 
 class Dispatcher:

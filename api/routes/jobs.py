@@ -11,7 +11,7 @@ from api.bodies import open_body
 from api.context import Context, ContextDep, OwnerDep, in_thread
 from api.examples import SUBMIT_BODY
 from api.schemas import JobOut, JobPage
-from api.submission import dispatch, submit
+from api.submission import submit
 from jobs.records import Job, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -84,7 +84,7 @@ async def cancel_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Respo
 async def retry_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Response:
     """Runs the documents that did not succeed again."""
     job = await in_thread(context.store.retry, job_id, owner=owner)
-    await in_thread(dispatch, context, job.id)
+    context.sender.send_soon(job.id)
     return _answer(context, job, status_code=202, location=True)
 
 

@@ -48,7 +48,7 @@ def _in_two_waits(api: Api, between: Callable[[SlowStore, str], None]) -> tuple[
         first = asyncio.create_task(notifier.wait(job, _LONG_SECONDS))
         await _is_set(store.asked)
         second = asyncio.create_task(notifier.wait(job, _LONG_SECONDS))
-        await asyncio.sleep(0)  # it stands in the list now
+        await asyncio.wait({second}, timeout=0)  # it stands in the list now
         between(store, job_id)
         store.let_go.set()
         return await first, await second
@@ -69,7 +69,7 @@ def test_a_job_that_is_deleted_is_told_to_all_who_wait(api: Api) -> None:
     async def scene() -> list[Any]:
         notifier = ChangeNotifier(api.store)
         waits = [asyncio.create_task(notifier.wait(job, _LONG_SECONDS)) for _ in range(3)]
-        await asyncio.sleep(0)
+        await asyncio.wait(waits, timeout=0)
         api.work_off(job_id)
         api.store.delete(job_id)
         return await asyncio.gather(*waits, return_exceptions=True)

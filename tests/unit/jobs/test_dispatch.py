@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
 
 from jobs.broker import TASK_NAMES, celery_settings
 from jobs.catalogue import Catalogue, ModelEntry
@@ -16,11 +17,13 @@ from jobs.dispatch import Dispatcher
 from jobs.errors import BrokerUnavailable
 from jobs.records import Task
 from jobs.recovery import Sweeper
+from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.database import Database
 from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from tests.support.ledger import Clock, Ledger
+from tests.support.waiting import wait_until
 
 CATALOGUE = Catalogue(entries=(ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:"),))
 
@@ -32,9 +35,17 @@ class FakeCelery:
         self.sent: list[dict[str, Any]] = []
         self.room = 1000
         self.producer_pool = self
+        self.has_producers = True
+        self.asked = threading.Event()
+        self.answers = threading.Event()
+        self.answers.set()
 
     @contextmanager
     def acquire(self, *, block: bool, timeout: float) -> Iterator[None]:
+        self.asked.set()
+        assert self.answers.wait(30)
+        if not self.has_producers:
+            raise LimitExceeded(1)
         yield None
 
     def send_task(self, name: str, **options: Any) -> None:
@@ -102,6 +113,63 @@ def test_what_redis_refuses_is_sent_at_the_next_occasion(
     celery.room = 1000
     assert dispatcher.release() == 2
     assert len({message["args"][0] for message in celery.sent}) == 3
+
+
+def test_with_every_producer_waiting_for_redis_it_is_away_like_any_other(
+    dispatcher: Dispatcher, ledger: Ledger, celery: FakeCelery, settings: Settings
+) -> None:
+    """L8: kombu's `LimitExceeded` became a 500 after COMMIT, and ended a process by its sweeper."""
+    ledger.submit(1)
+    celery.has_producers = False
+    Sweeper(ledger.store, dispatcher, settings, on_death=lambda: None).sweep()
+    celery.has_producers = True
+    assert dispatcher.release() == 1
+
+
+def test_whoever_asks_the_sender_does_not_wait_for_redis(
+    dispatcher: Dispatcher, ledger: Ledger, celery: FakeCelery
+) -> None:
+    """L8: with a Redis that accepts and never answers, sixty submits took 25 s."""
+    celery.answers.clear()
+    sender = Sender(dispatcher, on_death=lambda: None)
+    sender.start()
+    for _ in range(60):
+        sender.send_soon(ledger.submit(1).id)
+    assert celery.asked.wait(30)
+    assert celery.sent == []
+    celery.answers.set()
+    wait_until(lambda: len(celery.sent) == 60, timeout_seconds=30)
+    sender.stop()
+
+
+def test_a_sender_goes_on_after_what_redis_refused(
+    dispatcher: Dispatcher, ledger: Ledger, celery: FakeCelery
+) -> None:
+    first, second = ledger.submit(1), ledger.submit(1)
+    sender = Sender(dispatcher, on_death=lambda: None)
+    celery.room = 0
+    sender.send_soon(first.id)
+    sender.start()
+    assert celery.asked.wait(30)
+    celery.room = 1000
+    sender.send_soon(second.id)
+    sender.send_soon(first.id)
+    wait_until(lambda: len(celery.sent) == 2, timeout_seconds=30)
+    sender.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_sender_that_dies_takes_its_process_with_it() -> None:
+    class Broken:
+        def release(self, job_id: str | None = None) -> int:
+            raise ZeroDivisionError
+
+    dead = threading.Event()
+    sender = Sender(Broken(), on_death=dead.set)  # type: ignore[arg-type]
+    sender.start()
+    sender.send_soon("job")
+    assert dead.wait(30)
+    sender.stop()
 
 
 def test_a_slice_whose_message_was_lost_is_sent_again_after_a_while(
