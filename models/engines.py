@@ -7,16 +7,19 @@ models never loads torch.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Protocol, cast
 
 from models.engine.interface import Engine
-from models.errors import CannotLoad
+from models.errors import CannotLoad, CannotLoadNow, ModelError
 from models.records import ModelSpec
 from models.runners.noop import NOOP_PREFIX, NoopEngine
 
 if TYPE_CHECKING:
     from models.device import Device
     from models.registry import LoadedModel
+
+logger = logging.getLogger(__name__)
 
 #: (task, family) -> module and class; the class is called with the loaded model
 _ENGINES = {
@@ -37,10 +40,26 @@ def build_engine(spec: ModelSpec, device: Device) -> Engine:
 
     Raises:
         CannotLoad: the model cannot be loaded or does not do the task.
+        CannotLoadNow: the network or the memory does not allow it at the moment.
     """
     if spec.ref.startswith(NOOP_PREFIX):
         return NoopEngine(spec)
-    from models.registry import load_model  # torch and transformers load here, on first need
+    import torch  # here, on first need
+
+    from models.memory import is_out_of_memory
+
+    try:
+        return _build(spec, device)
+    except (ModelError, torch.AcceleratorError):
+        raise  # ours; or the device itself has failed, and nothing can be computed here any more
+    except Exception as error:  # foreign files through foreign code: no list of types is complete
+        what = f"model {spec.name!r} ({spec.ref}): {type(error).__name__}: {error}"
+        logger.exception("model cannot be built", extra={"action": "model_cannot_load", "model": spec.name})
+        raise (CannotLoadNow if is_out_of_memory(error) else CannotLoad)(what) from error
+
+
+def _build(spec: ModelSpec, device: Device) -> Engine:
+    from models.registry import load_model  # transformers loads here
 
     loaded = load_model(spec, device)
     try:
