@@ -8,6 +8,7 @@ from __future__ import annotations
 from jobs.broker import make_celery
 from jobs.catalogue import Catalogue
 from jobs.settings import Settings
+from workers.remote_control import allow_inspection_only
 
 settings = Settings.load()
 catalogue = Catalogue.load(settings)
@@ -19,10 +20,10 @@ app.conf.update(
     worker_concurrency=settings.concurrency,
     # Signals are ours (workers/lifecycle.py): a remapped SIGTERM exits in mid-slice.
     imports=["workers.tasks"],
-    # Anybody who reaches Redis could otherwise shut workers down; Flower's inspection stays.
     worker_state_db=None,
     worker_proc_alive_timeout=60,
     # A slice outlives a broken link: its lease is in SQL. (Said aloud: the default will change.)
     worker_cancel_long_running_tasks_on_connection_loss=False,
 )
 app.set_default()
+allow_inspection_only()

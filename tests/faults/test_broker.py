@@ -196,6 +196,28 @@ def test_readiness_goes_red_while_the_loop_is_stuck_though_celery_answers(
     profile.settle(audit(c.database_url))
 
 
+def test_nobody_on_the_broker_leads_a_worker(cluster: MakeCluster, profile: Profile) -> None:
+    """S9: `control shutdown` ended the worker, `cancel_consumer` left its queue to nobody, unseen."""
+    c = cluster(workers=1)
+    control = sender(c).control
+    (answer,) = wait_until(lambda: control.ping(timeout=2.0), timeout_seconds=30, what="Celery answers")
+    (name,) = answer
+    before = control.inspect([name], timeout=5.0).active_queues()
+    orders: dict[str, dict[str, object]] = {
+        "shutdown": {},
+        "cancel_consumer": {"queue": before[name][0]["name"]},
+        "rate_limit": {"task_name": TASK_NAMES[Task.SENTIMENT], "rate_limit": "1/h"},
+        "pool_shrink": {"n": 8},
+        "disable_events": {},
+    }
+    for order, arguments in orders.items():
+        control.broadcast(order, arguments=arguments, destination=[name])
+    finished(submit(c, 20), c)
+    assert control.inspect([name], timeout=5.0).active_queues() == before
+    assert not c.has_ended("w0")
+    profile.settle(audit(c.database_url))
+
+
 def until_red(c: Cluster) -> float:
     """Seconds until readiness is red; at most 30."""
     begun = time.monotonic()
