@@ -14,6 +14,8 @@ from api.app import make_app
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.settings import Settings
 
+_log = logging.getLogger(__name__)
+
 
 def main() -> int:
     """Parses, checks, serves until told to stop."""
@@ -27,6 +29,7 @@ def main() -> int:
         settings = Settings.load(host=options.host, port=options.port)
         _refuse_open_doors(settings)
         app = make_app(settings)
+        _log.info(_who_may_enter(settings))
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -48,6 +51,12 @@ def _refuse_open_doors(settings: Settings) -> None:
         raise ConfigurationError(
             f"will not listen on {settings.host} without API keys: set TEXTMILL_API_KEYS or bind to 127.0.0.1"
         )
+
+
+def _who_may_enter(settings: Settings) -> str:
+    if settings.api_keys:
+        return f"keys: {len(settings.api_keys)}"
+    return "no keys: open to everybody on this host"
 
 
 def _options() -> argparse.Namespace:

@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API binds to.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API binds to.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Comma-separated API keys; empty: no keys, and the API binds to loopback only."
+        (),
+        description="API keys, apart by commas or spaces; not set: none, and the API binds to loopback only.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
@@ -79,7 +80,12 @@ class Settings(BaseSettings):
     @field_validator("api_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: object) -> object:
-        return tuple(k.strip() for k in value.split(",") if k.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        keys = tuple(value.replace(",", " ").split())
+        if not keys:  # an empty file of secrets must not open the door
+            raise ValueError("is set, and holds no key; leave it out if nobody shall need one")
+        return keys
 
     @field_validator("models", mode="before")
     @classmethod

@@ -61,6 +61,31 @@ def test_secrets_can_come_from_files_and_are_never_shown(
         Settings.load()
 
 
+@pytest.mark.parametrize("content", ["alpha,beta", "alpha\nbeta\n", " alpha ,\r\n beta", "alpha beta,"])
+def test_keys_stand_apart_by_commas_or_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """S23: two lines of a file became one key with a line end in it."""
+    (tmp_path / "keys").write_bytes(content.encode())
+    monkeypatch.setenv("TEXTMILL_API_KEYS_FILE", str(tmp_path / "keys"))
+    assert [key.get_secret_value() for key in Settings.load().api_keys] == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize("content", ["", ",", " \n", ", ,"])
+def test_keys_that_were_asked_for_and_are_none_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """S8: an empty file of keys meant no keys, and everybody could enter."""
+    (tmp_path / "keys").write_text(content)
+    monkeypatch.setenv("TEXTMILL_API_KEYS_FILE", str(tmp_path / "keys"))
+    with pytest.raises(ConfigurationError, match="TEXTMILL_API_KEYS"):
+        Settings.load()
+    monkeypatch.delenv("TEXTMILL_API_KEYS_FILE")
+    monkeypatch.setenv("TEXTMILL_API_KEYS", content)
+    with pytest.raises(ConfigurationError, match="TEXTMILL_API_KEYS"):
+        Settings.load()
+
+
 def test_without_any_model_named_the_bundled_ones_are_served() -> None:
     catalogue = Catalogue.load(Settings.load())
     assert {entry.task: entry.ref for entry in catalogue.entries} == {
