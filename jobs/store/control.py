@@ -111,6 +111,7 @@ def delete_job(database: Database, job_id: str, *, owner: str) -> None:
         connection.execute(delete(t.job).where(t.job.c.id == row.id))
 
     database.write(work)
+    database.forget_traces()
 
 
 def _owned(connection: Connection, job_id: str, owner: str) -> Row[Any]:

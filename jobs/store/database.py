@@ -12,11 +12,13 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -25,6 +27,7 @@ from jobs.errors import ConfigurationError, StoreUnavailable
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _BUSY_SECONDS = 10.0  # how long a SQLite connection waits for another writer
+_TRACES_SECONDS = 2.0  # how long cutting SQLite's log waits for readers
 _TRIES = 4
 _WRITE = "textmill_write"
 
@@ -48,6 +51,8 @@ class Database:
         self.engine = _make_engine(url, pool_size)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._clock_offset = clock_offset
+        #: SQLite's log still holds what was deleted
+        self.has_traces = False
 
     def now(self, connection: Connection) -> float:
         """Seconds since 1970 by the clock all leases of this store are measured by."""
@@ -68,6 +73,23 @@ class Database:
         """Runs `work` in a transaction that sees one state of the ledger."""
         return self._run(work, _TRIES, is_write=False)
 
+    def forget_traces(self) -> bool:
+        """Takes what was deleted out of SQLite's log as well; False: a reader still needs the log.
+
+        The log is never cut while processes run, and would keep deleted texts for as long. On
+        PostgreSQL this is the server's business.
+        """
+        if not self.is_sqlite:
+            return True
+        try:
+            # Not by SQLAlchemy's connection: it begins a transaction, in which the log cannot be cut.
+            with closing(self.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+                self.has_traces = not _cut_log(cursor)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            _log.warning("traces_not_forgotten: %s", _first_line(error))
+            self.has_traces = True
+        return not self.has_traces
+
     def close(self) -> None:
         """Closes every connection."""
         self.engine.dispose()
@@ -87,6 +109,16 @@ class Database:
                 _log.warning("transaction_retried: %s", _first_line(error))
                 time.sleep(0.05 * 4 ** (tries - 1 - remaining))
         raise AssertionError("unreachable")
+
+
+def _cut_log(cursor: DBAPICursor) -> bool:
+    """Whether SQLite's log could be emptied."""
+    cursor.execute(f"PRAGMA busy_timeout={int(_TRACES_SECONDS * 1000)}")
+    try:
+        is_busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not is_busy
+    finally:  # the connection goes back to the pool
+        cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
 
 
 def _may_pass(error: Exception) -> bool:
@@ -141,6 +173,7 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
         cursor.execute("PRAGMA synchronous=FULL")  # a COMMIT survives power loss
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA cache_size=-65536")
+        cursor.execute("PRAGMA secure_delete=ON")  # not every build overwrites what is deleted
         cursor.close()
 
     @event.listens_for(engine, "begin")

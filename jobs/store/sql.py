@@ -103,6 +103,8 @@ class SqlStore:
         reading.forget_worker(self._database, worker_id)
 
     def sweep(self, *, max_crashes: int) -> SweepReport:
+        if self._database.has_traces:  # a reader was in the way of a deletion
+            self._database.forget_traces()
         return sweep.sweep(self._database, max_crashes=max_crashes)
 
     def workers(self, *, max_age_seconds: float) -> list[WorkerBeat]:
