@@ -19,7 +19,7 @@ def is_installed() -> bool:
 
 
 def program(folder: Path, *, port: int, environment: Mapping[str, str]) -> Program:
-    """How to run it: loopback only, its history in the data folder."""
+    """How to run it: loopback only."""
     return Program(
         name="flower",
         command=python(
@@ -30,11 +30,10 @@ def program(folder: Path, *, port: int, environment: Mapping[str, str]) -> Progr
             f"--conf={_CONFIGURATION}",
             "--address=127.0.0.1",  # without a password it must not be seen from elsewhere
             f"--port={port}",
-            f"--db={folder / 'flower'}",
         ),
         environment=environment,
         # Celery puts the working folder first on the path; in ours no module can be shadowed.
         folder=folder,
-        orphan_signal=signal.SIGTERM,  # it saves its history before it goes
+        orphan_signal=signal.SIGTERM,
         grace_seconds=5.0,
     )

@@ -1,4 +1,4 @@
-"""Flower as Textmill ships it; passed with `--conf`. Address, port and db come on the command line.
+"""Flower as Textmill ships it; passed with `--conf`. Address and port come on the command line.
 
 Arguments of a slice read `64 documents · opus-mt-en-de · slice 7 of job_42`,
 and its result its progress, so these two columns say what is going on.
@@ -10,6 +10,5 @@ auto_refresh = True
 max_tasks = 100_000
 purge_offline_workers = 600  # seconds: a worker that was restarted leaves a dead twin behind
 
-# History survives a restart of Flower; without an interval it is saved at a clean exit only.
-persistent = True
-state_save_interval = 60_000  # milliseconds
+# Flower keeps its history as pickles, which run code when they are read, and knows nothing that SQL does not.
+persistent = False
