@@ -12,6 +12,7 @@ import uvicorn
 
 from api.app import make_app
 from jobs.errors import ConfigurationError, TextmillError
+from jobs.privacy import keep_files_private
 from jobs.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 def main() -> int:
     """Parses, checks, serves until told to stop."""
     options = _options()
+    keep_files_private()
     if options.model:
         os.environ["TEXTMILL_MODELS"] = " ".join(options.model)
     logging.basicConfig(

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from jobs.errors import TextmillError
+from jobs.privacy import keep_files_private
 from jobs.settings import Settings
 from jobs.store.database import Database
 from jobs.store.migrate import head_revision, migrate
@@ -14,6 +15,7 @@ from jobs.store.migrate import head_revision, migrate
 def main() -> int:
     """Migrates; returns the exit code."""
     argparse.ArgumentParser(prog="python -m jobs.migrate", description=__doc__).parse_args()
+    keep_files_private()
     try:
         database = Database(Settings.load().database)
         migrate(database)

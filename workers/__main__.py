@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
+from jobs.privacy import keep_files_private
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def main(build: BuildEngine | None = None) -> int:
         build: makes the engine of a model instead of `models.engines.build_engine`.
     """
     options = _options()
+    keep_files_private()
     _pin(options.device)
     _to_environment(options)
     logging.basicConfig(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import stat
 from pathlib import Path
 
 import httpx2
@@ -182,3 +183,12 @@ def test_the_pages_whose_addresses_are_printed_answer(stack: BackgroundStack) ->
     assert stack.flower_url is not None
     for url in (f"{stack.url}/", f"{stack.url}/docs", f"{stack.flower_url}/workers"):
         assert httpx2.get(url, trust_env=False, follow_redirects=True, timeout=20).status_code == 200, url
+
+
+def test_nothing_of_a_running_stack_can_be_read_by_others(textmill: Cli, stack: BackgroundStack) -> None:
+    """S5: the database, its log and Flower's file were 0644."""
+    assert textmill("run", "A warm film.", "--task", "sentiment").returncode == 0
+    data = stack.data
+    files = {path: stat.S_IMODE(path.lstat().st_mode) for path in (data, *data.rglob("*"))}
+    assert data / "textmill.db-wal" in files
+    assert {str(path): oct(mode) for path, mode in files.items() if mode & 0o077} == {}

@@ -116,12 +116,14 @@ def _parse_workers(text: str) -> int | None:
 
 def _run_stack(settings: Settings, options: StackOptions) -> None:
     from jobs.catalogue import Catalogue
+    from jobs.privacy import keep_files_private
     from textmill.stack.report import Report
     from textmill.stack.signals import StopRequests
     from textmill.stack.stack import Stack, Stopped
     from textmill.terminal.consoles import answers, chatter
     from textmill.version import installed_version
 
+    keep_files_private()
     Catalogue.load(settings)  # a wrong --model is said here, not by four children in their logs
     report = Report(chatter=chatter(), answers=answers())
     report.heading(f"Textmill {installed_version()} on {settings.data.absolute()}")

@@ -32,9 +32,15 @@ class Server:
         return stack.url if stack is not None else DEFAULT_URL
 
     def connect(self) -> Textmill:
-        """A client; nothing is sent yet."""
+        """A client; nothing is sent yet.
+
+        The key is for a server that was named: one found in a folder may be anybody's.
+        """
         from textmill.client import Textmill
 
+        if self.api_key is not None and self.url is None:
+            typer.echo("the key is not sent: name its server with --url or TEXTMILL_URL", err=True)
+            return Textmill(self.address())
         return Textmill(self.address(), self.api_key)
 
 

@@ -31,7 +31,7 @@ class BackgroundStack:
         output: IO[bytes] | None = None,
         ready_timeout_seconds: float = 300.0,
     ) -> None:
-        self._data = data.absolute()
+        self.data = data.absolute()
         self._flags = tuple(flags)
         self._environment = environment or {}
         self._output = output
@@ -79,7 +79,7 @@ class BackgroundStack:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            python("textmill", "up", "--port", "0", "--data", str(self._data), *self._flags),
+            python("textmill", "up", "--port", "0", "--data", str(self.data), *self._flags),
             env=child_environment(self._environment),
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -108,7 +108,7 @@ class BackgroundStack:
     def _await_ready(self, process: subprocess.Popen[bytes]) -> RunningStack:
         deadline = time.monotonic() + self._ready_timeout_seconds
         while time.monotonic() < deadline:
-            note = read_note(self._data)
+            note = read_note(self.data)
             if note is not None and note.pid == process.pid and note.is_ready:
                 return note
             if (code := process.poll()) is not None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import json
+import logging
 import os
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from textmill.errors import FolderInUse, StackError
 
+_log = logging.getLogger(__name__)
 _NOTE = "up.json"
 _LOCK = "up.lock"
 
@@ -38,10 +43,11 @@ class DataFolder:
 
         Raises:
             FolderInUse: another `textmill up` has it.
-            StackError: the folder cannot be made or written.
+            StackError: the folder cannot be made or written, or others may write it or own it.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(self.path)
             self.logs.mkdir(mode=0o700, exist_ok=True)
             self._lock = (self.path / _LOCK).open("w")
         except OSError as error:
@@ -87,9 +93,13 @@ def read_note(path: Path) -> RunningStack | None:
 
 
 def running(path: Path) -> RunningStack | None:
-    """The stack that runs on that folder now; None when its process is gone."""
+    """The stack that runs on that folder now; None when its process is gone.
+
+    A note that somebody else may have put there (in an unpacked archive, in a folder that
+    others write) is not believed, nor one that names another host.
+    """
     note = read_note(path)
-    if note is None:
+    if note is None or not _is_ours(path) or not _is_ours(path / _NOTE) or not _is_local(note.url):
         return None
     try:
         os.kill(note.pid, 0)
@@ -98,3 +108,37 @@ def running(path: Path) -> RunningStack | None:
     except PermissionError:
         pass  # it runs as somebody else
     return note
+
+
+def _make_private(path: Path) -> None:
+    """The texts in here are their owner's only, whoever made the folder."""
+    if not _is_ours(path):
+        raise StackError(
+            f"the data folder {path} belongs to somebody else, or others may write it; "
+            "choose another with --data, or take their rights away (chmod go-w)"
+        )
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o700)
+        _log.warning("data_folder_closed: others could read %s; now only its owner can", path)
+    for file in path.iterdir():  # of earlier versions, which left them readable
+        if file.is_file() and not file.is_symlink() and file.stat().st_uid == os.geteuid():
+            file.chmod(stat.S_IMODE(file.stat().st_mode) & 0o700)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is this user's, and nobody else may write it."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return False
+    return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

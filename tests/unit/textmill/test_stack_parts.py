@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from jobs.settings import Settings
-from textmill.errors import FolderInUse, NoBroker, PortTaken
+from textmill.commands.server import Server
+from textmill.errors import FolderInUse, NoBroker, PortTaken, StackError
 from textmill.stack import ports, server_binary
 from textmill.stack.broker import BrokerAddress, EmbeddedBroker, client_url
 from textmill.stack.folder import DataFolder, RunningStack, read_note, running
@@ -132,6 +134,69 @@ def test_the_note_of_a_stack_that_was_killed_is_not_believed(tmp_path: Path) -> 
     folder.hold()
     folder.announce(RunningStack(pid=2**22 + 1, url="http://127.0.0.1:9"))  # above the largest pid there is
     assert running(tmp_path) is None
+
+
+def test_a_folder_that_others_can_read_is_closed_with_what_is_in_it(tmp_path: Path) -> None:
+    """S5: in a folder that existed before, any local user read every document."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "textmill.db").write_text("documents")
+    (tmp_path / "textmill.db").chmod(0o644)
+    folder = DataFolder(tmp_path)
+    folder.hold()
+    folder.let_go()
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (tmp_path, *tmp_path.rglob("*"))} == {0}
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o777, 0o1777])
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(StackError, match=r"others may write it.*chmod go-w"):
+        DataFolder(tmp_path).hold()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, -1)
+    with pytest.raises(StackError, match="belongs to somebody else"):
+        DataFolder(tmp_path).hold()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.7:8000", "http://example.org", "http://localhost.example.org:1"]
+)
+def test_a_note_that_names_another_host_is_not_believed(tmp_path: Path, url: str) -> None:
+    """S7: the key went to whatever address stood in a file of the current folder."""
+    folder = DataFolder(tmp_path)
+    folder.hold()
+    folder.announce(RunningStack(pid=os.getpid(), url=url))
+    assert running(tmp_path) is None
+
+
+def test_a_note_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.hold()
+    folder.announce(RunningStack(pid=os.getpid(), url="http://127.0.0.1:9"))
+    (tmp_path / "up.json").chmod(0o666)
+    assert running(tmp_path) is None
+    (tmp_path / "up.json").chmod(0o600)
+    assert running(tmp_path) is not None
+    tmp_path.chmod(0o777)
+    assert running(tmp_path) is None
+
+
+def test_the_key_goes_only_to_a_server_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S7: a server found in a folder may be anybody's."""
+    sent: list[tuple[str, str | None]] = []
+    monkeypatch.setattr("textmill.client.Textmill", lambda url, key=None: sent.append((url, key)))
+    folder = DataFolder(tmp_path)
+    folder.hold()
+    folder.announce(RunningStack(pid=os.getpid(), url="http://127.0.0.1:9"))
+    Server(url=None, api_key="secret", data=tmp_path).connect()
+    assert "TEXTMILL_URL" in capsys.readouterr().err
+    Server(url="http://127.0.0.1:9", api_key="secret", data=tmp_path).connect()
+    assert sent == [("http://127.0.0.1:9", None), ("http://127.0.0.1:9", "secret")]
 
 
 def test_a_taken_port_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
