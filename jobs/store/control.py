@@ -49,9 +49,13 @@ def fill_cancelled(database: Database, connection: Connection, row_id: int) -> i
 
 def retry(database: Database, job_id: str, *, owner: str) -> None:
     """Reopens what did not succeed."""
+    reopened_version: int | None = None
 
     def work(connection: Connection) -> None:
+        nonlocal reopened_version
         row = _owned(connection, job_id, owner)
+        if reopened_version not in (None, row.version):
+            return  # the COMMIT nobody heard went through
         current = JobStatus(row.status)
         if not current.is_final:
             raise IllegalTransition(f"only a finished job can be retried; this one is {current}")
@@ -73,6 +77,7 @@ def retry(database: Database, job_id: str, *, owner: str) -> None:
             )
         )  # fmt: skip
         connection.execute(update(t.document).where(t.document.c.job == row.id).values(crash_count=0))
+        reopened_version = row.version
 
     database.write(work)
 
@@ -99,9 +104,14 @@ def _reopen_slices(connection: Connection, row_id: int) -> None:
 
 def delete_job(database: Database, job_id: str, *, owner: str) -> None:
     """Removes a finished job with all its rows."""
+    was_there = False
 
     def work(connection: Connection) -> None:
+        nonlocal was_there
+        if was_there and find_job(connection, job_id) is None:
+            return  # the COMMIT nobody heard went through
         row = _owned(connection, job_id, owner)
+        was_there = True
         if not JobStatus(row.status).is_final:
             raise IllegalTransition(
                 f"only a finished job can be deleted; this one is {row.status}: cancel it first"

@@ -27,8 +27,10 @@ _CLAIMABLE = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 def claim(database: Database, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:
     """Takes a waiting slice, or None when there is nothing to take."""
+    taken_before: int | None = None  # the attempt, when this runs again after a COMMIT nobody heard
 
     def work(connection: Connection) -> Lease | None:
+        nonlocal taken_before
         job = find_job(connection, key.job_id)
         if job is None or job.status not in _CLAIMABLE:
             return None
@@ -48,8 +50,12 @@ def claim(database: Database, key: SliceKey, *, worker_id: str, lease_seconds: f
             )
             .returning(*c)
         ).first()
+        if taken is None and taken_before is not None:
+            is_ours = held(job.id, key, taken_before) & (c.lease_owner == worker_id)
+            taken = connection.execute(select(t.slice_).where(is_ours)).first()
         if taken is None:
             return None
+        taken_before = taken.attempt
         if job.status == JobStatus.QUEUED:
             set_status(
                 connection, job.id, JobStatus.QUEUED, JobStatus.RUNNING, started_at=job.started_at or now
@@ -120,13 +126,16 @@ def suspect(database: Database, key: SliceKey, attempt: int, seq: int) -> bool:
 
 def release(database: Database, key: SliceKey, attempt: int, *, delay_seconds: float) -> bool:
     """Gives the slice back; it may be sent again after the delay."""
+    was_held = False  # also when this runs again after a COMMIT nobody heard
 
     def work(connection: Connection) -> bool:
+        nonlocal was_held
         available_at = database.now(connection) + delay_seconds
-        return _change_by_key(
+        was_held |= _change_by_key(
             connection, key, attempt, state=str(SliceState.WAITING), available_at=available_at,
             sent_at=None, lease_owner=None, lease_until=None, suspect_seq=None,
         )  # fmt: skip
+        return was_held
 
     return database.write(work)
 

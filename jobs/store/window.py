@@ -17,16 +17,26 @@ def take_window(
     database: Database, *, job_id: str | None, window: int, resend_after_seconds: float
 ) -> list[SliceTicket]:
     """Marks waiting slices as sent and returns them, at most `window` of a job in flight."""
+    marked: list[tuple[SliceTicket, float]] = []  # when this runs again after a COMMIT nobody heard
 
     def work(connection: Connection) -> list[SliceTicket]:
         now = database.now(connection)
         lost_before = now - resend_after_seconds
-        tickets: list[SliceTicket] = []
+        tickets = {each.key: each for each, at in marked if _is_marked(connection, each.key, at)}
         for row_id, public_id in _jobs_to_feed(connection, job_id, window, now, lost_before):
-            tickets += _feed(connection, row_id, public_id, window, now, lost_before)
-        return tickets
+            fed = _feed(connection, row_id, public_id, window, now, lost_before)
+            marked.extend((ticket, now) for ticket in fed)
+            tickets |= {ticket.key: ticket for ticket in fed}
+        return list(tickets.values())
 
     return database.write(work)
+
+
+def _is_marked(connection: Connection, key: SliceKey, sent_at: float) -> bool:
+    c = t.slice_.c
+    row_id = select(t.job.c.id).where(t.job.c.public_id == key.job_id).scalar_subquery()
+    mark = (c.state == SliceState.WAITING) & (c.sent_at == sent_at)
+    return bool(connection.scalar(select(func.count()).where(c.job == row_id, c.number == key.number, mark)))
 
 
 def unsend(database: Database, keys: Sequence[SliceKey]) -> None:
