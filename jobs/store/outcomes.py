@@ -157,6 +157,8 @@ def running_of_each(connection: Connection, row_ids: Sequence[int]) -> dict[int,
 
 def find_job(connection: Connection, public_id: str) -> Row[Any] | None:
     """The job's row by its public id."""
+    if "\0" in public_id:  # PostgreSQL would take the question itself for an error
+        return None
     return connection.execute(_BY_PUBLIC_ID, {"public_id": public_id}).first()
 
 
