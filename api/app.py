@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from celery import Celery
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from api.context import Context
 from api.errors import install_error_handlers
 from api.metrics import Metrics
+from api.query_check import refuse_unknown_query
 from api.rates import Rates
+from api.request_timer import RequestTimer
 from api.routes import console, health, jobs, models, results
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
@@ -62,9 +63,10 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.context = context
     install_error_handlers(app)
-    app.middleware("http")(_measure)
-    for module in (jobs, results, models, health, console):
-        app.include_router(module.router)
+    app.add_middleware(RequestTimer, metrics=context.metrics)
+    for module in (jobs, results, models, health):
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])
+    app.include_router(console.router)  # pages: an address with more on it still opens
     return app
 
 
@@ -83,16 +85,6 @@ async def _lifespan(context: Context, sweeper: Sweeper, app: FastAPI) -> AsyncIt
 def _die() -> None:
     """Without its sweeper or sender this process only looks alive; a supervisor starts another."""
     os._exit(70)
-
-
-async def _measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    started = time.perf_counter()
-    response = await call_next(request)
-    route = getattr(request.scope.get("route"), "path", "unmatched")
-    context: Context = request.app.state.context
-    seconds = time.perf_counter() - started
-    context.metrics.request_seconds.labels(request.method, route, str(response.status_code)).observe(seconds)
-    return response
 
 
 def _check_broker(app: Celery) -> None:

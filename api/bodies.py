@@ -9,13 +9,13 @@ from pathlib import PurePath
 from typing import Any
 
 import anyio.from_thread
-import orjson
 from fastapi import Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from api.schemas import JobIn
 from api.submission import Reader
+from jobs import jsontext
 from jobs.errors import MalformedBody, PayloadTooLarge, RequestError, UnsupportedMediaType
 from jobs.rows.formats import RawRow, read_csv, read_jsonl, read_objects, read_txt
 from jobs.settings import Settings
@@ -73,8 +73,8 @@ async def _json(request: Request) -> Body:
                 f"a JSON body may have {_MAX_JSON_BYTES} bytes; send more as application/x-ndjson, row by row"
             )
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        value = jsontext.loads(body)
+    except jsontext.JSONDecodeError as error:
         raise MalformedBody(
             f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
@@ -122,8 +122,8 @@ def _fields(values: dict[str, Any]) -> JobIn:
     for name in _JSON_FIELDS:
         if isinstance(values.get(name), str):
             try:
-                values[name] = orjson.loads(values[name])
-            except orjson.JSONDecodeError:
+                values[name] = jsontext.loads(values[name])
+            except jsontext.JSONDecodeError:
                 raise RequestError(f"{name} must be a JSON object") from None
     try:
         return JobIn.model_validate(values)

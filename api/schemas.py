@@ -79,6 +79,20 @@ class JobIn(BaseModel):
     text_column: str | None = None
 
 
+def query_parameters(fields: type[BaseModel]) -> list[dict[str, Any]]:
+    """Fields that are also taken from the query, as OpenAPI lists them; objects travel as JSON."""
+    properties = fields.model_json_schema()["properties"]
+    return [
+        {"name": name, "in": "query", "required": False}
+        | (
+            {"content": {"application/json": {"schema": of}}}
+            if of.get("type") == "object"
+            else {"schema": of}
+        )
+        for name, of in properties.items()
+    ]
+
+
 def job_out(job: Job, rate: RateOut, eta_seconds: float | None) -> JobOut:
     """The job as clients see it."""
     counts = job.counts

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
-import orjson
-
 from api.context import Context
 from api.schemas import JobIn
+from jobs import jsontext
 from jobs.blocks import in_blocks
 from jobs.catalogue import parse_task
 from jobs.errors import Overloaded, PayloadTooLarge, RequestError
@@ -50,7 +49,7 @@ def submit(
     check_job(job, context.catalogue)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents)
-    digest = hashlib.sha256(orjson.dumps(fields.model_dump(), option=orjson.OPT_SORT_KEYS))
+    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
         _write(spool, validator.documents(read(body)))
@@ -119,14 +118,14 @@ def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
 def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
     for block in in_blocks(documents):
         rows = [(d.custom_id, d.task, d.model, d.text, d.context, d.params, d.metadata) for d in block]
-        spool.write(orjson.dumps(rows))
+        spool.write(jsontext.dumps(rows))
         spool.write(b"\n")
 
 
 def _read(spool: IO[bytes]) -> Iterator[NewDocument]:
     seq = 0
     for line in spool:
-        for custom_id, task, model, text, context, params, metadata in orjson.loads(line):
+        for custom_id, task, model, text, context, params, metadata in jsontext.loads(line):
             yield NewDocument(
                 seq=seq, custom_id=custom_id, task=Task(task), model=model, text=text, context=context,
                 params=params, metadata=metadata,

@@ -139,6 +139,14 @@ class StoreUnavailable(TextmillError):
     is_retryable = True
 
 
+class ResultsChanged(TextmillError):
+    """The job was retried while its results were read: read them again."""
+
+    http_status = 503
+    code = "results_changed"
+    is_retryable = True
+
+
 class BrokerUnavailable(TextmillError):
     """Redis does not answer; the cause is in `__cause__`."""
 

@@ -119,6 +119,16 @@ class Counts:
         """Documents that have their outcome."""
         return self.succeeded + self.failed + self.cancelled + self.expired
 
+    @property
+    def computed(self) -> int:
+        """Documents that a worker was done with; one cancelled or expired was dropped instead."""
+        return self.succeeded + self.failed
+
+    @property
+    def progress(self) -> float:
+        """The share of documents computed, 0 to 1: a job cancelled half way stays at one half."""
+        return self.computed / self.total if self.total else 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -253,6 +263,27 @@ class ResultRow:
     truncated: bool
     metadata: Mapping[str, Any] | None
     provenance: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFilter:
+    """Which results are asked for. An empty set asks for all."""
+
+    statuses: frozenset[DocumentStatus] = frozenset()
+    tasks: frozenset[Task] = frozenset()
+    models: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.statuses or self.tasks or self.models)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultPage:
+    """Results of one page, and whether the page is the last one."""
+
+    rows: list[ResultRow]
+    #: more may come behind these rows: settled ones, or documents that are still open
+    has_more: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
-
+from jobs import jsontext
 from textmill.errors import UnreadableInput
 
 _CHUNK_BYTES = 1 << 18
@@ -107,8 +106,8 @@ def _open_file(path: Path, form: str | None) -> Upload:
 
 def _json_documents(path: Path) -> list[Any]:
     try:
-        value = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
+        value = jsontext.loads(path.read_bytes())
+    except jsontext.JSONDecodeError as error:
         raise UnreadableInput(f"{path} is not valid JSON: {error}") from error
     documents = value.get("documents") if isinstance(value, dict) else value
     if not isinstance(documents, list):
@@ -120,7 +119,7 @@ def _rows_as_lines(rows: Iterable[Any]) -> Iterator[bytes]:
     for row in rows:
         value = {"text": row} if isinstance(row, str) else row
         try:
-            yield orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+            yield jsontext.dumps(value) + b"\n"
         except TypeError as error:  # a lone surrogate is one of these too
             raise UnreadableInput(f"a row cannot be written as JSON: {error}") from error
 

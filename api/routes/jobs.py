@@ -10,16 +10,23 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from api.bodies import open_body
 from api.context import Context, ContextDep, OwnerDep, in_thread
 from api.examples import SUBMIT_BODY
-from api.schemas import JobOut, JobPage
+from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
-from jobs.records import Job, JobStatus
+from jobs.errors import UnknownModel
+from jobs.records import Job, JobStatus, Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _MAX_WAIT_SECONDS = 60.0
 _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 
 
-@router.post("", status_code=202, response_model=JobOut, operation_id="submit_job", openapi_extra=SUBMIT_BODY)
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobOut,
+    operation_id="submit_job",
+    openapi_extra=SUBMIT_BODY | {"parameters": query_parameters(JobIn)},
+)
 async def submit_job(
     request: Request,
     context: ContextDep,
@@ -39,13 +46,23 @@ async def list_jobs(
     context: ContextDep,
     owner: OwnerDep,
     status: JobStatus | None = None,
+    task: Task | None = None,
+    model: str | None = None,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> JobPage:
-    """Jobs, newest first."""
+    """Jobs, newest first; with `task` or `model` those that hold documents of it."""
     jobs, cursor = await in_thread(
-        context.store.list_jobs, owner=owner, status=status, after=after, limit=limit
+        context.store.list_jobs,
+        owner=owner,
+        status=status,
+        task=task,
+        model=model,
+        after=after,
+        limit=limit,
     )
+    if model is not None and not jobs:
+        _check_model(context, model)
     return JobPage(data=[context.rates.view(job) for job in jobs], next=cursor)
 
 
@@ -93,6 +110,13 @@ async def delete_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Respo
     """Removes a finished job with all its rows."""
     await in_thread(context.store.delete, job_id, owner=owner)
     return Response(status_code=204)
+
+
+def _check_model(context: Context, name: str) -> None:
+    """A model that no job had and nobody serves is a slip of the pen."""
+    served = [entry.name for entry in context.catalogue.entries]
+    if name not in served:
+        raise UnknownModel(f"model {name[:80]!r} is not known; served: {', '.join(served)}")
 
 
 def _answer(

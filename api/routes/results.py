@@ -2,59 +2,127 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncIterable, Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterable
+from typing import Annotated, Literal
+from urllib.parse import urlencode
 
-import orjson
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
 
 from api.context import Context, ContextDep, OwnerDep, in_thread
-from api.schemas import result_line
-from jobs.records import Job, ResultRow
+from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
+from api.result_reading import Answer, answer
+from jobs.errors import RequestError
+from jobs.records import DocumentStatus, Job, ResultFilter, Task
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
-_PAGE = 2000
+_MAX_LIMIT = 10_000  # a page is held whole
+_MAX_SEQ = 2**31 - 1
+_LOOK_AGAIN_SECONDS = 1
 _QUIET_SECONDS = 15.0  # a comment line or event at least this often, so that proxies keep the link
-#: A spreadsheet would run these as formulas (OWASP ASVS 5.0, 1.2.10).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
-_COLUMNS = (
-    "custom_id", "seq", "status", "task", "model", "output", "error_code", "error_message", "input_tokens",
-    "output_tokens", "truncated", "details", "metadata",
-)  # fmt: skip
+
+
+class ResultQuery(BaseModel):
+    """What is asked of a job's results."""
+
+    format: Literal["jsonl", "csv"] = "jsonl"
+    after: Annotated[int | None, Field(ge=-1, le=_MAX_SEQ)] = None
+    limit: Annotated[int | None, Field(ge=1, le=_MAX_LIMIT)] = None
+    gaps: bool | None = None
+    spreadsheet: bool = False
+    status: list[Literal["succeeded", "failed", "cancelled", "expired"]] = []
+    task: list[Task] = []
+    model: list[str] = []
+
+    @property
+    def only(self) -> ResultFilter:
+        """The filters."""
+        return ResultFilter(
+            statuses=frozenset(DocumentStatus(status) for status in self.status),
+            tasks=frozenset(self.task),
+            models=frozenset(self.model),
+        )
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether documents still open are passed over: by itself only in a look at all there is."""
+        return (self.after is None and self.limit is None) if self.gaps is None else self.gaps
+
+    @property
+    def writer(self) -> Writer:
+        """What makes the file of it."""
+        if self.format == "jsonl":
+            return as_jsonl
+        return as_spreadsheet if self.spreadsheet else as_csv
+
+    def behind(self, seq: int) -> str:
+        """The same question from another place on, as a query string."""
+        asked = self.model_dump(mode="json", exclude_unset=True) | {"after": seq}
+        words = {k: str(v).lower() if isinstance(v, bool) else v for k, v in asked.items()}
+        return urlencode(words, doseq=True)
 
 
 @router.get("/results", operation_id="get_results", response_class=StreamingResponse)
 async def get_results(
-    job_id: str,
-    context: ContextDep,
-    owner: OwnerDep,
-    format: Literal["jsonl", "csv"] = "jsonl",  # noqa: A002  # the name clients use
-    after: Annotated[int, Query(ge=-1)] = -1,
-    limit: Annotated[int | None, Query(ge=1)] = None,
+    job_id: str, context: ContextDep, owner: OwnerDep, query: Annotated[ResultQuery, Query()]
 ) -> StreamingResponse:
-    """Results so far, in input order, from the one after `after` on. Works while the job runs."""
+    """Results so far, in input order. Works while the job runs.
+
+    With `after` or `limit` the answer ends before the first document that is still open:
+    following `Link: rel="next"`, or `after` the last `seq`, to the end gives every result
+    once. A page may be empty; `Retry-After` says when to look again. Without both, it is a
+    look at everything that is settled, gaps and all, and the link leads to the first gap.
+    `gaps` says which of the two is meant.
+
+    `Textmill-Result-Count` is the number of results in the answer, where it is known
+    beforehand: for every page, and for all results of a finished job. An answer that fails
+    half way breaks off; it never ends in order.
+    """
+    if query.spreadsheet and query.format != "csv":
+        raise RequestError("spreadsheet=true needs format=csv")
     job = await in_thread(context.store.get_job, job_id, owner=owner)
+    if query.model:
+        await in_thread(_check_models, context, job, query.model)
+    found = await in_thread(
+        answer,
+        context.store,
+        job,
+        after=-1 if query.after is None else query.after,
+        limit=query.limit,
+        only=query.only,
+        has_gaps=query.has_gaps,
+    )
+    kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/x-ndjson"
+    return StreamingResponse(query.writer(found.pages), media_type=kind, headers=_headers(job, query, found))
+
+
+def _headers(job: Job, query: ResultQuery, found: Answer) -> dict[str, str]:
     headers = {
-        "Textmill-Job-Status": job.status,
-        "Content-Disposition": f'attachment; filename="{job.id}.{format}"',
+        "Textmill-Job-Status": str(job.status),
+        "Content-Disposition": f'attachment; filename="{job.id}.{query.format}"',
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
     }
-    if limit is not None:
-        page = await in_thread(context.store.results, job_id, after=after, limit=limit)
-        if len(page) == limit and page[-1].seq + 1 < job.counts.total:
-            query = f"format={format}&after={page[-1].seq}&limit={limit}"
-            headers["Link"] = f'</v1/jobs/{job.id}/results?{query}>; rel="next"'
-        pages: Iterator[list[ResultRow]] = iter([page])
-    else:
-        pages = _pages(context, job_id, after)
-    body = _as_csv(pages) if format == "csv" else _as_jsonl(pages)
-    kind = "text/csv; charset=utf-8" if format == "csv" else "application/x-ndjson"
-    return StreamingResponse(body, media_type=kind, headers=headers)
+    if found.count is not None:
+        headers["Textmill-Result-Count"] = str(found.count)
+    if found.next_after is not None:
+        headers["Link"] = f'</v1/jobs/{job.id}/results?{query.behind(found.next_after)}>; rel="next"'
+        if not found.count:
+            headers["Retry-After"] = str(_LOOK_AGAIN_SECONDS)
+    return headers
+
+
+def _check_models(context: Context, job: Job, names: list[str]) -> None:
+    """A model that is neither served nor in the job is a slip of the pen."""
+    served = {entry.name for entry in context.catalogue.entries}
+    if unknown := [name for name in names if name not in served]:
+        of_job = context.store.models_of(job.id)
+        if strange := [name for name in unknown if name not in of_job]:
+            raise RequestError(
+                f"model {strange[0][:80]!r} is not known; the models of this job: {', '.join(of_job)}"
+            )
 
 
 async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
@@ -91,42 +159,3 @@ def _event(context: Context, job: Job) -> ServerSentEvent:
         id=str(job.version),
         retry=2000,
     )
-
-
-def _pages(context: Context, job_id: str, after: int) -> Iterator[list[ResultRow]]:
-    while page := context.store.results(job_id, after=after, limit=_PAGE):
-        yield page
-        after = page[-1].seq
-
-
-def _as_jsonl(pages: Iterator[list[ResultRow]]) -> Iterator[bytes]:
-    for page in pages:
-        yield b"".join(orjson.dumps(result_line(row), option=orjson.OPT_APPEND_NEWLINE) for row in page)
-
-
-def _as_csv(pages: Iterator[list[ResultRow]]) -> Iterator[bytes]:
-    yield _csv_rows([_COLUMNS])
-    for page in pages:
-        yield _csv_rows([_csv_fields(row) for row in page])
-
-
-def _csv_fields(row: ResultRow) -> tuple[Any, ...]:
-    output = dict(row.output or {})
-    main = next((output.pop(name) for name in ("text", "label", "answer") if name in output), "")
-    return (
-        row.custom_id, row.seq, row.status, row.task, row.model, main, row.error_code or "",
-        row.error_message or "", row.input_tokens, row.output_tokens, str(row.truncated).lower(),
-        orjson.dumps(output).decode() if output else "",
-        orjson.dumps(dict(row.metadata)).decode() if row.metadata else "",
-    )  # fmt: skip
-
-
-def _csv_rows(rows: list[tuple[Any, ...]]) -> bytes:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerows([[_harmless(cell) for cell in row] for row in rows])
-    return buffer.getvalue().encode()
-
-
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from jobs import jsontext
 from jobs.errors import MalformedBody, RequestError
 from jobs.rows.lines import split_lines
 
@@ -79,8 +78,8 @@ def read_objects(objects: Iterable[Any]) -> Iterator[RawRow]:
 
 def _object(number: int, line: bytes) -> RawRow:
     try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        value = jsontext.loads(line)
+    except jsontext.JSONDecodeError as error:
         return RawRow(number, None, f"not valid JSON: {error.msg} at column {error.colno}")
     if not isinstance(value, dict):
         return RawRow(number, None, "a line must be a JSON object")
@@ -133,8 +132,8 @@ def _csv_row(line: int, header: list[str], values: list[str], roles: list[tuple[
             fields[name] = value
     if "params" in fields:
         try:
-            fields["params"] = orjson.loads(fields["params"])
-        except orjson.JSONDecodeError:
+            fields["params"] = jsontext.loads(fields["params"])
+        except jsontext.JSONDecodeError:
             return RawRow(line, None, "the column params must hold a JSON object")
     if metadata:
         fields["metadata"] = metadata

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import orjson
-
+from jobs import jsontext
 from jobs.catalogue import Catalogue, ModelEntry, parse_task
 from jobs.errors import InvalidRows, PayloadTooLarge, RequestError, RowError, UnknownModel
 from jobs.params import InvalidParams, applicable, known_anywhere, validate_params
@@ -139,7 +138,7 @@ class RowValidator:
             return self._defaults[task]
         if not isinstance(own, dict):
             raise _Problem("params", "must be an object")
-        key = (task, orjson.dumps(own, option=orjson.OPT_SORT_KEYS))
+        key = (task, jsontext.dumps(own, sort_keys=True))
         if key not in self._checked:
             if len(self._checked) > 4096:
                 self._checked.clear()
@@ -193,7 +192,7 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise _Problem("metadata", "must be an object")
     try:
-        encoded = orjson.dumps(value).decode()
+        encoded = jsontext.dumps(value).decode()
     except (TypeError, ValueError):
         raise _Problem("metadata", "cannot be stored") from None
     if "\\u0000" in encoded:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import Row
 
+from jobs import jsontext
 from jobs.records import Counts, Job, JobStatus, Priority, Task
 
 
 def to_json(value: Any) -> str:
     """Compact JSON text."""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return jsontext.dumps(value).decode()
 
 
 def from_json(text: str | None) -> Any:
     """The value, or None for NULL."""
-    return None if text is None else orjson.loads(text)
+    return None if text is None else jsontext.loads(text)
 
 
 def to_time(seconds: float | None) -> datetime | None:

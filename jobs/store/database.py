@@ -99,6 +99,9 @@ class Database:
             try:
                 with self.engine.connect() as connection:
                     connection.execution_options(**{_WRITE: is_write})
+                    if not (is_write or self.is_sqlite):
+                        # PostgreSQL's default lets every statement see a newer state.
+                        connection.execution_options(isolation_level="REPEATABLE READ")
                     with connection.begin():
                         return work(connection)
             except IntegrityError:

@@ -9,7 +9,7 @@ Any method may raise `StoreUnavailable`; all are safe to repeat after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from jobs.records import (
@@ -20,13 +20,19 @@ from jobs.records import (
     NewDocument,
     NewJob,
     Outcome,
+    ResultFilter,
+    ResultPage,
     ResultRow,
     Settled,
     SliceKey,
     SliceTicket,
     SweepReport,
+    Task,
     WorkerBeat,
 )
+
+#: No filter: every result.
+EVERY_RESULT = ResultFilter()
 
 
 class Store(Protocol):
@@ -54,13 +60,44 @@ class Store(Protocol):
         ...
 
     def list_jobs(
-        self, *, owner: str = "", status: JobStatus | None = None, after: str | None = None, limit: int = 20
+        self,
+        *,
+        owner: str = "",
+        status: JobStatus | None = None,
+        task: Task | None = None,
+        model: str | None = None,
+        after: str | None = None,
+        limit: int = 20,
     ) -> tuple[list[Job], str | None]:
-        """Newest first; the second value is the cursor of the next page, or None."""
+        """Newest first; the second value is the cursor of the next page, or None.
+
+        `task` and `model`: only jobs that hold documents of them.
+        """
         ...
 
-    def results(self, job_id: str, *, after: int = -1, limit: int = 1000) -> list[ResultRow]:
-        """Settled documents with `seq > after`, by seq; gaps are documents still open."""
+    def results(
+        self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
+    ) -> list[ResultRow]:
+        """What is settled behind `after` now, by seq; gaps are documents still open."""
+        ...
+
+    def result_page(
+        self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
+    ) -> ResultPage:
+        """As `results`, but ends before the first document still open that `only` may let through.
+
+        So the last `seq` of a page is a safe `after` for the next: pages read one behind
+        the other hold every result once, however documents finish. (`retry` reopens
+        documents behind a cursor: whoever retries reads anew.)
+        """
+        ...
+
+    def count_results(self, job_id: str, *, after: int = -1, only: ResultFilter = EVERY_RESULT) -> int:
+        """How many results `results` would find now, without a limit."""
+        ...
+
+    def models_of(self, job_id: str) -> list[str]:
+        """Names of the models that a job's documents go to, sorted."""
         ...
 
     def cancel(self, job_id: str, *, owner: str = "") -> Job:
@@ -174,10 +211,3 @@ class Store(Protocol):
     def close(self) -> None:
         """Gives back every connection."""
         ...
-
-
-def iterate_results(store: Store, job_id: str, *, after: int = -1, page: int = 2000) -> Iterator[ResultRow]:
-    """All settled documents after a seq, read in pages, so memory stays flat."""
-    while rows := store.results(job_id, after=after, limit=page):
-        yield from rows
-        after = rows[-1].seq

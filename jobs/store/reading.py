@@ -1,18 +1,17 @@
-"""Looking on: jobs, results, workers, backlog."""
+"""Looking on: jobs, workers, backlog."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
-from jobs import records
 from jobs.errors import JobNotFound, RequestError
-from jobs.records import DocumentStatus, Job, JobStatus, SliceState, Task, WorkerBeat
+from jobs.records import Job, JobStatus, SliceState, Task, WorkerBeat
 from jobs.store import tables as t
 from jobs.store.codec import from_json, job_from_row, to_json
 from jobs.store.database import Database
-from jobs.store.outcomes import find_job, running_documents
+from jobs.store.outcomes import find_job, running_documents, running_of_each
 
 
 def get_job(database: Database, job_id: str, *, owner: str) -> Job:
@@ -28,7 +27,14 @@ def get_job(database: Database, job_id: str, *, owner: str) -> Job:
 
 
 def list_jobs(
-    database: Database, *, owner: str, status: JobStatus | None, after: str | None, limit: int
+    database: Database,
+    *,
+    owner: str,
+    status: JobStatus | None,
+    task: Task | None,
+    model: str | None,
+    after: str | None,
+    limit: int,
 ) -> tuple[list[Job], str | None]:
     """A page of jobs, newest first. The cursor is the id of the last one."""
 
@@ -37,50 +43,41 @@ def list_jobs(
         page = select(t.job).where(c.owner == owner).order_by(c.id.desc()).limit(limit + 1)
         if status is not None:
             page = page.where(c.status == status)
+        if task is not None or model is not None:
+            page = page.where(_holds(task, model))
         if after is not None:
             last = find_job(connection, after)
             if last is None or last.owner != owner:
                 raise RequestError(f"after={after!r} is not a cursor of this list")
             page = page.where(c.id < last.id)
         rows = connection.execute(page).all()
-        jobs = [job_from_row(row, running=running_documents(connection, row.id)) for row in rows[:limit]]
+        running = running_of_each(connection, [row.id for row in rows[:limit]])
+        jobs = [job_from_row(row, running=running.get(row.id, 0)) for row in rows[:limit]]
         return jobs, (jobs[-1].id if len(rows) > limit else None)
 
     return database.read(work)
 
 
-def results(database: Database, job_id: str, *, after: int, limit: int) -> list[records.ResultRow]:
-    """Settled documents in the order of the input."""
+def _holds(task: Task | None, model: str | None) -> ColumnElement[bool]:
+    """Whether some document of the job is of the task and the model; None: of any."""
+    s = t.slice_.c
+    held = select(s.number).where(s.job == t.job.c.id)
+    if task is not None:
+        held = held.where(s.task == task)
+    if model is not None:
+        held = held.where(s.model == model)
+    return held.exists()
 
-    def work(connection: Connection) -> list[records.ResultRow]:
+
+def models_of(database: Database, job_id: str) -> list[str]:
+    """The models of a job's documents."""
+
+    def work(connection: Connection) -> list[str]:
         job = find_job(connection, job_id)
         if job is None:
             raise JobNotFound(f"there is no job {job_id!r}")
-        d, r, s = t.document.c, t.result.c, t.slice_.c
-        rows = connection.execute(
-            select(
-                r.seq, d.custom_id, r.status, s.task, s.model, r.output, r.error_code, r.error_message,
-                r.input_tokens, r.output_tokens, r.truncated, d.metadata_json, r.provenance,
-            )
-            .select_from(
-                t.result.join(t.document, (d.job == r.job) & (d.seq == r.seq)).join(
-                    t.slice_, (s.job == d.job) & (s.number == d.slice)
-                )
-            )
-            .where(r.job == job.id, r.seq > after)
-            .order_by(r.seq)
-            .limit(limit)
-        )  # fmt: skip
-        return [
-            records.ResultRow(
-                seq=seq, custom_id=custom_id, status=DocumentStatus(status), task=Task(task), model=model,
-                output=from_json(output), error_code=code, error_message=message, input_tokens=tokens_in,
-                output_tokens=tokens_out, truncated=bool(truncated), metadata=from_json(metadata),
-                provenance=from_json(provenance),
-            )
-            for seq, custom_id, status, task, model, output, code, message, tokens_in, tokens_out, truncated,
-            metadata, provenance in rows
-        ]  # fmt: skip
+        s = t.slice_.c
+        return sorted(connection.scalars(select(s.model).where(s.job == job.id).distinct()))
 
     return database.read(work)
 

@@ -15,17 +15,21 @@ from jobs.records import (
     NewDocument,
     NewJob,
     Outcome,
+    ResultFilter,
+    ResultPage,
     ResultRow,
     Settled,
     SliceKey,
     SliceTicket,
     SweepReport,
+    Task,
     WorkerBeat,
 )
 from jobs.settings import Settings
-from jobs.store import control, lease, reading, settle, submit, sweep
+from jobs.store import control, lease, reading, results, settle, submit, sweep
 from jobs.store import window as windows
 from jobs.store.database import Database
+from jobs.store.interface import EVERY_RESULT
 from jobs.store.migrate import current_revision, head_revision
 
 
@@ -51,12 +55,34 @@ class SqlStore:
         return reading.get_job(self._database, job_id, owner=owner)
 
     def list_jobs(
-        self, *, owner: str = "", status: JobStatus | None = None, after: str | None = None, limit: int = 20
+        self,
+        *,
+        owner: str = "",
+        status: JobStatus | None = None,
+        task: Task | None = None,
+        model: str | None = None,
+        after: str | None = None,
+        limit: int = 20,
     ) -> tuple[list[Job], str | None]:
-        return reading.list_jobs(self._database, owner=owner, status=status, after=after, limit=limit)
+        return reading.list_jobs(
+            self._database, owner=owner, status=status, task=task, model=model, after=after, limit=limit
+        )
 
-    def results(self, job_id: str, *, after: int = -1, limit: int = 1000) -> list[ResultRow]:
-        return reading.results(self._database, job_id, after=after, limit=limit)
+    def results(
+        self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
+    ) -> list[ResultRow]:
+        return results.results(self._database, job_id, after=after, limit=limit, only=only)
+
+    def result_page(
+        self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
+    ) -> ResultPage:
+        return results.result_page(self._database, job_id, after=after, limit=limit, only=only)
+
+    def count_results(self, job_id: str, *, after: int = -1, only: ResultFilter = EVERY_RESULT) -> int:
+        return results.count_results(self._database, job_id, after=after, only=only)
+
+    def models_of(self, job_id: str) -> list[str]:
+        return reading.models_of(self._database, job_id)
 
     def cancel(self, job_id: str, *, owner: str = "") -> Job:
         control.cancel(self._database, job_id, owner=owner)

@@ -33,8 +33,8 @@ class Api:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
-    def work_off(self, job_id: str, *, failing: tuple[int, ...] = ()) -> None:
-        """Does what workers would: every open document gets an outcome."""
+    def work_off(self, job_id: str, *, failing: tuple[int, ...] = (), leaving: tuple[int, ...] = ()) -> None:
+        """Does what workers would: every open document gets an outcome, but for those left open."""
         for ticket in self.store.take_window(job_id=job_id, window=1000, resend_after_seconds=0.0):
             lease = self.store.claim(ticket.key, worker_id="w", lease_seconds=30)
             assert lease is not None
@@ -43,8 +43,11 @@ class Api:
                 if d.seq in failing
                 else Outcome(seq=d.seq, status=DocumentStatus.SUCCEEDED, output={"label": d.text.upper()})
                 for d in lease.documents
+                if d.seq not in leaving
             ]
             self.store.settle(lease.key, lease.attempt, outcomes)
+            if len(outcomes) < len(lease.documents):
+                self.store.release(lease.key, lease.attempt)
 
     def sign_of_life(self, *, loop_age_seconds: float = 0.0) -> None:
         """A worker says that it is there."""

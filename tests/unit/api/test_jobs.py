@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -97,15 +95,6 @@ def test_results_are_paged_by_cursor_and_linked(api: Api) -> None:
         page = api.http.get(page.links["next"]["url"])
         seen += [json.loads(line)["seq"] for line in page.text.splitlines()]
     assert seen == [0, 1, 2, 3, 4]
-
-
-def test_csv_results_run_as_no_formula_in_a_spreadsheet(api: Api) -> None:
-    job_id = api.submit("=cmd()")
-    api.work_off(job_id)
-    answer = api.http.get(f"/v1/jobs/{job_id}/results?format=csv")
-    (row,) = csv.DictReader(io.StringIO(answer.text))
-    assert answer.headers["content-type"].startswith("text/csv")
-    assert row["output"] == "'=CMD()"
 
 
 def test_an_unchanged_job_is_not_sent_again(api: Api) -> None:

@@ -1,0 +1,49 @@
+"""Query parameters that a call does not know are refused, on every call alike.
+
+One that is misspelt would else be ignored without a word, and the caller take all rows
+for the filtered ones. What a call takes is what the API's own OpenAPI document says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+_SHOWN_CHARACTERS = 80
+
+
+async def refuse_unknown_query(request: Request) -> None:
+    """A dependency for whole routers.
+
+    Raises:
+        RequestValidationError: a parameter is unknown, or given twice where one counts.
+    """
+    if not request.query_params:
+        return
+    known = _known(request)
+    problems = []
+    for name in dict.fromkeys(request.query_params):
+        if name not in known:
+            allowed = f"allowed: {', '.join(sorted(known))}" if known else "this call takes none"
+            problems.append(_problem(name, f"unknown query parameter; {allowed}"))
+        elif not known[name] and len(request.query_params.getlist(name)) > 1:
+            problems.append(_problem(name, "given more than once"))
+    if problems:
+        raise RequestValidationError(problems)
+
+
+def _known(request: Request) -> dict[str, bool]:
+    """Each parameter that the call takes, and whether it may be repeated."""
+    document = request.app.openapi()
+    operation = document["paths"][request.scope["route"].path_format][request.method.lower()]
+    return {
+        parameter["name"]: parameter.get("schema", {}).get("type") == "array"
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    }
+
+
+def _problem(name: str, message: str) -> dict[str, Any]:
+    return {"loc": ("query", name[:_SHOWN_CHARACTERS]), "msg": message, "type": "query"}

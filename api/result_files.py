@@ -1,0 +1,69 @@
+"""Results as files: JSON lines and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from api.schemas import result_line
+from jobs import jsontext
+from jobs.records import ResultRow
+
+_COLUMNS = (
+    "custom_id", "seq", "status", "task", "model", "output", "error_code", "error_message", "input_tokens",
+    "output_tokens", "truncated", "details", "metadata",
+)  # fmt: skip
+#: A spreadsheet would run these as formulas (OWASP ASVS 5.0, 1.2.10); the last four are the
+#: full-width forms of the first four, which some programs read alike.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_BOM = b"\xef\xbb\xbf"
+
+#: Pages of results to the bytes of a file.
+Writer = Callable[[Iterable[list[ResultRow]]], Iterator[bytes]]
+
+
+def as_jsonl(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
+    """One JSON object a line."""
+    for page in pages:
+        yield b"".join(jsontext.dumps(result_line(row)) + b"\n" for row in page)
+
+
+def as_csv(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
+    """A header, then a row each (RFC 4180), every cell exactly as it is."""
+    yield _rows([_COLUMNS])
+    for page in pages:
+        yield _rows([_cells(row) for row in page])
+
+
+def as_spreadsheet(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
+    """CSV to be opened in a spreadsheet.
+
+    It begins with a byte order mark, by which Excel knows UTF-8; every cell is quoted, and
+    an apostrophe stands before text that would be a formula.
+    """
+    yield _BOM + _rows([_COLUMNS], quoting=csv.QUOTE_ALL)
+    for page in pages:
+        yield _rows([[_harmless(cell) for cell in _cells(row)] for row in page], quoting=csv.QUOTE_ALL)
+
+
+def _cells(row: ResultRow) -> tuple[Any, ...]:
+    output = dict(row.output or {})
+    main = next((output.pop(name) for name in ("text", "label", "answer") if name in output), "")
+    return (
+        row.custom_id, row.seq, row.status, row.task, row.model, main, row.error_code or "",
+        row.error_message or "", row.input_tokens, row.output_tokens, str(row.truncated).lower(),
+        jsontext.dumps(output).decode() if output else "",
+        jsontext.dumps(row.metadata).decode() if row.metadata else "",
+    )  # fmt: skip
+
+
+def _rows(rows: Iterable[Iterable[Any]], *, quoting: Any = csv.QUOTE_MINIMAL) -> bytes:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, quoting=quoting).writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
