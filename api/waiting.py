@@ -64,7 +64,8 @@ class ChangeNotifier:
         for version, future in waiters:
             if job.version != version and not future.done():
                 future.set_result(job)
-        self._waiting[key] = [(v, f) for v, f in waiters if not f.done()]
+        # The list as it is now: somebody may have come while the store was asked.
+        self._waiting[key] = [(v, f) for v, f in self._waiting[key] if not f.done()]
 
     async def _get(self, job_id: str, owner: str) -> Job:
         return await run_in_threadpool(self._store.get_job, job_id, owner=owner)
