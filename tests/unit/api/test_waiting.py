@@ -23,9 +23,12 @@ def test_a_watcher_who_comes_while_the_store_is_asked_is_told_as_well(api: Api) 
             asked += 1
             if asked == 1:  # the first look finds no change, and meanwhile somebody comes
                 loop.call_soon_threadsafe(join)
-                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+                asyncio.run_coroutine_threadsafe(a_turn_of_the_loop(), loop).result()
                 return job
             return later
+
+    async def a_turn_of_the_loop() -> None:
+        return
 
     def join() -> None:
         tasks.append(loop.create_task(notifier.wait(job, 20)))
