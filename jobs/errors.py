@@ -33,10 +33,11 @@ class RowError:
     """One thing wrong with one input row.
 
     `line` counts from 1 in the body as the client sent it (for CSV the header
-    is line 1); `field` is a dotted path such as `params.temperature`.
+    is line 1), and is None for what is wrong with the request as a whole; `field` is a
+    dotted path such as `params.temperature`.
     """
 
-    line: int
+    line: int | None
     field: str | None
     message: str
 

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
-import orjson
 
+from jobs import jsontext
 from textmill.handle import JobHandle
 from textmill.transport import Transport
 from textmill.uploads import Source, Upload, open_upload
@@ -153,7 +153,7 @@ class Textmill:
             "Idempotency-Key": idempotency_key or secrets.token_hex(16),
         }
         response = self._transport.request("POST", "/v1/jobs", query=query, headers=headers, body=upload.body)
-        return JobHandle(self._transport, JobView.parse(orjson.loads(response.content)))
+        return JobHandle(self._transport, JobView.parse(jsontext.loads(response.content)))
 
     def run(
         self,
@@ -173,12 +173,26 @@ class Textmill:
         """A job submitted earlier; asks nothing of the server yet."""
         return JobHandle(self._transport, job_id)
 
-    def jobs(self, *, status: str | None = None, page_size: int = 50) -> Iterator[JobView]:
-        """Jobs, newest first, page by page as they are needed."""
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        page_size: int = 50,
+    ) -> Iterator[JobView]:
+        """Jobs, newest first, page by page as they are needed.
+
+        Args:
+            status: Only jobs of this status.
+            task: Only jobs that hold documents of this task.
+            model: Only jobs that hold documents for this model.
+            page_size: How many to ask for at a time.
+        """
         after: str | None = None
         while True:
-            query = {"status": status, "after": after, "limit": page_size}
-            page = orjson.loads(self._transport.request("GET", "/v1/jobs", query=query).content)
+            query = {"status": status, "task": task, "model": model, "after": after, "limit": page_size}
+            page = jsontext.loads(self._transport.request("GET", "/v1/jobs", query=query).content)
             for item in page["data"]:
                 yield JobView.parse(item)
             after = page.get("next")
@@ -187,9 +201,9 @@ class Textmill:
 
     def models(self) -> list[dict[str, Any]]:
         """The models this server lists, as it describes them."""
-        answer = orjson.loads(self._transport.request("GET", "/v1/models").content)
+        answer = jsontext.loads(self._transport.request("GET", "/v1/models").content)
         return list(answer["data"] if isinstance(answer, dict) else answer)
 
 
 def _json_or_none(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else orjson.dumps(dict(value)).decode()
+    return None if value is None else jsontext.dumps(dict(value)).decode()

@@ -67,7 +67,7 @@ def _run_documents(url: str, documents: Path, target: Path) -> tuple[JobView, li
         results = list(job.results())
         with Output(str(target)) as output:
             for line in job.result_lines():
-                output.stream.write(line + b"\n")
+                output.write(line + b"\n")
             output.finish()
     return last, results
 

@@ -37,6 +37,13 @@ class RequestRefused(TextmillError):
         super().__init__(detail or title or f"HTTP {status}")
 
 
+class IncompleteResults(TextmillError):
+    """The server sent fewer results than the job has."""
+
+    code = "incomplete_results"
+    is_retryable = True
+
+
 class WaitTimedOut(TextmillError):
     """The job was not finished within the time given; it goes on on the server."""
 
@@ -48,6 +55,12 @@ class UnreadableInput(TextmillError):
     """The input given cannot be read or sent."""
 
     code = "unreadable_input"
+
+
+class UnwritableOutput(TextmillError):
+    """The results cannot be written where they should go."""
+
+    code = "unwritable_output"
 
 
 class StackError(TextmillError):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
 
 import httpx2
-import orjson
 
-from jobs.records import JobStatus
+from jobs import jsontext
 from textmill.errors import ServerUnreachable, WaitTimedOut
+from textmill.result_reader import ResultChoice, ResultReader
 from textmill.transport import Transport
 from textmill.views import Event, JobView, Result
 
@@ -103,7 +101,7 @@ class JobHandle:
                         if event.event not in ("progress", "done"):
                             continue
                         num_broken = 0
-                        yield Event(kind=event.event, job=JobView.parse(orjson.loads(event.data)))
+                        yield Event(kind=event.event, job=JobView.parse(jsontext.loads(event.data)))
                         if event.event == "done":
                             return
             except httpx2.TransportError:
@@ -113,71 +111,53 @@ class JobHandle:
 
     # -- results -------------------------------------------------------------------
 
-    def results(self, *, after: int = -1, follow: bool = True) -> Iterator[Result]:
+    def results(
+        self,
+        *,
+        after: int = -1,
+        follow: bool = True,
+        status: str | Sequence[str] = (),
+        task: str | Sequence[str] = (),
+        model: str | Sequence[str] = (),
+    ) -> Iterator[Result]:
         """Result lines in input order.
 
         Args:
             after: Start behind this `seq`.
             follow: Wait for what is not there yet, so that none is missing; False: what
                 is there now, with gaps where documents are still open.
+            status: Only these: `succeeded`, `failed`, `cancelled`, `expired`.
+            task: Only of these tasks.
+            model: Only of these models.
+
+        Raises:
+            IncompleteResults: the server keeps sending less than the job has.
+            ServerUnreachable: the connection keeps breaking.
         """
-        for parsed, _ in self._lines(after=after, follow=follow):
+        reader = self.reader(status=status, task=task, model=model)
+        for parsed, _ in reader.lines(after=after, follow=follow):
             yield Result.parse(parsed)
 
     def result_lines(self, *, after: int = -1, follow: bool = True) -> Iterator[bytes]:
         """As `results`, each line as the server wrote it, without its newline."""
-        for _, line in self._lines(after=after, follow=follow):
+        for _, line in self.reader().lines(after=after, follow=follow):
             yield line
 
-    @contextmanager
-    def download(self, *, form: str) -> Iterator[tuple[JobView, Iterator[bytes]]]:
-        """All results there are now, as one file in the server's words (`csv`, `jsonl`)."""
-        job = self.status()
-        query = {"format": form}
-        with self._transport.stream("GET", f"{self._path}/results", query=query) as response:
-            yield job, response.iter_bytes()
-
-    def _lines(self, *, after: int, follow: bool) -> Iterator[tuple[dict[str, Any], bytes]]:
-        num_broken = 0
-        while True:
-            page = _Page()
-            before = after
-            try:
-                for parsed, line in self._page(page, after, is_gapless=follow):
-                    after = parsed["seq"]
-                    yield parsed, line
-            except httpx2.TransportError as error:
-                num_broken = 0 if after > before else num_broken + 1
-                if num_broken >= _MOST_BROKEN_STREAMS:
-                    raise ServerUnreachable(f"the results of {self.id} keep breaking off: {error}") from error
-                continue
-            num_broken = 0
-            if page.has_next and after > before:
-                continue
-            if page.is_final or not follow:
-                return
-            self._await_change()
-
-    def _page(self, page: _Page, after: int, *, is_gapless: bool) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """One request's lines; up to the first open document when the job still runs."""
-        query = {"after": after}
-        with self._transport.stream("GET", f"{self._path}/results", query=query) as response:
-            page.is_final = _is_final(response.headers.get("Textmill-Job-Status", ""))
-            page.has_next = "next" in response.links
-            for line in split_lines(response.iter_bytes()):
-                parsed = orjson.loads(line)
-                # Lines come by seq, but documents do not finish in that order: one that
-                # is open now would be passed over for good.
-                if is_gapless and not page.is_final and parsed["seq"] != after + 1:
-                    page.has_next = False
-                    return
-                after = parsed["seq"]
-                yield parsed, line
+    def reader(
+        self,
+        *,
+        status: str | Sequence[str] = (),
+        task: str | Sequence[str] = (),
+        model: str | Sequence[str] = (),
+    ) -> ResultReader:
+        """One reading of the results, as lines or as CSV, which counts what it read."""
+        choice = ResultChoice(status=_listed(status), task=_listed(task), model=_listed(model))
+        return ResultReader(self._transport, self.id, choice, self.status, self._await_change)
 
     def _await_change(self) -> None:
-        if self._last is None:
+        if self._last is None or self._last.is_final:  # final: then somebody retried it
             self.status()
-        elif not self._last.is_final:
+        else:
             self._poll(self._last, wait_seconds=_LONG_POLL_SECONDS)
 
     # -- steering ------------------------------------------------------------------
@@ -195,27 +175,9 @@ class JobHandle:
         self._transport.request("DELETE", self._path)
 
     def _note(self, response: httpx2.Response) -> JobView:
-        self._last = JobView.parse(orjson.loads(response.content), etag=response.headers.get("ETag"))
+        self._last = JobView.parse(jsontext.loads(response.content), etag=response.headers.get("ETag"))
         return self._last
 
 
-@dataclass
-class _Page:
-    """What the head of a results response says; filled by `JobHandle._page`."""
-
-    is_final: bool = False
-    has_next: bool = False
-
-
-def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines ended by a newline and nothing else: JSON strings may hold U+2028 as it is."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in lines if line)
-    if rest:
-        yield rest
-
-
-def _is_final(status: str) -> bool:
-    return status in JobStatus.__members__.values() and JobStatus(status).is_final
+def _listed(values: str | Sequence[str]) -> Sequence[str]:
+    return [values] if isinstance(values, str) else values

@@ -183,8 +183,11 @@ def refusal(response: httpx2.Response) -> RequestRefused:
 
 
 def _row(item: Mapping[str, Any]) -> RowError:
+    line = item.get("line")
     return RowError(
-        line=int(item.get("line") or 0), field=item.get("field"), message=str(item.get("message") or "")
+        line=line if isinstance(line, int) else None,
+        field=item.get("field"),
+        message=str(item.get("message") or ""),
     )
 
 

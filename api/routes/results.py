@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
 from api.context import Context, ContextDep, OwnerDep, in_thread
@@ -130,31 +130,42 @@ async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
     return await in_thread(context.store.get_job, job_id, owner=owner)
 
 
-@router.get("/events", operation_id="get_events", response_class=EventSourceResponse)
+@router.get(
+    "/events",
+    operation_id="get_events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def get_events(
     context: ContextDep,
     job: Annotated[Job, Depends(_the_job)],
     last_event_id: Annotated[str | None, Header()] = None,
-) -> AsyncIterable[ServerSentEvent]:
+) -> StreamingResponse:
     """Server-Sent Events: `progress` at every change, `done` at the end.
 
     An event's id is the job's version; a client that comes back with `Last-Event-ID` hears
     of anything that changed meanwhile.
     """
+    # Not FastAPI's EventSourceResponse: that one ends a stream in order when its generator fails.
+    return StreamingResponse(
+        _events(context, job, last_event_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(context: Context, job: Job, last_event_id: str | None) -> AsyncIterator[bytes]:
     if last_event_id != str(job.version) or job.status.is_final:
         yield _event(context, job)
     while not job.status.is_final:
         before = job.version
         job = await context.changes.wait(job, _QUIET_SECONDS)
-        if job.version != before:
-            yield _event(context, job)
-        else:
-            yield ServerSentEvent(comment="still here")
+        yield _event(context, job) if job.version != before else format_sse_event(comment="still here")
 
 
-def _event(context: Context, job: Job) -> ServerSentEvent:
-    return ServerSentEvent(
-        data=context.rates.view(job).model_dump(mode="json"),
+def _event(context: Context, job: Job) -> bytes:
+    return format_sse_event(
+        data_str=context.rates.view(job).model_dump_json(),
         event="done" if job.status.is_final else "progress",
         id=str(job.version),
         retry=2000,

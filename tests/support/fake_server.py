@@ -100,6 +100,10 @@ class FakeServer:
         self.on_poll: Callable[[FakeJob], None] = lambda job: None
         #: lines after which each results stream breaks, one entry a stream
         self.breaks: list[int] = []
+        #: results after which each answer ends in order, though there are more
+        self.cuts: list[int] = []
+        #: whether answers say how many results they hold; servers of 0.1.0 did not
+        self.counts_results = True
         self.page_size = 1000
 
     @property
@@ -168,13 +172,29 @@ class FakeServer:
         return problem(404, "Not found", "No such call.")
 
     def _results(self, request: httpx2.Request, job: FakeJob) -> httpx2.Response:
-        after = int(request.url.params.get("after", -1))
-        seqs = [seq for seq in sorted(job.results) if seq > after]
-        page, more = seqs[: self.page_size], seqs[self.page_size :]
+        asked = request.url.params
+        after = int(asked.get("after", -1))
+        is_final = job.status in FINAL
+        has_gaps = asked.get("gaps") == "true" or not ("after" in asked or "limit" in asked)
+        settled = [seq for seq in sorted(job.results) if seq > after]
+        if not has_gaps:
+            first_open = next(
+                (seq for seq in range(after + 1, len(job.rows)) if seq not in job.results), None
+            )
+            settled = [seq for seq in settled if first_open is None or seq < first_open]
+        if wanted := asked.get_list("status"):
+            settled = [seq for seq in settled if job.results[seq]["status"] in wanted]
+        size = min(self.page_size, int(asked.get("limit", self.page_size)))
+        page, more = settled[:size], settled[size:]
         headers = {"Textmill-Job-Status": job.status}
-        if more:
-            headers["Link"] = f'</v1/jobs/{job.id}/results?after={page[-1]}>; rel="next"'
-        if request.url.params.get("format") == "csv":
+        if self.counts_results and (is_final or "limit" in asked):
+            headers["Textmill-Result-Count"] = str(len(page))
+        if more or not (is_final or has_gaps):
+            following = asked.set("after", str(page[-1] if page else after))
+            headers["Link"] = f'</v1/jobs/{job.id}/results?{following}>; rel="next"'
+        if self.cuts:
+            page = page[: self.cuts.pop(0)]
+        if asked.get("format") == "csv":
             text = "custom_id,label\r\n" + "".join(
                 f"{job.results[s]['custom_id']},POSITIVE\r\n" for s in page
             )

@@ -22,6 +22,12 @@ ParamOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 FormatOption = Annotated[str, typer.Option("--format", metavar="jsonl|csv", help="Format of the results.")]
+SpreadsheetOption = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet", help="With csv: for Excel and its like (byte order mark, no cell runs as a formula)."
+    ),
+]
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
 

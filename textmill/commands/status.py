@@ -52,6 +52,10 @@ def jobs(
     state: Annotated[
         str | None, typer.Option("--status", help="Only jobs of this status, such as running or failed.")
     ] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Only jobs with documents of it.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Only jobs with documents for it.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
     json: JsonOption = False,
 ) -> None:
@@ -64,7 +68,9 @@ def jobs(
     from textmill.terminal.consoles import answers, chatter
 
     with server_of(context).connect() as server:
-        found = list(islice(server.jobs(status=state, page_size=min(limit, 100)), limit))
+        found = list(
+            islice(server.jobs(status=state, task=task, model=model, page_size=min(limit, 100)), limit)
+        )
     if json:
         answers().print_json(data=[dict(job.raw) for job in found])
     elif found:

@@ -13,6 +13,7 @@ from textmill.commands.options import (
     JsonOption,
     ModelOption,
     ParamOption,
+    SpreadsheetOption,
     TaskOption,
     checked,
     parse_params,
@@ -80,6 +81,7 @@ def submit(
         ),
     ] = None,
     form: FormatOption = "jsonl",
+    spreadsheet: SpreadsheetOption = False,
     input_format: Annotated[
         str | None, typer.Option(metavar="jsonl|csv|txt", help="Where the file's name does not tell.")
     ] = None,
@@ -94,11 +96,13 @@ def submit(
     cat lines.txt | textmill submit - --task translation -o - | jq -r .output.text
     """
     from textmill.commands import watch
-    from textmill.commands.results import write_results
+    from textmill.commands.results import check_format, write_results
     from textmill.terminal.consoles import answers, chatter
+    from textmill.terminal.files import check_writable
     from textmill.terminal.progress import upload_shown
 
-    checked(form, ("jsonl", "csv"), "--format")
+    check_format(form, spreadsheet=spreadsheet)
+    check_writable(output)  # before the work is done, not after
     if input_format is not None:
         checked(input_format, ("jsonl", "csv", "txt"), "--input-format")
     params = parse_params(param)
@@ -121,7 +125,7 @@ def submit(
                 return
             last = watch.follow(job)
             if output is not None:
-                write_results(job, output, form=form, follow=True)
+                write_results(job, output, form=form, follow=True, spreadsheet=spreadsheet)
         if json:
             answers().print_json(data=dict(last.raw))
     raise typer.Exit(watch.exit_code(last))

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from jobs.errors import ConfigurationError, TextmillError, UnknownModel
-from textmill.errors import RequestRefused, ServerUnreachable, UnreadableInput
+from textmill.errors import RequestRefused, ServerUnreachable, UnreadableInput, UnwritableOutput
 
 DONE = 0
 FAILED = 1  #: the job failed, or some of its documents did
@@ -23,7 +23,7 @@ def exit_code_of(error: TextmillError) -> int:
         return NO_SERVER if error.status >= 500 or error.status == 429 else WRONG_USAGE
     if isinstance(error, ServerUnreachable):
         return NO_SERVER
-    if isinstance(error, UnreadableInput | ConfigurationError | UnknownModel):
+    if isinstance(error, UnreadableInput | UnwritableOutput | ConfigurationError | UnknownModel):
         return WRONG_USAGE
     return FAILED
 
@@ -38,13 +38,17 @@ def explain(error: TextmillError, console: Console) -> None:
 
 
 def _explain_rows(error: RequestRefused, console: Console) -> None:
-    for row in error.rows[:_MOST_ROWS]:
-        line = Text.assemble("  ", (f"line {row.line}", "bold"))
+    # What belongs to no line is the request as a whole, and the message above says it.
+    rows = [row for row in error.rows if row.line is not None or row.message not in str(error)]
+    for row in rows[:_MOST_ROWS]:
+        parts = [Text(row.message)]
         if row.field:
-            line.append(f"  {row.field}", style="yellow")
-        console.print(line.append(f"  {row.message}"), soft_wrap=True)
-    if len(error.rows) > _MOST_ROWS:
-        console.print(f"  ... and {len(error.rows) - _MOST_ROWS} more that the server named")
+            parts.insert(0, Text(row.field, style="yellow"))
+        if row.line is not None:
+            parts.insert(0, Text(f"line {row.line}", style="bold"))
+        console.print(Text("  ").append(Text("  ").join(parts)), soft_wrap=True)
+    if len(rows) > _MOST_ROWS:
+        console.print(f"  ... and {len(rows) - _MOST_ROWS} more that the server named")
 
 
 def _hint(error: TextmillError) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.fake_server import FakeJob
-from textmill.errors import UnreadableInput
+from textmill.errors import UnwritableOutput
 from textmill.terminal import words
 from textmill.terminal.files import Output
 from textmill.terminal.progress import BarProgress, PlainProgress, progress_on
@@ -121,5 +121,8 @@ def test_an_output_file_that_fails_half_way_leaves_the_old_one_alone(tmp_path: P
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableInput, match="cannot write"), Output(str(tmp_path / "no" / "out.jsonl")):
+    with (
+        pytest.raises(UnwritableOutput, match="there is no folder"),
+        Output(str(tmp_path / "no" / "out.jsonl")),
+    ):
         pass
