@@ -85,7 +85,7 @@ class FakeJob:
             "started_at": None,
             "finished_at": "2026-11-24T12:00:08Z" if self.status in FINAL else None,
             "expires_at": None,
-            "metadata": {},
+            "metadata": json.loads(self.query.get("metadata", "{}")),
             "error": None,
         }
 
