@@ -1,8 +1,9 @@
 """How fast a job goes and when it will be done, from what was seen of it lately.
 
 The rate is that of the last half minute, not of the whole job: a job that waited an
-hour and then runs fast has a short ETA. Kept in this process; a client that asks
-another one gets that one's view.
+hour and then runs fast has a short ETA. It counts documents that were computed, in this run:
+not those that a cancel or the clock settled by the thousand, nor those from before a retry.
+Kept in this process; a client that asks another one gets that one's view.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from api.schemas import JobOut, RateOut, job_out
-from jobs.records import Job
+from jobs.records import Job, JobStatus
 
 _WINDOW_SECONDS = 30.0
 _MOST_JOBS = 10_000
@@ -34,17 +35,21 @@ class Rates:
         documents, tokens = self._final(job) if job.status.is_final else self._running(job)
         rate = RateOut(documents_per_second=documents, tokens_per_second=tokens)
         left = job.counts.total - job.counts.settled
-        eta = 0.0 if job.status.is_final else (left / documents if documents else None)
+        # Nothing more is computed of a job that is being cancelled.
+        is_known = documents and job.status is not JobStatus.CANCELLING
+        eta = 0.0 if job.status.is_final else (left / documents if documents and is_known else None)
         return job_out(job, rate, None if eta is None else round(eta, 1))
 
     def _running(self, job: Job) -> tuple[float | None, float | None]:
         now = self._clock()
-        sample = (now, job.counts.settled, job.input_tokens + job.output_tokens)
+        sample = (now, job.counts.computed, job.input_tokens + job.output_tokens)
         with self._lock:
             samples = self._samples.setdefault(job.id, deque(maxlen=_SAMPLES))
             self._samples.move_to_end(job.id)
             while len(self._samples) > _MOST_JOBS:
                 self._samples.popitem(last=False)
+            if samples and samples[-1][1] > sample[1]:
+                samples.clear()  # it was retried
             if not samples or now - samples[-1][0] >= _WINDOW_SECONDS / _SAMPLES:
                 samples.append(sample)
             # Keep one sample beyond the window, so that a rate is known after a pause too.
@@ -64,10 +69,12 @@ class Rates:
 
     @staticmethod
     def _mean(job: Job, until: datetime | None) -> tuple[float | None, float | None]:
-        if job.started_at is None or until is None or not job.counts.settled:
+        documents = job.counts.computed - job.kept_documents
+        if job.started_at is None or until is None or documents <= 0:
             return None, None
         seconds = max(0.001, (until - job.started_at).total_seconds())
-        return _round(job.counts.settled / seconds), _round((job.input_tokens + job.output_tokens) / seconds)
+        tokens = job.input_tokens + job.output_tokens - job.kept_tokens
+        return _round(documents / seconds), _round(tokens / seconds)
 
 
 def _round(value: float) -> float:

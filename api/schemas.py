@@ -30,7 +30,10 @@ class TokensOut(BaseModel):
 
 
 class RateOut(BaseModel):
-    """Speed over the last half minute, or null before there is any."""
+    """Speed over the last half minute (at the end: of the whole run), or null before there is any.
+
+    Documents computed count, not those cancelled or expired.
+    """
 
     documents_per_second: float | None
     tokens_per_second: float | None
@@ -45,7 +48,10 @@ class JobOut(BaseModel):
     model: str | None
     priority: Literal["interactive", "bulk"]
     counts: CountsOut
-    progress: Annotated[float, Field(ge=0, le=1)]
+    progress: Annotated[
+        float,
+        Field(ge=0, le=1, description="The share of documents computed; below 1 for good when cut off."),
+    ]
     tokens: TokensOut
     rate: RateOut
     eta_seconds: float | None
@@ -103,7 +109,7 @@ def job_out(job: Job, rate: RateOut, eta_seconds: float | None) -> JobOut:
         model=job.model,
         priority="interactive" if job.priority == 0 else "bulk",
         counts=CountsOut(**{name: getattr(counts, name) for name in CountsOut.model_fields}),
-        progress=counts.settled / counts.total if counts.total else 1.0,
+        progress=counts.progress,
         tokens=TokensOut(input=job.input_tokens, output=job.output_tokens),
         rate=rate,
         eta_seconds=eta_seconds,

@@ -44,7 +44,9 @@ def submit(
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
-    _refuse_overload(context)
+    # A repeat brings no work: it gets its job, however much is waiting.
+    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=owner):
+        _refuse_overload(context)
     job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
     check_job(job, context.catalogue)
     settings = context.settings

@@ -151,6 +151,8 @@ class Job:
     error: str | None
     #: grows with every change of the row: the ETag, and what long polls wait on
     version: int
+    kept_documents: int = 0  #: of those computed, how many were so before the last retry
+    kept_tokens: int = 0  #: of the tokens, those from before the last retry
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import jinja2
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from api.context import Context, ContextDep, OwnerDep, in_thread
@@ -29,9 +29,14 @@ async def index(context: ContextDep, owner: OwnerDep) -> Response:
 
 
 @router.get("/console/jobs/{job_id}")
-async def job_page(job_id: str, request: Request, context: ContextDep, owner: OwnerDep) -> Response:
-    """One job with its first results."""
-    return await in_thread(_job, context, job_id, owner)
+async def job_page(
+    job_id: str,
+    context: ContextDep,
+    owner: OwnerDep,
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
+) -> Response:
+    """One job with a page of its results."""
+    return await in_thread(_job, context, job_id, owner, after)
 
 
 @router.get("/static/{name}")
@@ -48,10 +53,18 @@ def _index(context: Context, owner: str) -> Response:
     return _page("index.html", jobs=[context.rates.view(job) for job in jobs], workers=workers)
 
 
-def _job(context: Context, job_id: str, owner: str) -> Response:
+def _job(context: Context, job_id: str, owner: str, after: int) -> Response:
     job = context.rates.view(context.store.get_job(job_id, owner=owner))
-    rows = context.store.results(job_id, limit=_SHOWN_RESULTS)
-    return _page("job.html", job=job, rows=[(row, _short(row)) for row in rows])
+    page = context.store.result_page(job_id, after=after, limit=_SHOWN_RESULTS)
+    is_full = len(page.rows) == _SHOWN_RESULTS
+    return _page(
+        "job.html",
+        job=job,
+        rows=[(row, _short(row)) for row in page.rows],
+        after=after,
+        next=page.rows[-1].seq if is_full and page.has_more else None,
+        waits=page.has_more and not is_full,
+    )
 
 
 def _short(row: ResultRow) -> str:

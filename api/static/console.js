@@ -5,6 +5,7 @@ for (const row of document.querySelectorAll('[data-job][data-final="0"]')) {
   const show = (event) => {
     const job = JSON.parse(event.data);
     const set = (field, text) => { const e = row.querySelector(`[data-field="${field}"]`); if (e) e.textContent = text; };
+    row.dataset.status = job.status;
     set("status", job.status);
     set("documents", `${job.counts.succeeded + job.counts.failed} / ${job.counts.total}`);
     set("failed", job.counts.failed);

@@ -56,4 +56,6 @@ def job_from_row(row: Row[Any], *, running: int) -> Job:
         metadata=from_json(row.metadata_json),
         error=row.error,
         version=row.version,
+        kept_documents=row.kept_documents,
+        kept_tokens=row.kept_tokens,
     )

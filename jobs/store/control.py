@@ -72,8 +72,9 @@ def retry(database: Database, job_id: str, *, owner: str) -> None:
             update(t.job)
             .where(c.id == row.id)
             .values(
-                status=JobStatus.QUEUED, failed=0, cancelled=0, expired=0, finished_at=None, expires_at=None,
-                error=None, version=c.version + 1,
+                status=JobStatus.QUEUED, failed=0, cancelled=0, expired=0, started_at=None, finished_at=None,
+                expires_at=None, error=None, version=c.version + 1, kept_documents=c.succeeded,
+                kept_tokens=c.input_tokens + c.output_tokens,
             )
         )  # fmt: skip
         connection.execute(update(t.document).where(t.document.c.job == row.id).values(crash_count=0))

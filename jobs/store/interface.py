@@ -55,6 +55,10 @@ class Store(Protocol):
         """
         ...
 
+    def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
+        """Whether a job was made with this key, so that the request is a repeat."""
+        ...
+
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         """Raises JobNotFound for unknown and foreign jobs alike."""
         ...

@@ -16,8 +16,8 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x7E87_3111  # any constant: the name of our advisory lock
 
 
-def migrate(database: Database) -> None:
-    """Upgrades to the newest revision; does nothing when it is there already.
+def migrate(database: Database, revision: str = "head") -> None:
+    """Upgrades to the newest revision (or the one named); does nothing when it is there already.
 
     Several processes may start at once: SQLite's write transaction and PostgreSQL's
     advisory lock let one work while the others wait and then find it done.
@@ -28,7 +28,7 @@ def migrate(database: Database) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
     database.write(work)
 

@@ -26,6 +26,13 @@ def get_job(database: Database, job_id: str, *, owner: str) -> Job:
     return database.read(work)
 
 
+def has_submission(database: Database, idempotency_key: str, *, owner: str) -> bool:
+    """Whether this owner has a job of that key."""
+    c = t.job.c
+    known = select(c.id).where(c.owner == owner, c.idempotency_key == idempotency_key)
+    return database.read(lambda connection: connection.scalar(known)) is not None
+
+
 def list_jobs(
     database: Database,
     *,

@@ -51,6 +51,9 @@ class SqlStore:
         )
         return self.get_job(job_id, owner=job.owner), is_new
 
+    def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
+        return reading.has_submission(self._database, idempotency_key, owner=owner)
+
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
 

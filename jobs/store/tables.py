@@ -54,6 +54,9 @@ class JobRow(Base):
     expired: Mapped[int] = mapped_column(default=0)
     input_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: what was there when the job was last retried, for the rate of the run since then
+    kept_documents: Mapped[int] = mapped_column(default=0, server_default="0")
+    kept_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]

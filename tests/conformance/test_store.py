@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from jobs.errors import (
     EmptySubmission,
@@ -216,6 +217,43 @@ def test_the_migrated_schema_is_the_schema_of_the_tables(ledger: Ledger, databas
     )
     database.close()
     assert differences == []
+
+
+def test_a_ledger_of_the_first_schema_is_upgraded_with_all_its_rows(
+    ledger: Ledger, database_url: str
+) -> None:
+    job = ledger.submit(5)
+    ledger.drain(job)
+    database = Database(database_url)
+    database.write(lambda c: c.execute(text("ALTER TABLE job DROP COLUMN kept_documents")))
+    database.write(lambda c: c.execute(text("ALTER TABLE job DROP COLUMN kept_tokens")))
+    database.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '0001'")))
+    with pytest.raises(StoreUnavailable, match="0001"):
+        ledger.store.ping()
+    migrate(database)
+    database.close()
+    ledger.store.ping()
+    assert ledger.store.get_job(job.id).counts.succeeded == 5
+    assert len(ledger.store.results(job.id)) == 5
+
+
+def test_a_retry_begins_a_run_of_its_own_and_keeps_what_was_there(ledger: Ledger) -> None:
+    """W25: the rate of a retried job counted from its first start on."""
+    job = ledger.submit(8)
+    first, *_ = ledger.keys(job)
+    done = ledger.claimed(first)
+    ledger.finish(done)
+    ledger.store.cancel(job.id)
+    reopened = ledger.store.retry(job.id)
+    assert reopened.started_at is None
+    assert reopened.kept_documents == len(done.documents)
+    assert reopened.kept_tokens == 4 * len(done.documents)
+    ledger.clock.advance(3600)
+    final = ledger.drain(job)
+    assert final.started_at is not None
+    assert final.counts.succeeded == 8
+    assert final.finished_at is not None
+    assert (final.finished_at - final.started_at).total_seconds() < 60
 
 
 def test_a_database_without_our_schema_is_told_from_a_ready_one(ledger: Ledger, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -60,6 +60,8 @@ class FakeJob:
         """As `GET /v1/jobs/{id}` answers."""
         by_status = [result["status"] for result in self.results.values()]
         settled = len(by_status)
+        computed = by_status.count("succeeded") + by_status.count("failed")
+        rate = computed / 8.0 if self.status in FINAL else 12.5
         return {
             "id": self.id,
             "status": self.status,
@@ -75,15 +77,15 @@ class FakeJob:
                 "cancelled": by_status.count("cancelled"),
                 "expired": 0,
             },
-            "progress": settled / len(self.rows),
+            "progress": computed / len(self.rows),
             "tokens": {"input": 3 * settled, "output": 0},
-            "rate": {"documents_per_second": 12.5, "tokens_per_second": 40.0},
+            "rate": {"documents_per_second": rate, "tokens_per_second": 40.0},
             "eta_seconds": None if self.status in FINAL else 7.0,
             "created_at": "2026-11-24T12:00:00Z",
             "started_at": None,
             "finished_at": "2026-11-24T12:00:08Z" if self.status in FINAL else None,
             "expires_at": None,
-            "metadata": {},
+            "metadata": json.loads(self.query.get("metadata", "{}")),
             "error": None,
         }
 

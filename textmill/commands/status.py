@@ -151,7 +151,7 @@ def _print_jobs(found: Sequence[JobView]) -> None:
         cells = (
             job.id,
             Text(job.status, style=words.style_of(job.status)),
-            f"{job.progress:.0%}",
+            words.share(job),
             f"{job.counts.total:,}",
             f"{job.counts.failed:,}" if job.counts.failed else "",
             job.task or "mixed",

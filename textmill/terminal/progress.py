@@ -14,11 +14,13 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TransferSpeedColumn,
 )
+from rich.progress_bar import ProgressBar
 
 from textmill.terminal import words
 from textmill.uploads import Upload
@@ -47,13 +49,24 @@ def progress_on(console: Console) -> JobProgress:
     return BarProgress(console) if console.is_terminal else PlainProgress(console)
 
 
+class _JobBar(BarColumn):
+    """A bar in the colour of the job's status: green is for one that completed."""
+
+    def render(self, task: Task) -> ProgressBar:
+        """The bar as the job stands."""
+        bar = super().render(task)
+        if style := task.fields["style"]:
+            bar.complete_style = bar.finished_style = style
+        return bar
+
+
 class BarProgress:
     """One line that moves: bar, M/N, %, rate, elapsed, time left, failures."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            _JobBar(),
             MofNCompleteColumn(),
             TaskProgressColumn(),
             TextColumn("[cyan]{task.fields[rate]}"),
@@ -63,7 +76,7 @@ class BarProgress:
             console=console,
             transient=True,  # the summary line that follows says it all
         )
-        self._row = self._progress.add_task("", total=None, rate="", eta="", failed="")
+        self._row = self._progress.add_task("", total=None, rate="", eta="", failed="", style="")
 
     def show(self, job: JobView) -> None:
         """Moves the bar."""
@@ -72,10 +85,11 @@ class BarProgress:
             self._row,
             description=str(job.status),
             total=job.counts.total,
-            completed=job.counts.settled,
+            completed=job.counts.computed,
             rate="" if job.is_final else words.rate(job.documents_per_second),
             eta="" if job.is_final else words.eta(job),
             failed=failed,
+            style=words.style_of(job.status),
         )
 
     def __enter__(self) -> Self:

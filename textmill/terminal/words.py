@@ -45,12 +45,18 @@ def size(num_bytes: int) -> str:
 def progress_line(job: JobView) -> str:
     """Where a job stands, in one plain line."""
     counts = job.counts
-    parts = [f"{job.id} {job.status}: {counts.settled:,} of {counts.total:,} ({job.progress:.0%})"]
+    parts = [f"{job.id} {job.status}: {counts.computed:,} of {counts.total:,} ({share(job)})"]
     if counts.failed:
         parts.append(f"{counts.failed:,} failed")
     if not job.is_final:
         parts += [part for part in (rate(job.documents_per_second), eta(job)) if part]
     return ", ".join(parts)
+
+
+def share(job: JobView) -> str:
+    """The share of documents computed; never 100 % while one is missing."""
+    percent = int(job.counts.progress * 100)
+    return f"{percent}%" if percent or not job.counts.computed else "<1%"
 
 
 def eta(job: JobView) -> str:
@@ -69,9 +75,13 @@ def summary(job: JobView) -> str:
     }
     numbers = ", ".join(f"{number:,} {name}" for name, number in named.items() if number) or "no documents"
     line = f"{job.id} {job.status}: {numbers}"
-    seconds = seconds_taken(job)
-    if seconds:
-        line += f" in {duration(seconds)} ({rate(counts.settled / seconds)})"
+    if job.is_final and counts.computed < counts.total:
+        line += f" ({share(job)} computed)"
+    if seconds := seconds_taken(job):
+        line += f" in {duration(seconds)}"
+    # The server's rate: it knows when the job began, and what was there before a retry.
+    if speed := rate(job.documents_per_second):
+        line += f" ({speed})"
     if job.input_tokens or job.output_tokens:
         line += f"; {job.input_tokens:,} tokens in, {job.output_tokens:,} out"
     return line if job.error is None else f"{line}; {job.error}"

@@ -96,6 +96,18 @@ def test_with_too_much_waiting_a_submit_is_asked_to_come_back(make_api: Callable
     assert int(answer.headers["retry-after"]) > 0
 
 
+def test_a_repeat_of_what_is_stored_is_answered_however_much_is_waiting(make_api: Callable[..., Api]) -> None:
+    """L19: it was a 429."""
+    api = make_api(max_queued_documents=2)
+
+    def send(key: str, text: str = "a") -> int:
+        body = {"task": "sentiment", "documents": [text, "b"]}
+        return api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": key}).status_code
+
+    assert [send("k"), send("k"), send("other"), send("k", "c")] == [202, 202, 429, 422]
+    assert len(api.http.get("/v1/jobs").json()["data"]) == 1
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/jobs/job_none", "/v1/jobs/job_none/results", "/v1/jobs/job_none/events"]
 )

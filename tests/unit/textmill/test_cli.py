@@ -169,6 +169,26 @@ def test_json_output_is_one_value(
     assert json.loads(capsys.readouterr().out)["id"] == job_id
 
 
+def test_json_output_keeps_every_digit(
+    run: Run, server: FakeServer, rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """W21."""
+    run("submit", str(rows))
+    job_id = capsys.readouterr().out.strip()
+    server.jobs[job_id].query["metadata"] = '{"id": 123456789012345678901}'
+    run("status", job_id, "--json")
+    assert json.loads(capsys.readouterr().out)["metadata"] == {"id": 123456789012345678901}
+    run("jobs", "--json")
+    assert "123456789012345678901" in capsys.readouterr().out
+
+
+def test_jobs_are_asked_for_by_status_task_and_model(run: Run, server: FakeServer) -> None:
+    """W26."""
+    assert run("jobs", "--status", "running", "--task", "qa", "--model", "reader") == 0
+    asked = server.requests[-1].url.params
+    assert (asked["status"], asked["task"], asked["model"]) == ("running", "qa", "reader")
+
+
 def test_status_in_words(
     run: Run, server: FakeServer, rows: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -261,6 +261,22 @@ def test_running_one_document_uses_the_interactive_lane(client: Textmill, server
     assert json.loads(server.requests[0].content) == {"text": "Who?", "context": "Ada."}
 
 
+def test_integers_keep_their_digits_on_the_way_to_the_server_and_back(
+    client: Textmill, server: FakeServer
+) -> None:
+    """W21: an integer beyond 64 bits could not be sent, and came back as a float."""
+    metadata = {"id": 123456789012345678901, "deep": [-(2**70)]}
+    job = client.submit([{"text": "a", "metadata": metadata}], metadata=metadata)
+    assert json.loads(server.requests[0].content)["metadata"] == metadata
+    assert json.loads(server.requests[0].url.params["metadata"]) == metadata
+    assert str(job.status().raw["metadata"]) == str(metadata)
+    server.jobs[job.id].settle(0)
+    server.jobs[job.id].results[0]["metadata"] = metadata
+    (result,) = job.results()
+    assert str(result.raw["metadata"]) == str(metadata)
+    assert str(metadata["id"]) in next(job.result_lines()).decode()
+
+
 def test_an_address_without_a_scheme_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="must begin with http"):
         Textmill("localhost:8000")

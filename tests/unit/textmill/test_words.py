@@ -126,3 +126,40 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Output(str(tmp_path / "no" / "out.jsonl")),
     ):
         pass
+
+
+def cancelled_job() -> JobView:
+    fake = FakeJob("job_1", [{"text": "a"}] * 50, {})
+    fake.settle(*range(7))
+    fake.settle(*range(7, 50), status="cancelled")
+    fake.status = "cancelled"
+    return JobView.parse(fake.body())
+
+
+def test_a_cancelled_job_says_what_was_computed() -> None:
+    """W25: 689 of 5,000 computed read as DONE 100 % and 141 documents/s."""
+    assert words.summary(cancelled_job()).startswith(
+        "job_1 cancelled: 7 succeeded, 43 cancelled (14% computed) in 8.0 s (0.88 documents/s)"
+    )
+    assert "7 of 50 (14%)" in words.progress_line(cancelled_job())
+    assert words.share(cancelled_job()) == "14%"
+
+
+def test_the_bar_of_a_cancelled_job_is_neither_full_nor_green() -> None:
+    """W25."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=160, color_system="standard")
+    with progress_on(console) as progress:
+        progress.show(cancelled_job())
+    shown = stream.getvalue()
+    assert "7/50" in shown
+    assert "14%" in shown
+    assert "100%" not in shown
+    assert "\x1b[33m━" in shown  # yellow
+
+
+@pytest.mark.parametrize(
+    ("settled", "total", "text"), [(0, 9, "0%"), (1, 999, "<1%"), (998, 999, "99%"), (9, 9, "100%")]
+)
+def test_a_share_is_whole_only_when_nothing_is_missing(settled: int, total: int, text: str) -> None:
+    assert words.share(job(settled, total)) == text
