@@ -98,3 +98,15 @@ def running(path: Path) -> RunningStack | None:
     except PermissionError:
         pass  # it runs as somebody else
     return note
+
+
+def is_held(path: Path) -> bool:
+    """Whether a `textmill up` has this folder, announced or not."""
+    try:
+        with (path / _LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no folder, no lock, or none of ours to look at
+        return False
+    return False
