@@ -74,7 +74,12 @@ class SignsOfLife:
     def _beat(self) -> None:
         facts, failures = self._loop.facts, self._loop.failures
         failed = {
-            name: {"error": error.code, "message": str(error), "is_retryable": error.is_retryable}
+            # On one line, whatever a library writes: it is shown in tables and lists.
+            name: {
+                "error": error.code,
+                "message": " ".join(str(error).split()),
+                "is_retryable": error.is_retryable,
+            }
             for name, error in failures.items()
         }
         sign = WorkerBeat(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -64,7 +66,8 @@ class RowValidator:
         self._num_problems = 0
         self._seen: set[int] = set()
         self._checked: dict[tuple[str, bool, bytes], dict[str, Any]] = {}
-        self._said: set[tuple[str, str]] = set()
+        #: how many rows share a problem that is not their own
+        self._shared: Counter[tuple[str, str]] = Counter()
         self._defaults = {task: self._default_params(task) for task in Task}
 
     def documents(self, rows: Iterable[RawRow]) -> Iterator[NewDocument]:
@@ -83,7 +86,13 @@ class RowValidator:
             except InvalidParams as error:
                 self._note_params(row, error)
         if self._num_problems:
-            raise InvalidRows(self._problems, total=self._num_problems)
+            raise InvalidRows([self._counted(error) for error in self._problems], total=self._num_problems)
+
+    def _counted(self, error: RowError) -> RowError:
+        num_others = self._shared.get((error.field or "", error.message), 1) - 1
+        if num_others < 1:
+            return error
+        return dataclasses.replace(error, message=f"{error.message} (and in {num_others} other rows)")
 
     def _note(self, error: RowError) -> None:
         self._num_problems += 1
@@ -96,10 +105,10 @@ class RowValidator:
         for field, message in error.problems:
             if field.removeprefix("params.") in own:
                 self._note(RowError(line=row.line, field=field, message=message))
-            elif (field, message) not in self._said:
-                self._said.add((field, message))
-                shared = f"{message} (said once for all rows like this one)"
-                self._note(RowError(line=row.line, field=field, message=shared))
+                continue
+            self._shared[field, message] += 1
+            if self._shared[field, message] == 1:
+                self._note(RowError(line=row.line, field=field, message=message))
 
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields

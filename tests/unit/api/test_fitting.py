@@ -66,7 +66,7 @@ def test_h15_a_language_for_a_fixed_pair_is_one_refusal_for_all_rows(knows: Call
     (error,) = errors_of(api, task="translation", params={"target_language": "fr"}, documents=rows)
     assert (error["line"], error["field"]) == (1, "params.target_language")
     assert "en-de" in error["message"]
-    assert "once" in error["message"]
+    assert "2999 other rows" in error["message"]
 
 
 def test_a_rows_own_parameter_is_named_with_its_line(knows: Callable[..., Api]) -> None:
