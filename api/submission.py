@@ -16,13 +16,15 @@ from typing import IO
 
 from api.context import Context
 from api.schemas import JobIn
+from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.catalogue import parse_task
 from jobs.errors import Overloaded, PayloadTooLarge, RequestError
+from jobs.params import InvalidParams
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
+from jobs.tasks import parse_task, with_languages
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
 _OVERLOAD_RETRY_SECONDS = 30
@@ -48,9 +50,10 @@ def submit(
     if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=owner):
         _refuse_overload(context)
     job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
-    check_job(job, context.catalogue)
+    models = how_models_stand(context)
+    check_job(job, context.catalogue, models)
     settings = context.settings
-    validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents)
+    validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
@@ -68,18 +71,19 @@ def submit(
 def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJob:
     if fields.webhook is not None:
         raise RequestError("webhooks are not served yet: poll the job, or follow its events")
-    task = None
-    if fields.task is not None:
-        try:
-            task = parse_task(fields.task)
-        except ValueError as error:
-            raise RequestError(str(error)) from None
+    try:
+        task = None if fields.task is None else parse_task(fields.task)
+        params = with_languages(fields.task, fields.params)
+    except InvalidParams:
+        raise
+    except ValueError as error:
+        raise RequestError(str(error)) from None
     expires_at = datetime.now(UTC) + timedelta(seconds=fields.expires_in) if fields.expires_in else None
     return NewJob(
         owner=owner,
         task=task,
         model=fields.model,
-        params=fields.params,
+        params=params,
         priority=Priority.INTERACTIVE if fields.priority == "interactive" else Priority.BULK,
         metadata=fields.metadata,
         expires_at=expires_at,

@@ -12,38 +12,16 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.errors import ConfigurationError, UnknownModel
 from jobs.records import Task
-from jobs.settings import Settings
+from jobs.settings import DEVICE, DTYPE, Settings
+from jobs.tasks import read_task
 
 _BUNDLED = {task: f"bundled:{task}" for task in Task}
-_ALIASES = {
-    "text-generation": Task.GENERATION,
-    "text2text-generation": Task.GENERATION,
-    "sentiment-analysis": Task.SENTIMENT,
-    "text-classification": Task.SENTIMENT,
-    "question-answering": Task.QA,
-}
-
-
-def parse_task(text: str) -> Task:
-    """A task by our name or by the name of the transformers pipeline it replaces.
-
-    Raises:
-        ValueError: with the names that are allowed.
-    """
-    if text in _ALIASES:
-        return _ALIASES[text]
-    if text.startswith("translation_"):
-        return Task.TRANSLATION
-    try:
-        return Task(text)
-    except ValueError:
-        raise ValueError(f"unknown task {text!r}; use one of {', '.join(Task)}") from None
 
 
 class ModelEntry(BaseModel):
@@ -55,11 +33,15 @@ class ModelEntry(BaseModel):
     task: Task
     ref: str  #: Hugging Face id, local folder, or `bundled:NAME`
     revision: str | None = None
-    dtype: str | None = None  #: None: the worker's default
-    device: str | None = None  #: None: any worker; else only workers of that device
+    dtype: Annotated[str, Field(pattern=DTYPE)] | None = None  #: None: the worker's default
+    device: Annotated[str, Field(pattern=DEVICE)] | None = None  #: None, auto: any worker; else those of it
     pinned: bool = False  #: never evicted from the warm pool
     default: bool = False  #: used when a request of its task names no model
     max_batch_tokens: int | None = None
+
+    def is_for(self, device: str) -> bool:
+        """Whether a worker of that device serves it (`cpu`, or `cuda:N` by the number on the machine)."""
+        return self.device in (None, "auto", device)
 
     @property
     def queue(self) -> str:
@@ -122,7 +104,11 @@ def _from_flag(flag: str) -> ModelEntry:
         raise ConfigurationError(f"--model {flag!r}: write TASK=REF or TASK=REF@REVISION")
     ref, _, revision = ref.partition("@")
     try:
-        return ModelEntry(name=_name_of(ref), task=parse_task(task), ref=ref, revision=revision or None)
+        named = read_task(task)
+        if named.languages:
+            # A model's own pair is in its files; a request names the one it wants.
+            raise ConfigurationError(f"--model {flag!r}: write translation={ref}; requests name languages")
+        return ModelEntry(name=_name_of(ref), task=named.task, ref=ref, revision=revision or None)
     except ValueError as error:
         raise ConfigurationError(f"--model {flag!r}: {error}") from error
 

@@ -66,6 +66,12 @@ class UnknownModel(RequestError):
     code = "unknown_model"
 
 
+class ModelNotServed(RequestError):
+    """No worker can load this model, and none will before somebody changes something."""
+
+    code = "model_not_served"
+
+
 class EmptySubmission(RequestError):
     """The submission holds no documents."""
 

@@ -1,17 +1,18 @@
 """What clients may write in `params`, per task: transformers' own names, with ranges.
 
 A wrong value is refused at the edge, by name and with what is allowed, instead of
-failing a document hours later; an unknown name is refused too, because transformers
-would silently ignore it.
+failing a document hours later; an unknown name, or one that another makes useless, is
+refused too, because transformers would silently ignore it (`jobs/combinations`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from jobs.combinations import UNKNOWN, Defaults, contradictions
 from jobs.records import Task
 
 _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -20,6 +21,8 @@ _Language = Annotated[str, Field(min_length=2, max_length=32)]
 
 class _Params(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    parse_special_tokens: bool | None = None  #: special tokens in a text are special; default: they are text
 
 
 class DecodingParams(_Params):
@@ -45,22 +48,18 @@ class DecodingParams(_Params):
     ) = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> DecodingParams:
-        if self.max_new_tokens is not None and self.max_length is not None:
-            raise ValueError("give max_new_tokens or max_length, not both")
-        if self.min_new_tokens and self.max_new_tokens and self.min_new_tokens > self.max_new_tokens:
-            raise ValueError("min_new_tokens is larger than max_new_tokens")
-        beams = self.num_beams or 1
-        if (self.num_return_sequences or 1) > beams and not self.do_sample:
-            raise ValueError("num_return_sequences above num_beams needs do_sample=true")
-        if beams > 1 and self.do_sample:
-            raise ValueError("num_beams above 1 with do_sample=true is not supported")
-        return self
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _greedy_has_a_name(cls, value: object) -> object:
+        if value == 0 and not isinstance(value, bool):
+            raise ValueError("temperature must be greater than 0; for greedy decoding use do_sample=false")
+        return value
 
 
 class GenerationParams(DecodingParams):
     """Parameters of generation."""
+
+    add_special_tokens: bool | None = None  #: whether the tokenizer adds its own; default: as it does
 
 
 class TranslationParams(DecodingParams):
@@ -68,12 +67,6 @@ class TranslationParams(DecodingParams):
 
     source_language: _Language | None = None
     target_language: _Language | None = None
-
-    @model_validator(mode="after")
-    def _one_text(self) -> TranslationParams:
-        if (self.num_return_sequences or 1) > 1:
-            raise ValueError("translation returns one text: leave num_return_sequences out")
-        return self
 
 
 class SentimentParams(_Params):
@@ -106,8 +99,26 @@ class InvalidParams(ValueError):
         super().__init__("; ".join(f"{field}: {message}" for field, message in problems))
 
 
-def validate_params(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Only what was set, checked; `stop` always a list.
+def validate_params(task: Task, params: Mapping[str, Any], defaults: Defaults = UNKNOWN) -> dict[str, Any]:
+    """All parameters of one document: each checked, and all together; `stop` always a list.
+
+    Args:
+        task: what is to be done.
+        params: the job's and the document's own.
+        defaults: what the model does by itself, as far as it is known.
+
+    Raises:
+        InvalidParams: with every problem found.
+    """
+    checked = validate_each(task, params)
+    problems = [(f"params.{name}", message) for name, message in _together(task, checked, defaults)]
+    if problems:
+        raise InvalidParams(problems)
+    return checked
+
+
+def validate_each(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what was set, each by itself: more may be laid over it.
 
     Raises:
         InvalidParams: with every problem found.
@@ -121,6 +132,13 @@ def validate_params(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(checked.get("stop"), str):
         checked["stop"] = [checked["stop"]]
     return checked
+
+
+def _together(task: Task, params: Mapping[str, Any], defaults: Defaults) -> Iterator[tuple[str, str]]:
+    if task in (Task.GENERATION, Task.TRANSLATION):
+        yield from contradictions(params, defaults)
+    if task is Task.TRANSLATION and params.get("num_return_sequences", 1) > 1:
+        yield "num_return_sequences", "translation returns one text: leave num_return_sequences out"
 
 
 def applicable(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -304,6 +304,16 @@ class WorkerBeat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What a worker tells of a model it has loaded: facts that hold until it is loaded anew."""
+
+    name: str
+    ref: str  #: as the catalogue has it, with the revision: facts of another model are not its own
+    revision: str | None
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepReport:
     """What one sweep found and mended."""
 

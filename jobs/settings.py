@@ -19,6 +19,9 @@ from jobs.errors import ConfigurationError
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
+#: How a dtype and a device are written, here and in `textmill.toml`.
+DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
+DEVICE = r"^(auto|cpu|cuda:\d+)$"
 _FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS")
 
 
@@ -53,9 +56,9 @@ class Settings(BaseSettings):
         (), description="TASK=REF[@REVISION], separated by spaces; default: the bundled models."
     )
     config: Path = Field(Path("textmill.toml"), description="File with [[models]] tables, if it exists.")
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16|int8)$", description="Default dtype.")
+    dtype: str = Field("auto", pattern=DTYPE, description="Default dtype.")
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="Device of a worker.")
+    device: str = Field("auto", pattern=DEVICE, description="Device of a worker.")
     concurrency: int = Field(8, ge=1, le=256, description="Slices a worker holds at once.")
     threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: its share of the cores.")
     max_batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")

@@ -66,6 +66,7 @@ class DeviceLoop:
         self._activity = Activity("idle", "", clock())
         self._turned_at_seconds = clock()
         self._facts: Mapping[str, Mapping[str, Any]] = {}
+        self._failures: Mapping[str, CannotLoad] = {}
         self._was_stopped_clean = False
         self._thread = threading.Thread(target=self._run, name="device-loop", daemon=True)
         interval_seconds = min(1.0, step_limit_seconds / 4)
@@ -161,6 +162,11 @@ class DeviceLoop:
         """What each warm model says of itself, at most a second or a step old."""
         return self._facts
 
+    @property
+    def failures(self) -> Mapping[str, CannotLoad]:
+        """Why those models could not be loaded whose last try failed."""
+        return self._failures
+
     # Everything below runs on the loop's thread, except `_enqueue` and `_die_of`.
 
     def _run(self) -> None:
@@ -211,6 +217,7 @@ class DeviceLoop:
     def _publish_facts(self) -> None:
         if self._clock() >= self._facts_due_seconds:
             self._facts = self._pool.describe()
+            self._failures = self._pool.failures
             self._facts_due_seconds = self._clock() + _FACTS_SECONDS
 
     # The waiting line.
@@ -256,11 +263,23 @@ class DeviceLoop:
     def _warm_engine(self, model: str) -> Engine | None:
         """The model's engine, loaded if need be; None while a busy model holds its place."""
         engine = self._pool.get(model)
-        if engine is None and self._pool.make_room(model):
+        if engine is not None:
+            return engine
+        try:
+            if not self._pool.make_room(model):
+                return None
             with self._busy_with("load", model):
                 engine = self._pool.load(model)
-            self._facts_due_seconds = self._clock()
+        except CannotLoad:
+            self._publish_facts_now()
+            raise
+        self._publish_facts_now()
         return engine
+
+    def _publish_facts_now(self) -> None:
+        """Before anybody hears that the load is over: whoever waits for it reads them next."""
+        self._facts_due_seconds = self._clock()
+        self._publish_facts()
 
     def _grant(self, entry: Reservation) -> bool:
         if self._pool.busy():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.engine.interface import Engine
-from models.errors import CannotLoad
+from models.errors import CannotLoad, CannotLoadNow
 from models.records import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class WarmPool:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._sizes_bytes: dict[str, int] = {}
         self._refusals: dict[str, _Refusal] = {}
+        self._failures: dict[str, CannotLoad] = {}
         #: engines built since the start; grows when models take turns
         self.num_loads = 0
 
@@ -75,6 +76,11 @@ class WarmPool:
         """What each loaded engine says of itself."""
         return {name: dict(engine.describe()) for name, engine in self._engines.items()}
 
+    @property
+    def failures(self) -> Mapping[str, CannotLoad]:
+        """Why the models could not be loaded whose last try failed."""
+        return dict(self._failures)
+
     def get(self, name: str) -> Engine | None:
         """The engine of that model if it is loaded; marks it as just used."""
         engine = self._engines.get(name)
@@ -91,7 +97,11 @@ class WarmPool:
         """
         spec = self._spec(name)
         need_bytes = self._sizes_bytes.get(name) or self._estimate(spec)
-        self._check_it_can_ever_fit(spec, need_bytes)
+        try:
+            self._check_it_can_ever_fit(spec, need_bytes)
+        except CannotLoad as error:
+            self._failures[name] = error
+            raise
         self._evict_idle(down_to_bytes=self._budget_bytes - need_bytes)
         if self.used_bytes + need_bytes <= self._budget_bytes:
             return True
@@ -106,11 +116,13 @@ class WarmPool:
         spec = self._spec(name)
         started_seconds = self._clock()
         try:
-            engine = self._build(spec)
+            engine = self._build_engine(spec)
         except CannotLoad as error:
+            self._failures[name] = error
             if not error.is_retryable:
                 self._refusals[name] = _Refusal(error, self._clock() + _REFUSE_AGAIN_SECONDS)
             raise
+        self._failures.pop(name, None)
         self._engines[name] = engine
         self._sizes_bytes[name] = int(engine.describe().get("memory_bytes", 0))
         self.num_loads += 1
@@ -130,6 +142,19 @@ class WarmPool:
         """Frees every model."""
         while self._engines:
             self._engines.popitem()[1].close()
+
+    def _build_engine(self, spec: ModelSpec) -> Engine:
+        """Whatever foreign code raises over foreign files concerns this model, not the worker."""
+        try:
+            return self._build(spec)
+        except CannotLoad:
+            raise
+        except Exception as error:
+            logger.exception("model cannot be loaded", extra={"action": "load_raised", "model": spec.name})
+            # By name, since torch's own is not known here.
+            is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+            kind = CannotLoadNow if is_memory else CannotLoad
+            raise kind(f"model {spec.name!r}: {type(error).__name__}: {error}") from error
 
     def _spec(self, name: str) -> ModelSpec:
         refusal = self._refusals.get(name)

@@ -65,6 +65,7 @@ _TASKS = {
     "sentiment": (Family.CLASSIFIER,),
     "qa": (Family.EXTRACTIVE,),
 }
+_FEW_TOKENS = 1000  # T5 without files has a hundred
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,9 +174,23 @@ def _is_meant_for(family: Family, config: PretrainedConfig) -> bool:
 
 
 def _load_tokenizer(spec: ModelSpec, source: Source) -> PreTrainedTokenizerBase:
-    return read_files(  # type: ignore[no-any-return]
+    tokenizer: PreTrainedTokenizerBase = read_files(
         spec.ref, lambda: AutoTokenizer.from_pretrained(source.location, **source.pinned)
     )
+    if _is_empty(tokenizer):
+        raise CannotLoad(
+            f"{spec.ref}: the files of its tokenizer are not there; save it beside the model: "
+            "tokenizer.save_pretrained(FOLDER)"
+        )
+    return tokenizer
+
+
+def _is_empty(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Without its files transformers makes a tokenizer that knows special tokens, and reads no text."""
+    if len(tokenizer) > _FEW_TOKENS:
+        return False
+    special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    return len(tokenizer.get_vocab().keys() - special) <= 1  # a mark of word starts may be left
 
 
 def _load_weights(

@@ -5,50 +5,25 @@ Every check works without a server and without loading torch.
 
 from __future__ import annotations
 
-import importlib.util
 import platform
-import shutil
-import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import TextmillError
 from jobs.settings import Settings
+from textmill.findings import Check, Verdict, missing, note
+from textmill.model_checks import check_models
 from textmill.stack.broker import client_url, ping
 from textmill.stack.devices import Machine, look_around
-from textmill.stack.folder import running
+from textmill.stack.folder import is_held, running
 from textmill.stack.server_binary import find_server
+from textmill.storage import data_folder, database
 from textmill.version import installed_version
-
-_LITTLE_SPACE_BYTES = 2 << 30
-
-
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    NOTE = "note"  #: fine, but worth knowing
-    MISSING = "missing"  #: something will not work
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One line of the report."""
-
-    name: str
-    verdict: Verdict
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -59,8 +34,8 @@ def examine(settings: Settings) -> Iterator[Check]:
         "torch": lambda: _torch(machine),
         "transformers": lambda: _package("transformers", "pip install 'textmill[worker]'"),
         "broker": lambda: _broker(settings),
-        "database": lambda: _database(settings),
-        "data": lambda: _data_folder(settings),
+        "database": lambda: database(settings),
+        "data": lambda: data_folder(settings),
         "model cache": _hub,
         "flower": lambda: _package("flower", "pip install 'textmill[flower]'", is_needed=False),
         "settings": lambda: _settings(settings),
@@ -69,8 +44,11 @@ def examine(settings: Settings) -> Iterator[Check]:
         try:
             yield check()
         except (TextmillError, OSError) as error:  # a finding, not the end of the report
-            yield Check(name=name, verdict=Verdict.MISSING, text=str(error))
-    yield from _models(settings)
+            yield missing(name, str(error))
+    try:
+        yield from check_models(settings)
+    except TextmillError as error:  # of textmill.toml or --model
+        yield missing("models", str(error))
 
 
 def _python() -> Check:
@@ -132,64 +110,6 @@ def _broker(settings: Settings) -> Check:
     return Check(name="broker", verdict=Verdict.OK, text=f"{label} answers at TEXTMILL_REDIS_URL")
 
 
-def _database(settings: Settings) -> Check:
-    parts = urlsplit(settings.database)
-    if parts.scheme.startswith("sqlite"):
-        return _sqlite(Path(settings.database.partition(":///")[2]))
-    place = f"{parts.hostname}:{parts.port or 5432}"
-    try:
-        socket.create_connection((parts.hostname or "localhost", parts.port or 5432), timeout=3).close()
-    except OSError as error:
-        return Check(
-            name="database",
-            verdict=Verdict.MISSING,
-            text=f"{parts.scheme} at {place}: {error.strerror or error}",
-            remedy="start it, or correct TEXTMILL_DATABASE_URL",
-        )
-    if "psycopg" in parts.scheme and importlib.util.find_spec("psycopg") is None:
-        return Check(
-            name="database",
-            verdict=Verdict.MISSING,
-            text="TEXTMILL_DATABASE_URL names PostgreSQL, but its driver is not installed",
-            remedy="pip install 'textmill[postgres]'",
-        )
-    return Check(name="database", verdict=Verdict.OK, text=f"{parts.scheme} listens at {place}")
-
-
-def _sqlite(path: Path) -> Check:
-    if not path.exists():
-        text = f"SQLite; {path} is made by the first `textmill up`"
-        return Check(name="database", verdict=Verdict.OK, text=text)
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as connection:
-            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except (sqlite3.Error, TypeError) as error:
-        return Check(
-            name="database",
-            verdict=Verdict.MISSING,
-            text=f"SQLite {path}: {error}",
-            remedy="python -m jobs.migrate brings it up to date; a damaged file must be replaced",
-        )
-    megabytes = path.stat().st_size / 1e6
-    text = f"SQLite {path}, {megabytes:.1f} MB, schema {revision}"
-    return Check(name="database", verdict=Verdict.OK, text=text)
-
-
-def _data_folder(settings: Settings) -> Check:
-    folder = settings.data.absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free_bytes = shutil.disk_usage(there).free
-    text = f"{folder}, {free_bytes / 1e9:.0f} GB free"
-    if free_bytes < _LITTLE_SPACE_BYTES:
-        return Check(
-            name="data",
-            verdict=Verdict.NOTE,
-            text=text,
-            remedy="make room, or name another folder: TEXTMILL_DATA",
-        )
-    return Check(name="data", verdict=Verdict.OK, text=text)
-
-
 def _hub() -> Check:
     try:
         from huggingface_hub import constants
@@ -215,33 +135,11 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _models(settings: Settings) -> Iterator[Check]:
-    for entry in Catalogue.load(settings).entries:
-        problem = _model_problem(entry)
-        name = f"{entry.name} for {entry.task} ({entry.ref})"
-        if problem is None:
-            yield Check(name="model", verdict=Verdict.OK, text=name)
-        else:
-            yield Check(name="model", verdict=Verdict.MISSING, text=f"{name}: {problem}")
-
-
-def _model_problem(entry: ModelEntry) -> str | None:
-    """None as far as can be told without loading it."""
-    if entry.ref.startswith("bundled:"):
-        spec = importlib.util.find_spec("models")
-        roots = spec.submodule_search_locations if spec is not None else None
-        folders = [Path(root) / "bundled" / entry.ref.removeprefix("bundled:") for root in roots or []]
-        return None if any(folder.is_dir() for folder in folders) else "it is not part of this installation"
-    path = Path(entry.ref)
-    if (path.is_absolute() or entry.ref.startswith(".")) and not path.is_dir():
-        return "no such folder"
-    return None
-
-
 def running_here(settings: Settings) -> Check | None:
     """The stack on this data folder, if one runs."""
-    stack = running(settings.data.absolute())
+    folder = settings.data.absolute()
+    stack = running(folder)
     if stack is None:
-        return None
+        return note("textmill up", f"one is starting or stopping on {folder}") if is_held(folder) else None
     text = f"pid {stack.pid} at {stack.url}" + (f", Flower at {stack.flower_url}" if stack.flower_url else "")
     return Check(name="textmill up", verdict=Verdict.OK, text=text)

@@ -25,19 +25,21 @@ def main(build: BuildEngine | None = None) -> int:
     """
     options = _options()
     keep_files_private()
-    _pin(options.device)
     _to_environment(options)
     logging.basicConfig(
         level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     try:
+        asked = Settings.load()
+        catalogue = Catalogue.load(asked)
+        _pin(asked.device)
+        device = _resolve(asked.device, catalogue)
+        entries = _served(catalogue, options.models, device)
         settings = Settings.load()
-        catalogue = Catalogue.load(settings)
-        entries = _served(catalogue, options.models, settings.device)
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    return _run(settings, catalogue, entries, options, build)
+    return _run(settings, catalogue, entries, options, build, device)
 
 
 def _run(
@@ -46,6 +48,7 @@ def _run(
     entries: list[ModelEntry],
     options: argparse.Namespace,
     build: BuildEngine | None,
+    device: str,
 ) -> int:
     # Only now: torch must see the pinned device, and `--help` must not wait for it.
     from celery.signals import setup_logging, worker_ready
@@ -56,7 +59,10 @@ def _run(
     from workers.process import set_current_worker
 
     try:
-        process = WorkerProcess(settings, catalogue, entries, name=options.name, build=build)
+        process = WorkerProcess(
+            settings, catalogue, entries, name=options.name, build=build,
+            device_label=None if device == "auto" else device,
+        )  # fmt: skip
         process.start()
     except (TextmillError, ModelError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -86,20 +92,28 @@ def _run(
 def _served(catalogue: Catalogue, names: str | None, device: str) -> list[ModelEntry]:
     if names:
         return [catalogue.get(name) for name in names.split(",")]
-    entries = [e for e in catalogue.entries if e.device in (None, device)]
+    entries = [entry for entry in catalogue.entries if entry.is_for(device)]
     if not entries:
         raise ConfigurationError(f"no model of the catalogue is for device {device}")
     return entries
 
 
-def _pin(device: str | None) -> None:
-    """Lets torch see one GPU only, before it is imported; inside it is then `cuda:0`."""
-    device = device or os.environ.get("TEXTMILL_DEVICE", "auto")
+def _resolve(device: str, catalogue: Catalogue) -> str:
+    """The device by its own name, if it matters: to find out what `auto` is, torch must load."""
+    if device != "auto" or all(entry.is_for(device) for entry in catalogue.entries):
+        return device
+    from models.device import prepare_device
+
+    return prepare_device(device).name
+
+
+def _pin(device: str) -> None:
+    """Lets torch see one GPU only, before it is imported; inside it is then `cuda:0`.
+
+    Which GPU it is by the machine's count is known outside this function only: compare before.
+    """
     if device.startswith("cuda:"):
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        index = int(device.removeprefix("cuda:"))
-        chosen = visible.split(",")[index] if visible else str(index)
-        os.environ["CUDA_VISIBLE_DEVICES"] = chosen
+        os.environ["CUDA_VISIBLE_DEVICES"] = _visible(int(device.removeprefix("cuda:")))
         device = "cuda:0"
     elif device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -113,9 +127,23 @@ def _pin(device: str | None) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
+def _visible(index: int) -> str:
+    """The GPU of that number among those that CUDA may show this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return str(index)
+    shown = [part.strip() for part in visible.split(",") if part.strip() not in ("", "-1")]
+    if index >= len(shown):
+        raise ConfigurationError(
+            f"--device cuda:{index}: CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} GPU(s)"
+        )
+    return shown[index]
+
+
 def _to_environment(options: argparse.Namespace) -> None:
     """Flags win over the environment; every part of the process then reads one source."""
     values = {
+        "TEXTMILL_DEVICE": options.device,
         "TEXTMILL_CONCURRENCY": options.concurrency,
         "TEXTMILL_MODELS": " ".join(options.model) or None,
         "TEXTMILL_DTYPE": options.dtype,

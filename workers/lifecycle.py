@@ -8,8 +8,9 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
+from typing import Any
 
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.dispatch import Dispatcher
@@ -19,7 +20,7 @@ from jobs.store.sql import open_store
 from models.device import prepare_device
 from models.device_loop import DeviceLoop
 from models.engines import build_engine, estimate_bytes
-from models.errors import ModelError
+from models.errors import CannotLoad, ModelError
 from models.pool import BuildEngine, WarmPool
 from models.records import ModelSpec
 from workers.heartbeats import Heartbeats
@@ -56,9 +57,19 @@ class WorkerProcess:
         entries: Sequence[ModelEntry],
         *,
         name: str | None = None,
+        device_label: str | None = None,
         build: BuildEngine | None = None,
     ) -> None:
-        """Opens nothing and loads nothing yet."""
+        """Opens nothing and loads nothing yet.
+
+        Args:
+            settings: of this process; their device is the one that torch sees.
+            catalogue: all that is served here.
+            entries: what this worker serves of it.
+            name: of the worker; default: its device.
+            device_label: the device as it is called outside this process.
+            build: makes the engine of a model; default: `models.engines.build_engine`.
+        """
         from workers.celery_app import app
 
         self._settings = settings
@@ -73,11 +84,11 @@ class WorkerProcess:
         )
         self.loop = DeviceLoop(pool, step_limit_seconds=settings.step_limit_seconds, on_death=_die_of)
         dispatcher = Dispatcher(self.store, app, catalogue, settings)
-        worker_id = f"{name or self._device.name}@{socket.gethostname()}-{os.getpid()}"
+        label = device_label or self._device.name
+        worker_id = f"{name or label}@{socket.gethostname()}-{os.getpid()}"
         self.heartbeats = Heartbeats(self.store, lease_seconds=settings.lease_seconds, on_death=die)
         self.signs = SignsOfLife(
-            self.store, self.loop, worker_id=worker_id, device=self._device.name,
-            models=[e.name for e in entries], on_death=die,
+            self.store, self.loop, worker_id=worker_id, device=label, models=self.entries, on_death=die,
         )  # fmt: skip
         self.sweeper = Sweeper(self.store, dispatcher, settings, on_death=die)
         self.worker = Worker(
@@ -96,7 +107,8 @@ class WorkerProcess:
         for entry in self.entries:
             try:
                 self.loop.warm(entry.name).result()
-            except ModelError as error:
+                _log.info("model_loaded: %s: %s", entry.name, _how(self.loop.facts.get(entry.name, {})))
+            except CannotLoad as error:
                 # One broken model must not keep the others from being served.
                 _log.error("model_cannot_load: %s", error)
         self.heartbeats.start()
@@ -114,6 +126,12 @@ class WorkerProcess:
         self.loop.stop(grace_seconds=0)  # tells those who still wait for the device, and they give back
         self.heartbeats.wait_until_idle(1.0)
         self.store.close()
+
+
+def _how(facts: Mapping[str, Any]) -> str:
+    """Which way a model is computed, and why not by a faster one."""
+    told = [str(facts[name]) for name in ("decoded_by", "way", "dtype") if facts.get(name)]
+    return ", ".join(told) + (f" ({facts['why']})" if facts.get("why") else "")
 
 
 def spec_of(entry: ModelEntry, settings: Settings) -> ModelSpec:

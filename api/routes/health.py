@@ -8,13 +8,16 @@ import orjson
 from fastapi import APIRouter, Response
 
 from api.context import Context, ContextDep, in_thread
+from api.serving import how_models_stand
 from jobs.errors import TextmillError
+from jobs.serving import Standing
 
 router = APIRouter(tags=["operations"])
 #: A worker's sign of life is written every 3 s; its loop comes round every half second.
 #: Red well within 30 s of a freeze, yet not for one slow step or two missed signs.
 _SIGN_AGE_SECONDS = 12.0
 _LOOP_AGE_SECONDS = 20.0
+_SHOWN = ("decoded_by", "way", "why", "dtype")  # of a model that is served
 
 
 @router.get("/healthz", operation_id="healthz")
@@ -25,10 +28,16 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", operation_id="readyz")
 async def readyz(context: ContextDep) -> Response:
-    """Database, Redis and at least one worker that makes progress; else 503 with what is missing."""
-    checks = await in_thread(_checks, context)
+    """Database, Redis and at least one worker that makes progress and has a model; else 503.
+
+    The answer says what is missing. A model that nobody can serve does not make the others
+    unreachable: the status is then `degraded`, with 200, and `models` says which and why.
+    """
+    checks, models = await in_thread(_look, context)
     is_ready = all(check == "ok" for check in checks.values())
-    body = {"status": "ready" if is_ready else "not ready", "checks": checks}
+    is_whole = all(model["ok"] for model in models.values())
+    status = ("ready" if is_whole else "degraded") if is_ready else "not ready"
+    body = {"status": status, "checks": checks, "models": models}
     return Response(orjson.dumps(body), status_code=200 if is_ready else 503, media_type="application/json")
 
 
@@ -39,22 +48,37 @@ async def metrics(context: ContextDep) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _checks(context: Context) -> dict[str, Any]:
-    found = {}
+def _look(context: Context) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """The checks, and the models as far as there is a worker to tell of them."""
+    checks = {}
     for name, check in (("database", context.store.ping), ("redis", context.check_broker)):
         try:
             check()
-            found[name] = "ok"
+            checks[name] = "ok"
         except TextmillError as error:
-            found[name] = str(error)
-    found["worker"] = _worker(context) if found["database"] == "ok" else "unknown"
-    return found
+            checks[name] = str(error)
+    if checks["database"] != "ok":
+        return {**checks, "worker": "unknown"}, {}
+    models = how_models_stand(context, max_age_seconds=_SIGN_AGE_SECONDS)
+    checks["worker"] = _worker(context, models)
+    if not any(standing.beats for standing in models.values()):
+        return checks, {}
+    return checks, {name: _model(standing) for name, standing in models.items()}
 
 
-def _worker(context: Context) -> str:
+def _worker(context: Context, models: dict[str, Standing]) -> str:
     beats = context.store.workers(max_age_seconds=_SIGN_AGE_SECONDS)
     if not beats:
         return f"no worker gave a sign of life within {_SIGN_AGE_SECONDS:.0f} s"
     if all(beat.loop_age_seconds + beat.age_seconds > _LOOP_AGE_SECONDS for beat in beats):
         return f"no worker's device loop came round within {_LOOP_AGE_SECONDS:.0f} s"
+    if not any(standing.is_served for standing in models.values()):
+        return "no worker has a model that it can serve"
     return "ok"
+
+
+def _model(standing: Standing) -> dict[str, Any]:
+    if not standing.is_served:
+        error = {"error": standing.error} if standing.error else {}
+        return {"ok": False, **error, "message": standing.why_not}
+    return {"ok": True, **{name: standing.facts[name] for name in _SHOWN if name in standing.facts}}

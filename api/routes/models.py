@@ -8,14 +8,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.context import ContextDep, OwnerDep, in_thread
-from jobs.catalogue import Catalogue, ModelEntry
-from jobs.records import WorkerBeat
+from api.serving import how_models_stand
+from jobs.catalogue import Catalogue
+from jobs.serving import Standing
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-_WORKER_AGE_SECONDS = 30.0
-_FACTS = (
-    "parameters", "dtype", "decoded_by", "architecture", "max_tokens", "revision", "languages", "labels",
-)  # fmt: skip
 
 
 class LoadedOut(BaseModel):
@@ -49,24 +46,27 @@ class ModelList(BaseModel):
 
 @router.get("", response_model=ModelList, operation_id="list_models")
 async def list_models(context: ContextDep, owner: OwnerDep) -> ModelList:
-    """Served models with their facts, as the workers that loaded them tell."""
-    beats = await in_thread(context.store.workers, max_age_seconds=_WORKER_AGE_SECONDS)
-    return ModelList(data=[_model(entry, context.catalogue, beats) for entry in context.catalogue.entries])
+    """Served models with their facts, as the workers tell that loaded them, or once did.
+
+    A model that no worker can load has `error` and `message` among its facts.
+    """
+    models = await in_thread(how_models_stand, context)
+    return ModelList(data=[_model(standing, context.catalogue) for standing in models.values()])
 
 
-def _model(entry: ModelEntry, catalogue: Catalogue, beats: list[WorkerBeat]) -> ModelOut:
-    told: dict[str, Any] = {}
-    for beat in beats:
-        told = beat.details.get("models", {}).get(entry.name) or told
+def _model(standing: Standing, catalogue: Catalogue) -> ModelOut:
+    entry = standing.entry
+    facts = {name: value for name, value in standing.facts.items() if value not in (None, [], "")}
+    if standing.error is not None:
+        facts |= {"error": standing.error, "message": standing.message}
     return ModelOut(
         id=entry.name,
         task=entry.task,
         ref=entry.ref,
         default=catalogue.default(entry.task) is entry,
         workers=[
-            LoadedOut(worker=b.worker_id, device=b.device, warm=entry.name in b.warm_models)
-            for b in beats
-            if entry.name in b.models
+            LoadedOut(worker=beat.worker_id, device=beat.device, warm=entry.name in beat.warm_models)
+            for beat in standing.beats
         ],
-        facts={name: told[name] for name in _FACTS if told.get(name) not in (None, [], "")},
+        facts=facts,
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jobs import jsontext
-from jobs.catalogue import Catalogue, ModelEntry, parse_task
-from jobs.errors import InvalidRows, PayloadTooLarge, RequestError, RowError, UnknownModel
-from jobs.params import InvalidParams, applicable, known_anywhere, validate_params
+from jobs.catalogue import Catalogue, ModelEntry
+from jobs.combinations import Defaults
+from jobs.errors import InvalidRows, ModelNotServed, PayloadTooLarge, RequestError, RowError, UnknownModel
+from jobs.params import InvalidParams, applicable, known_anywhere, validate_each, validate_params
 from jobs.records import NewDocument, NewJob, Task
+from jobs.rows.fitting import misfits
 from jobs.rows.formats import RawRow
+from jobs.serving import Standing
+from jobs.tasks import parse_task, with_languages
 
 _FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "params", "metadata"})
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
@@ -32,14 +38,35 @@ class RowValidator:
     Bad rows are collected, not raised: a client wants to hear of all of them at once.
     """
 
-    def __init__(self, job: NewJob, catalogue: Catalogue, *, max_documents: int) -> None:
+    def __init__(
+        self,
+        job: NewJob,
+        catalogue: Catalogue,
+        *,
+        max_documents: int,
+        models: Mapping[str, Standing] | None = None,
+    ) -> None:
+        """Takes what holds for every row.
+
+        Args:
+            job: the submission.
+            catalogue: the served models.
+            max_documents: a job may have so many.
+            models: how the models stand; what is not known is left to the workers.
+
+        Raises:
+            InvalidParams: a parameter of the job is wrong whatever the rows say.
+        """
         self._job = job
         self._catalogue = catalogue
+        self._models = models or {}
         self._max_documents = max_documents
         self._problems: list[RowError] = []
         self._num_problems = 0
         self._seen: set[int] = set()
-        self._checked: dict[tuple[Task, bytes], dict[str, Any]] = {}
+        self._checked: dict[tuple[str, bool, bytes], dict[str, Any]] = {}
+        #: how many rows share a problem that is not their own
+        self._shared: Counter[tuple[str, str]] = Counter()
         self._defaults = {task: self._default_params(task) for task in Task}
 
     def documents(self, rows: Iterable[RawRow]) -> Iterator[NewDocument]:
@@ -56,15 +83,31 @@ class RowValidator:
             except _Problem as problem:
                 self._note(RowError(line=row.line, field=problem.field, message=problem.message))
             except InvalidParams as error:
-                for field, message in error.problems:
-                    self._note(RowError(line=row.line, field=field, message=message))
+                self._note_params(row, error)
         if self._num_problems:
-            raise InvalidRows(self._problems, total=self._num_problems)
+            raise InvalidRows([self._counted(error) for error in self._problems], total=self._num_problems)
+
+    def _counted(self, error: RowError) -> RowError:
+        num_others = self._shared.get((error.field or "", error.message), 1) - 1
+        if num_others < 1:
+            return error
+        return dataclasses.replace(error, message=f"{error.message} (and in {num_others} other rows)")
 
     def _note(self, error: RowError) -> None:
         self._num_problems += 1
         if len(self._problems) < _SHOWN_ERRORS:
             self._problems.append(error)
+
+    def _note_params(self, row: RawRow, error: InvalidParams) -> None:
+        """What is wrong with the row's own params; what is not its own, once for all rows like it."""
+        own = (row.fields or {}).get("params") or {}
+        for field, message in error.problems:
+            if field.removeprefix("params.") in own:
+                self._note(RowError(line=row.line, field=field, message=message))
+                continue
+            self._shared[field, message] += 1
+            if self._shared[field, message] == 1:
+                self._note(RowError(line=row.line, field=field, message=message))
 
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields
@@ -84,7 +127,7 @@ class RowValidator:
             model=model.name,
             text=_text(fields, "text"),
             context=context,
-            params=self._params(model.task, fields.get("params")),
+            params=self._params(model, fields),
             metadata=_metadata(fields),
         )
 
@@ -104,6 +147,12 @@ class RowValidator:
         if task is not None and entry.task is not task:
             raise _Problem("model", f"model {entry.name!r} is for {entry.task}, not for {task}")
         return entry
+
+    def _standing(self, model: ModelEntry) -> Standing:
+        standing = self._models.get(model.name) or Standing(entry=model, facts={})
+        if standing.is_refused:
+            raise InvalidParams([("model", _not_served(standing))])
+        return standing
 
     def _task(self, value: Any) -> Task | None:
         if value is None:
@@ -133,38 +182,60 @@ class RowValidator:
         self._seen.add(mark)
         return value
 
-    def _params(self, task: Task, own: Any) -> dict[str, Any]:
-        if own is None:
-            return self._defaults[task]
-        if not isinstance(own, dict):
+    def _params(self, model: ModelEntry, fields: Mapping[str, Any]) -> dict[str, Any]:
+        own = fields.get("params")
+        if own is not None and not isinstance(own, dict):
             raise _Problem("params", "must be an object")
-        key = (task, jsontext.dumps(own, sort_keys=True))
+        own = with_languages(fields.get("task"), own or {})
+        is_chat = "messages" in fields
+        key = (model.name, is_chat, jsontext.dumps(own, sort_keys=True))
         if key not in self._checked:
             if len(self._checked) > 4096:
                 self._checked.clear()
-            self._checked[key] = validate_params(task, {**self._defaults[task], **own})
+            self._checked[key] = self._checked_params(model, own, is_chat=is_chat)
         return self._checked[key]
+
+    def _checked_params(self, model: ModelEntry, own: Mapping[str, Any], *, is_chat: bool) -> dict[str, Any]:
+        """The job's params and the row's own together, checked against what is known of the model."""
+        facts = self._standing(model).facts
+        params = validate_params(model.task, {**self._defaults[model.task], **own}, Defaults.of(facts))
+        is_translation = model.task is Task.TRANSLATION
+        problems = misfits(model.name, facts, params, is_chat=is_chat, is_translation=is_translation)
+        if found := list(problems):
+            raise InvalidParams(found)
+        return params
 
     def _default_params(self, task: Task) -> dict[str, Any]:
         params = self._job.params
         if self._job.task is not None:  # one task: every name must be one of its own
-            return validate_params(task, params) if task is self._job.task else {}
+            return validate_each(task, params) if task is self._job.task else {}
         unknown = [name for name in params if not known_anywhere(name)]
         if unknown:
             raise InvalidParams([(f"params.{n}", f"unknown parameter {n!r}") for n in unknown])
-        return validate_params(task, applicable(task, params))
+        return validate_each(task, applicable(task, params))
 
 
-def check_job(job: NewJob, catalogue: Catalogue) -> None:
+def check_job(job: NewJob, catalogue: Catalogue, models: Mapping[str, Standing] | None = None) -> None:
     """Checks what a job says before any row is read.
 
     Raises:
-        RequestError: an unknown model, a model of another task, or wrong params.
+        RequestError: an unknown model, a model of another task.
+        ModelNotServed: the job's model cannot be loaded.
     """
     if job.model is not None:
         entry = catalogue.get(job.model)
         if job.task is not None and entry.task is not job.task:
             raise RequestError(f"model {entry.name!r} is for {entry.task}, not for {job.task}")
+        standing = (models or {}).get(entry.name)
+        if standing is not None and standing.is_refused:
+            raise ModelNotServed(_not_served(standing))
+
+
+def _not_served(standing: Standing) -> str:
+    return (
+        f"model {standing.entry.name!r} cannot be served: {standing.why_not}; choose another model "
+        "(`textmill models`), or have it repaired"
+    )
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

@@ -17,6 +17,7 @@ from jobs.records import (
     JobStatus,
     Lease,
     LeaseState,
+    ModelFacts,
     NewDocument,
     NewJob,
     Outcome,
@@ -188,6 +189,10 @@ class Store(Protocol):
         """Removes the sign of life of a worker that leaves in order."""
         ...
 
+    def keep_facts(self, told: ModelFacts) -> None:
+        """Records what a model is like; the last word counts."""
+        ...
+
     # -- recovery and looking on ---------------------------------------------------
 
     def sweep(self, *, max_crashes: int) -> SweepReport:
@@ -199,6 +204,10 @@ class Store(Protocol):
 
     def workers(self, *, max_age_seconds: float) -> list[WorkerBeat]:
         """Workers that gave a sign of life within `max_age_seconds`."""
+        ...
+
+    def kept_facts(self) -> list[ModelFacts]:
+        """What models are like, as their workers last told, whether those still run or not."""
         ...
 
     def backlog(self) -> Mapping[str, int]:

@@ -12,6 +12,7 @@ from jobs.records import (
     JobStatus,
     Lease,
     LeaseState,
+    ModelFacts,
     NewDocument,
     NewJob,
     Outcome,
@@ -26,7 +27,7 @@ from jobs.records import (
     WorkerBeat,
 )
 from jobs.settings import Settings
-from jobs.store import control, lease, reading, results, settle, submit, sweep
+from jobs.store import control, facts, lease, reading, results, settle, submit, sweep
 from jobs.store import window as windows
 from jobs.store.database import Database
 from jobs.store.interface import EVERY_RESULT
@@ -130,6 +131,12 @@ class SqlStore:
 
     def forget_worker(self, worker_id: str) -> None:
         reading.forget_worker(self._database, worker_id)
+
+    def keep_facts(self, told: ModelFacts) -> None:
+        facts.keep_facts(self._database, told)
+
+    def kept_facts(self) -> list[ModelFacts]:
+        return facts.kept_facts(self._database)
 
     def sweep(self, *, max_crashes: int) -> SweepReport:
         if self._database.has_traces:  # a reader was in the way of a deletion

@@ -140,8 +140,21 @@ class WorkerRow(Base):
     seen_at: Mapped[float]
 
 
+class ModelFactsRow(Base):
+    """What a worker last told of a model; outlives the worker."""
+
+    __tablename__ = "model_facts"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    ref: Mapped[str]
+    revision: Mapped[str | None]
+    facts: Mapped[str]
+    told_at: Mapped[float]
+
+
 job = cast("Table", JobRow.__table__)
 slice_ = cast("Table", SliceRow.__table__)
 document = cast("Table", DocumentRow.__table__)
 result = cast("Table", ResultRow.__table__)
 worker = cast("Table", WorkerRow.__table__)
+model_facts = cast("Table", ModelFactsRow.__table__)

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
+from models.engine.asked import refuse_ignored
 from models.errors import InvalidParameter
 from models.registry import LoadedModel
 
@@ -53,6 +54,11 @@ class PromptMaker:
         self._samples_by_default = bool(config.do_sample)
         self._default_beams = int(config.num_beams or 1)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the model decodes when it is not told: what a client's parameters must go with."""
+        return {"samples_by_default": self._samples_by_default, "beams_by_default": self._default_beams}
+
     def make(
         self,
         input_ids: list[int],
@@ -64,7 +70,8 @@ class PromptMaker:
         """A prompt, its sampling seed drawn when the client gave none.
 
         Raises:
-            InvalidParameter: more sequences are asked for than the search yields.
+            InvalidParameter: more sequences are asked for than the search yields, or a parameter
+                would be ignored.
         """
         is_sampled = bool(params.get("do_sample", self._samples_by_default))
         num_returned = int(params.get("num_return_sequences", 1))
@@ -74,6 +81,7 @@ class PromptMaker:
                 f"num_return_sequences={num_returned} needs do_sample without beams, "
                 f"or num_beams of at least {num_returned}"
             )
+        refuse_ignored(params, is_sampled=is_sampled, num_beams=num_beams, max_new_tokens=max_new_tokens)
         return Prompt(
             input_ids=input_ids,
             max_new_tokens=max_new_tokens,

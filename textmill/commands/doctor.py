@@ -13,7 +13,7 @@ from textmill.commands.server import Server, server_of
 if TYPE_CHECKING:
     import httpx2
 
-    from textmill.doctor import Check
+    from textmill.findings import Check
 
 
 def doctor(context: typer.Context, json: JsonOption = False) -> None:
@@ -26,7 +26,8 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     textmill doctor
     """
     from jobs.settings import Settings
-    from textmill.doctor import Verdict, examine, running_here
+    from textmill.doctor import examine, running_here
+    from textmill.findings import Verdict
     from textmill.terminal.consoles import answers
 
     settings = Settings.load()
@@ -42,10 +43,10 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
 
 
 def _ask_server(server: Server) -> list[Check]:
-    """What the server says of itself and its workers; one note when none runs."""
+    """What the server says of itself, its workers and models; one note when none runs."""
     import httpx2
 
-    from textmill.doctor import Check, Verdict
+    from textmill.findings import missing, note, ok
     from textmill.transport import is_loopback
 
     url = server.address()
@@ -53,30 +54,27 @@ def _ask_server(server: Server) -> list[Check]:
         answer = httpx2.get(f"{url}/readyz", timeout=5.0, trust_env=not is_loopback(url))
     except (httpx2.TransportError, httpx2.InvalidURL):
         # Named on purpose and silent is a fault; nothing at the default address is just not started.
-        verdict = Verdict.NOTE if server.url is None else Verdict.MISSING
-        return [Check(name="server", verdict=verdict, text=f"none answers at {url}", remedy="textmill up")]
+        silent = note if server.url is None else missing
+        return [silent("server", f"none answers at {url}", "textmill up")]
     if answer.status_code == httpx2.codes.OK:
-        return [Check(name="server", verdict=Verdict.OK, text=f"{url} is ready"), *_workers(answer)]
-    return [
-        Check(
-            name="server",
-            verdict=Verdict.MISSING,
-            text=f"{url} is not ready: {answer.text[:300]}",
-            remedy="see the logs in the data folder",
-        ),
-        *_workers(answer),
+        return [ok("server", f"{url} is ready"), *_parts(answer)]
+    remedy = "see the logs in the data folder"
+    return [missing("server", f"{url} is not ready", remedy), *_parts(answer)]
+
+
+def _parts(answer: httpx2.Response) -> list[Check]:
+    """The readiness checks of the server and its models, each as a line of ours."""
+    from textmill.findings import missing, ok
+    from textmill.stack.readiness import checks_of, models_of
+
+    checks = [(ok if is_ok else missing)(f"  {name}", text) for name, is_ok, text in checks_of(answer)]
+    served = [
+        (ok if model.is_served else missing)("  model", f"{model.name}: {model.text}")
+        for model in models_of(answer)
     ]
-
-
-def _workers(answer: httpx2.Response) -> list[Check]:
-    """The readiness checks of the server, each as a line of ours."""
-    from textmill.doctor import Check, Verdict
-    from textmill.stack.readiness import checks_of
-
-    return [
-        Check(name=f"  {name}", verdict=Verdict.OK if is_ok else Verdict.MISSING, text=text)
-        for name, is_ok, text in checks_of(answer)
-    ]
+    if not checks:  # no server of ours, or one that is very ill
+        return [missing("  answer", f"{answer.status_code} {answer.text[:300]}")]
+    return checks + served
 
 
 def _print(checks: list[Check]) -> None:

@@ -142,3 +142,15 @@ def _is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_held(path: Path) -> bool:
+    """Whether a `textmill up` has this folder, announced or not."""
+    try:
+        with (path / _LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no folder, no lock, or none of ours to look at
+        return False
+    return False

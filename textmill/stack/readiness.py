@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +13,20 @@ import httpx2
 
 from textmill.errors import StackError
 from textmill.stack.supervisor import Child, describe_exit, tail
+from textmill.terminal.words import how_computed
 
 _FLOWER_PATIENCE_SECONDS = 20.0  # it is a view: a slow one delays nobody for longer than this
 _PROBE_TIMEOUT_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelState:
+    """How a model stands, as `/readyz` says."""
+
+    name: str
+    is_served: bool
+    has_failed: bool  #: its workers tried and could not load it
+    text: str  #: which way it is computed, or why it is not served
 
 
 class Readiness:
@@ -36,6 +48,8 @@ class Readiness:
         self._client = client or httpx2.Client(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False)
         self._started_at = time.monotonic()
         self._waiting_for = "the API"
+        #: how each model stood at the last look
+        self.models: tuple[ModelState, ...] = ()
 
     def is_reached(self) -> bool:
         """Whether users can be told to come in.
@@ -66,6 +80,7 @@ class Readiness:
         except httpx2.TransportError:
             self._waiting_for = "the API"
             return False
+        self.models = models_of(answer)
         if answer.status_code != 200:
             self._waiting_for = _missing(answer)
         return answer.status_code == 200
@@ -82,14 +97,29 @@ class Readiness:
 
 def checks_of(answer: httpx2.Response) -> list[tuple[str, bool, str]]:
     """The checks in a `/readyz` answer: name, whether it passed, what it says."""
+    return [(name, *_read_check(check)) for name, check in _part(answer, "checks").items()]
+
+
+def models_of(answer: httpx2.Response) -> tuple[ModelState, ...]:
+    """The models in a `/readyz` answer; empty while no worker has told of any."""
+    models = _part(answer, "models").items()
+    return tuple(_read_model(name, model) for name, model in models if isinstance(model, dict))
+
+
+def _part(answer: httpx2.Response, name: str) -> dict[str, Any]:
     try:
         body: Any = answer.json()
     except ValueError:
-        return []
-    checks = body.get("checks") if isinstance(body, dict) else None
-    if not isinstance(checks, dict):
-        return []
-    return [(name, *_read_check(check)) for name, check in checks.items()]
+        return {}
+    part = body.get(name) if isinstance(body, dict) else None
+    return part if isinstance(part, dict) else {}
+
+
+def _read_model(name: str, model: dict[str, Any]) -> ModelState:
+    if not model.get("ok"):
+        text = str(model.get("message") or "it is not served")
+        return ModelState(name=name, is_served=False, has_failed="error" in model, text=text)
+    return ModelState(name=name, is_served=True, has_failed=False, text=how_computed(model))
 
 
 def _read_check(check: object) -> tuple[bool, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from textmill.stack.readiness import ModelState
 from textmill.stack.supervisor import Child
 
 _REMIND_SECONDS = 10.0
@@ -25,6 +26,7 @@ class Report:
         self._waiting_since = 0.0
         self._last_reminder = 0.0
         self._last_missing = ""
+        self._said_of_models: dict[str, str] = {}
         self._read: dict[Path, int] = {}
         self._colors: dict[str, str] = {}
 
@@ -52,6 +54,20 @@ class Report:
         if now - self._last_reminder >= _REMIND_SECONDS:
             self._last_reminder = now
             self.event("waiting", f"for {missing} ({now - self._waiting_since:.0f} s)")
+
+    def models(self, models: Sequence[ModelState]) -> None:
+        """How each model stands, if that was not said before."""
+        for model in models:
+            if self._said_of_models.get(model.name) == model.text:
+                continue
+            self._said_of_models[model.name] = model.text
+            if model.is_served:
+                name = (f"{'model':<{_NAME_WIDTH}}", "green")
+                line = Text.assemble("  ", name, f"{model.name}  ", (model.text, "dim"))
+            else:
+                name = (f"{'model':<{_NAME_WIDTH}}", "bold red")
+                line = Text.assemble("  ", name, f"{model.name} is not served: {model.text}")
+            self._chatter.print(line, soft_wrap=True)
 
     def ready(self, url: str, *, flower_url: str | None, logs: Path) -> None:
         """The addresses."""

@@ -180,7 +180,10 @@ class Stack:
         while not readiness.is_reached():
             self._give_up_if_told()
             self._tick()
+            # While others still load, "not served" is no news; a load that failed is.
+            self._report.models([model for model in readiness.models if model.has_failed])
             self._report.waiting(readiness.waiting_for())
+        self._report.models(readiness.models)
         self._folder.announce(self._note(is_ready=True))
         self._report.ready(self.url, flower_url=self._flower_url, logs=self._folder.logs)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from jobs.records import JobStatus
 from textmill.views import JobView, Result
@@ -126,3 +128,10 @@ def style_of(status: JobStatus) -> str:
         JobStatus.EXPIRED: "yellow",
         JobStatus.RUNNING: "cyan",
     }.get(status, "")
+
+
+def how_computed(facts: Mapping[str, Any]) -> str:
+    """Which way a model is computed, and why not by a faster one; `served` when it does not say."""
+    told = [str(facts[name]) for name in ("way", "decoded_by", "dtype") if facts.get(name)]
+    text = ", ".join(told) or "served"
+    return f"{text}: {facts['why']}" if facts.get("why") else text

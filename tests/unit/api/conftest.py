@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jobs.store.database import Database
 from jobs.store.interface import Store
 from jobs.store.migrate import migrate
 
+SENTIMENT_FACTS = {"noop:s": {"dtype": "float32", "decoded_by": "somebody", "steps": 3}}
 MODELS = ("generation=noop:g", "translation=noop:t", "sentiment=noop:s", "qa=noop:q")
 
 
@@ -49,13 +50,20 @@ class Api:
             if len(outcomes) < len(lease.documents):
                 self.store.release(lease.key, lease.attempt)
 
-    def sign_of_life(self, *, loop_age_seconds: float = 0.0) -> None:
-        """A worker says that it is there."""
+    def sign_of_life(
+        self,
+        worker: str = "cpu@here",
+        *,
+        loop_age_seconds: float = 0.0,
+        models: Sequence[str] = ("noop:s",),
+        told: Mapping[str, Mapping[str, Any]] = SENTIMENT_FACTS,
+    ) -> None:
+        """A worker says that it is there, and what it knows of its models."""
         self.store.beat(
             WorkerBeat(
-                worker_id="cpu@here", device="cpu", models=("noop:s",), warm_models=("noop:s",),
-                loop_age_seconds=loop_age_seconds,
-                details={"models": {"noop:s": {"dtype": "float32", "decoded_by": "somebody", "steps": 3}}},
+                worker_id=worker, device="cpu", models=tuple(models),
+                warm_models=tuple(name for name, facts in told.items() if "error" not in facts),
+                loop_age_seconds=loop_age_seconds, details={"models": told},
             )
         )  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.unit.api.conftest import Api
+from jobs.records import ModelFacts
+from tests.unit.api.conftest import MODELS, Api
+
+MODELS_BY_NAME = [flag.partition("=")[2] for flag in MODELS]
 
 
 def test_readiness_wants_a_worker_whose_loop_comes_round(api: Api) -> None:
@@ -10,12 +13,12 @@ def test_readiness_wants_a_worker_whose_loop_comes_round(api: Api) -> None:
     without = api.http.get("/readyz")
     assert without.status_code == 503
     assert "no worker" in without.json()["checks"]["worker"]
-    api.sign_of_life()
-    assert api.http.get("/readyz").json() == {
-        "status": "ready",
-        "checks": {"database": "ok", "redis": "ok", "worker": "ok"},
-    }
-    api.sign_of_life(loop_age_seconds=60)
+    api.sign_of_life(models=MODELS_BY_NAME)
+    ready = api.http.get("/readyz").json()
+    assert ready["status"] == "ready"
+    assert ready["checks"] == {"database": "ok", "redis": "ok", "worker": "ok"}
+    assert ready["models"]["noop:s"] == {"ok": True, "dtype": "float32", "decoded_by": "somebody"}
+    api.sign_of_life(loop_age_seconds=60, models=MODELS_BY_NAME)
     assert api.http.get("/readyz").status_code == 503
 
 
@@ -53,3 +56,46 @@ def test_the_console_shows_jobs_and_escapes_what_clients_sent(api: Api) -> None:
     assert "job_" in page.text
     assert "<script>alert(1)" not in page.text
     assert "default-src" in page.headers["content-security-policy"]
+
+
+BROKEN = {"error": "cannot_load", "message": "convert pytorch_model.bin", "is_retryable": False}
+SLOW = {"way": "one at a time", "why": "its mask is ignored", "proven": False, "dtype": "float32", "steps": 9}
+
+
+def test_h15_readiness_says_which_model_is_not_served_and_why_while_others_are(api: Api) -> None:
+    """H15: `/readyz` was green, and every document of the model failed."""
+    api.sign_of_life(models=["noop:s", "noop:g", "noop:q"], told={"noop:s": BROKEN, "noop:q": SLOW})
+    answer = api.http.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    models = answer.json()["models"]
+    assert models["noop:s"] == {"ok": False, "error": "cannot_load", "message": "convert pytorch_model.bin"}
+    assert models["noop:q"] == {
+        "ok": True, "way": "one at a time", "why": "its mask is ignored", "dtype": "float32",
+    }  # fmt: skip
+    assert models["noop:t"] == {"ok": False, "message": "no worker serves it now"}
+
+
+def test_without_any_model_that_can_be_served_nothing_is_ready(api: Api) -> None:
+    api.sign_of_life(models=["noop:s"], told={"noop:s": BROKEN})
+    answer = api.http.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+    assert "no worker has a model" in answer.json()["checks"]["worker"]
+    assert "convert" in answer.json()["models"]["noop:s"]["message"]
+
+
+def test_models_say_why_they_are_not_served_or_not_the_fastest_way(api: Api) -> None:
+    api.sign_of_life(models=["noop:s", "noop:q"], told={"noop:s": BROKEN, "noop:q": SLOW})
+    models = {model["id"]: model for model in api.http.get("/v1/models").json()["data"]}
+    assert models["noop:s"]["facts"] == {"error": "cannot_load", "message": "convert pytorch_model.bin"}
+    assert models["noop:s"]["workers"][0]["warm"] is False
+    assert models["noop:q"]["facts"] == {
+        "way": "one at a time", "why": "its mask is ignored", "proven": False, "dtype": "float32",
+    }  # fmt: skip
+
+
+def test_facts_are_shown_when_the_worker_that_told_them_is_gone(api: Api) -> None:
+    told = ModelFacts(name="noop:q", ref="noop:q", revision=None, facts={"way": "continuous"})
+    api.store.keep_facts(told)
+    models = {model["id"]: model for model in api.http.get("/v1/models").json()["data"]}
+    assert models["noop:q"]["facts"] == {"way": "continuous"}
+    assert models["noop:q"]["workers"] == []

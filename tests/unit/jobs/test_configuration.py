@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.catalogue import Catalogue, parse_task
+from jobs.catalogue import Catalogue
 from jobs.errors import ConfigurationError, UnknownModel
 from jobs.records import Task
 from jobs.settings import Settings
+from jobs.tasks import parse_task
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,8 @@ def test_the_file_gives_names_defaults_and_pins(tmp_path: Path) -> None:
         ('[[models]]\ntask = "qa"\n', "ref"),
         ('[[models]]\ntask = "poetry"\nref = "x"\n', "task"),
         ('[[models]]\ntask = "qa"\nref = "x"\nspeed = "fast"\n', "speed"),
+        ('[[models]]\ntask = "qa"\nref = "x"\ndevice = "gpu1"\n', "device"),
+        ('[[models]]\ntask = "qa"\nref = "x"\ndtype = "float7"\n', "dtype"),
         ('[[models]]\ntask = "qa"\nref = "x"\n[[models]]\ntask = "qa"\nref = "x"\n', "two models"),
     ],
 )
@@ -130,7 +133,9 @@ def test_a_wrong_table_says_what_is_wrong_with_it(tmp_path: Path, text: str, mes
         Catalogue.load(Settings.load())
 
 
-@pytest.mark.parametrize("flag", ["gpt2", "generation=", "poetry=gpt2"])
+@pytest.mark.parametrize(
+    "flag", ["gpt2", "generation=", "poetry=gpt2", "translation_en_to_fr=t5-small", "translation_xx_to_yy=t5"]
+)
 def test_a_wrong_flag_is_quoted(monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
     monkeypatch.setenv("TEXTMILL_MODELS", flag)
     with pytest.raises(ConfigurationError, match=flag):
@@ -163,3 +168,17 @@ def test_queues_are_safe_and_distinct_for_names_that_look_alike() -> None:
 )
 def test_the_names_of_transformers_pipelines_are_understood(name: str, task: Task) -> None:
     assert parse_task(name) is task
+
+
+@pytest.mark.parametrize(
+    ("device", "served"),
+    [("cuda:1", {"any", "auto", "one"}), ("cuda:0", {"any", "auto"}), ("cpu", {"any", "auto"})],
+)
+def test_a_model_may_be_for_one_device(tmp_path: Path, device: str, served: set[str]) -> None:
+    (tmp_path / "textmill.toml").write_text(
+        '[[models]]\nname = "any"\ntask = "qa"\nref = "x"\n'
+        '[[models]]\nname = "auto"\ntask = "qa"\nref = "x"\ndevice = "auto"\n'
+        '[[models]]\nname = "one"\ntask = "qa"\nref = "x"\ndevice = "cuda:1"\n'
+    )
+    entries = Catalogue.load(Settings.load()).entries
+    assert {entry.name for entry in entries if entry.task is Task.QA and entry.is_for(device)} == served

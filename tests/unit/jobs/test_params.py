@@ -10,7 +10,7 @@ import transformers
 from jobs.params import InvalidParams, validate_params
 from jobs.records import Task
 
-OURS = {"stop", "seed"}
+OURS = {"stop", "seed", "add_special_tokens", "parse_special_tokens"}
 
 
 def test_every_decoding_parameter_is_one_of_transformers_own() -> None:
@@ -26,6 +26,8 @@ def test_every_decoding_parameter_is_one_of_transformers_own() -> None:
         (Task.GENERATION, {"max_length": 100, "temperature": 0.7, "do_sample": True, "seed": 1}),
         (Task.GENERATION, {"num_beams": 4, "num_return_sequences": 4, "early_stopping": "never"}),
         (Task.TRANSLATION, {"source_language": "eng_Latn", "target_language": "deu_Latn"}),
+        (Task.GENERATION, {"do_sample": True, "num_beams": 3, "top_p": 0.8}),
+        (Task.GENERATION, {"add_special_tokens": False, "parse_special_tokens": True}),
         (Task.QA, {"top_k": 3, "max_answer_length": 30, "allow_no_answer": True}),
         (Task.SENTIMENT, {"top_k": 2}),
         (Task.SENTIMENT, {}),
@@ -47,11 +49,10 @@ def test_a_single_stop_string_is_a_list_of_one() -> None:
         (Task.GENERATION, {"top_p": 1.5}, "params.top_p", "less than or equal to 1"),
         (Task.GENERATION, {"max_new_tokens": "10"}, "params.max_new_tokens", "integer"),
         (Task.GENERATION, {"max_new_tokens": True}, "params.max_new_tokens", "integer"),
-        (Task.GENERATION, {"max_new_tokens": 5, "max_length": 9}, "params", "not both"),
-        (Task.GENERATION, {"min_new_tokens": 9, "max_new_tokens": 5}, "params", "larger"),
-        (Task.GENERATION, {"num_return_sequences": 3}, "params", "do_sample"),
-        (Task.TRANSLATION, {"num_return_sequences": 2, "num_beams": 2}, "params", "one text"),
-        (Task.SENTIMENT, {"max_new_tokens": 5}, "params.max_new_tokens", "allowed: top_k"),
+        (Task.GENERATION, {"max_new_tokens": 5, "max_length": 9}, "params.max_length", "not both"),
+        (Task.TRANSLATION, {"num_return_sequences": 2, "num_beams": 2}, "params.num_return_sequences", "one"),
+        (Task.TRANSLATION, {"add_special_tokens": False}, "params.add_special_tokens", "unknown parameter"),
+        (Task.SENTIMENT, {"max_new_tokens": 5}, "params.max_new_tokens", "allowed: parse_special_tokens"),
         (Task.QA, {"top_k": 0}, "params.top_k", "greater than or equal to 1"),
     ],
 )

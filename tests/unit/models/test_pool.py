@@ -110,3 +110,32 @@ def test_loads_are_counted(builder: Builder) -> None:
     load(pool, "a", "b", "a")
     assert pool.num_loads == 3
     assert pool.used_bytes == 10
+
+
+def test_why_a_model_is_not_loaded_is_told_until_it_is(builder: Builder) -> None:
+    now = [0.0]
+    pool = WarmPool(specs("a", "b"), build=builder, budget_bytes=20, clock=lambda: now[0])
+    builder.error = CannotLoad("no weights")
+    with pytest.raises(CannotLoad):
+        pool.load("a")
+    assert {name: str(error) for name, error in pool.failures.items()} == {"a": "no weights"}
+    builder.error = None
+    now[0] += 31
+    load(pool, "a", "b")
+    assert pool.failures == {}
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"), [(KeyError("head_dim"), CannotLoad), (MemoryError(), CannotLoadNow)]
+)
+def test_whatever_a_model_raises_while_it_loads_concerns_it_alone(
+    builder: Builder, raised: Exception, kind: type[CannotLoad]
+) -> None:
+    """A probe that raised over an odd configuration ended the process, again and again."""
+    pool = make_pool(builder)
+    builder.error = raised
+    with pytest.raises(kind, match=f"model 'a': {type(raised).__name__}"):
+        pool.load("a")
+    assert pool.failures["a"].is_retryable == (kind is CannotLoadNow)
+    builder.error = None
+    load(pool, "b")

@@ -163,3 +163,16 @@ def test_int8_takes_less_memory_and_stays_near_float32(
 def test_an_unknown_dtype_is_refused(tiny_models: TinyModels, cpu: Device) -> None:
     with pytest.raises(CannotLoad, match="float8"):
         load_model(spec(tiny_models["gpt2"], "generation", dtype="float8"), cpu)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", "bart"])
+def test_a_model_without_the_files_of_its_tokenizer_is_refused(
+    name: str, tiny_models: TinyModels, cpu: Device, tmp_path: Path
+) -> None:
+    """transformers makes an empty tokenizer up, and every text was a row of unknown tokens."""
+    folder = Path(shutil.copytree(tiny_models[name], tmp_path / name))
+    for path in folder.iterdir():
+        if path.name not in {"config.json", "generation_config.json", "model.safetensors"}:
+            path.unlink()
+    with pytest.raises(CannotLoad, match="tokenizer are not there"):
+        load_model(ModelSpec(name=name, task="generation", ref=str(folder)), cpu)

@@ -4,12 +4,14 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
-from tests.support.fake_server import FakeJob, FakeServer, problem
+from tests.support.fake_server import FAKE_MODEL, FakeJob, FakeServer, problem
 from tests.unit.textmill.conftest import Run, settle_all
+from textmill.client import Textmill
 
 
 def test_submit_prints_the_id_and_nothing_else_on_stdout(
@@ -257,3 +259,19 @@ def test_models_are_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None
     assert run("models") == 0
     row = capsys.readouterr().out.splitlines()[1].split()
     assert row == ["fake", "sentiment", "yes", "22.7", "M", "float32", "cpu@here"]
+
+
+def test_models_say_which_way_and_why_and_which_cannot_be_loaded(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"way": "batches of equal length", "why": "padding is not neutral", "dtype": "float32"}
+    slow = {**FAKE_MODEL, "id": "slow", "facts": facts}
+    broken = {"error": "cannot_load", "message": "convert pytorch_model.bin"}
+    bad: dict[str, Any] = {**FAKE_MODEL, "id": "bad", "facts": broken, "workers": []}
+    monkeypatch.setattr(Textmill, "models", lambda self: [slow, bad])
+    assert run("models") == 0
+    shown = capsys.readouterr().out
+    assert "batches of equal length" in shown
+    assert "slow: padding is not neutral" in shown
+    assert "cannot be loaded" in shown
+    assert "bad: convert pytorch_model.bin" in shown

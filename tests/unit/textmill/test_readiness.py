@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import httpx2
 import pytest
+from rich.console import Console
 
 from tests.support.fake_process import FakeProcess
 from textmill.errors import StackError
 from textmill.stack.child import Program
-from textmill.stack.readiness import Readiness, checks_of
+from textmill.stack.readiness import Readiness, checks_of, models_of
+from textmill.stack.report import Report
 from textmill.stack.supervisor import Child
 
 
@@ -70,3 +73,37 @@ def test_flower_never_keeps_the_stack_from_starting(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", [httpx2.Response(503, text="busy"), httpx2.Response(503, json=["x"])])
 def test_an_answer_of_another_shape_has_no_checks(answer: httpx2.Response) -> None:
     assert checks_of(answer) == []
+
+
+MODELS = {
+    "good": {"ok": True, "way": "continuous", "decoded_by": "textmill", "dtype": "bfloat16"},
+    "slow": {"ok": True, "way": "one at a time", "why": "its mask is ignored"},
+    "bad": {"ok": False, "error": "cannot_load", "message": "convert pytorch_model.bin"},
+    "late": {"ok": False, "message": "no worker serves it now"},
+}
+
+
+def test_models_of_an_answer_say_which_way_or_why_not() -> None:
+    models = {model.name: model for model in models_of(httpx2.Response(200, json={"models": MODELS}))}
+    assert models["good"].text == "continuous, textmill, bfloat16"
+    assert models["slow"].text == "one at a time: its mask is ignored"
+    assert models["bad"].text == "convert pytorch_model.bin"
+    assert [name for name, model in models.items() if model.is_served] == ["good", "slow"]
+    assert [name for name, model in models.items() if model.has_failed] == ["bad"]
+    assert models_of(httpx2.Response(503, text="busy")) == ()
+    assert models_of(httpx2.Response(200, json={"models": ["x"]})) == ()
+
+
+def test_h15_up_says_once_which_model_cannot_be_loaded_and_why() -> None:
+    """H15: `up --model sentiment=nosuch/model` said "ready" and nothing else."""
+    said = io.StringIO()
+    report = Report(chatter=Console(file=said, width=200), answers=Console(file=io.StringIO()))
+    waiting = readiness(httpx2.Response(503, json={"checks": {"worker": "no"}, "models": MODELS}))
+    assert not waiting.is_reached()
+    report.models([model for model in waiting.models if model.has_failed])
+    assert "bad is not served: convert pytorch_model.bin" in said.getvalue()
+    assert "late" not in said.getvalue()
+    report.models(waiting.models)
+    assert said.getvalue().count("bad is not served") == 1
+    assert "late is not served: no worker serves it now" in said.getvalue()
+    assert "good  continuous" in said.getvalue()

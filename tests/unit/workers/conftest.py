@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,11 +56,14 @@ class Bench:
     build_error: ModelError | None = None
     loop: DeviceLoop = field(init=False)
     deaths: list[str] = field(default_factory=list)
+    #: how far the pool's clock runs ahead
+    pool_clock: Clock = field(default_factory=Clock)
 
     def start(self) -> Bench:
         pool = WarmPool(
-            [ModelSpec(name="m", task="sentiment", ref="noop:")], build=self._build, budget_bytes=10
-        )
+            [ModelSpec(name="m", task="sentiment", ref="noop:")], build=self._build, budget_bytes=10,
+            clock=lambda: time.monotonic() + self.pool_clock(),
+        )  # fmt: skip
         self.loop = DeviceLoop(pool, on_death=lambda error: self.deaths.append(f"loop: {error}"))
         self.loop.start()
         return self

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from jobs.catalogue import ModelEntry
 from jobs.errors import BrokerUnavailable, StoreUnavailable
-from jobs.records import Lease, LeaseState
+from jobs.records import Lease, LeaseState, Task
 from jobs.settings import Settings
 from tests.support.engines import GatedEngine
 from tests.support.waiting import wait_until
@@ -19,6 +20,7 @@ from workers.signs import SignsOfLife
 from workers.worker import Worker
 
 LONG = 10.0
+MODEL = ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:m")
 
 
 class Releases:
@@ -199,7 +201,7 @@ def test_a_slice_claimed_at_the_last_moment_is_released_too(
 def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: Bench) -> None:
     bench.start()
     signs = SignsOfLife(
-        bench.ledger.store, bench.loop, worker_id="w1", device="cpu", models=["m"], on_death=lambda: None
+        bench.ledger.store, bench.loop, worker_id="w1", device="cpu", models=[MODEL], on_death=lambda: None
     )
     bench.loop.warm("m").result(LONG)
     signs.start()

@@ -1,0 +1,104 @@
+"""Whether a document is one for its model, as far as the workers have told of the model.
+
+A million rows that their model refuses are one refusal here. Only what is certain is said:
+which codes mean one language is known to the worker that has the model, and what nobody has
+told yet is left to it; such a document fails there, by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Facts = Mapping[str, Any]  #: of one model, as `GET /v1/models` shows them
+Problem = tuple[str, str]  #: field, and what is wrong with it
+
+_SHOWN_LANGUAGES = 20
+#: Two-letter codes that share a language with another of them: not told apart here.
+_SHARED_CODES = frozenset(
+    {"no", "nb", "nn", "he", "iw", "id", "in", "yi", "ji", "ro", "mo", "sr", "hr", "bs", "sh"}
+)
+
+
+def misfits(
+    model: str, facts: Facts, params: Mapping[str, Any], *, is_chat: bool, is_translation: bool
+) -> Iterator[Problem]:
+    """What this model will not do.
+
+    Args:
+        model: its name.
+        facts: what is known of it; may be empty.
+        params: the job's and the document's own together.
+        is_chat: the document is a list of messages.
+        is_translation: the document is to be translated.
+    """
+    if is_chat and facts.get("has_chat_template") is False:
+        yield "messages", f"model {model!r} has no chat template: send text, or choose another model"
+    if is_translation and "target_languages" in facts:
+        for side in ("target", "source"):
+            problem = _language_problem(facts, params, side)
+            if problem:
+                yield f"params.{side}_language", f"model {model!r} {problem}"
+                return
+
+
+def _language_problem(facts: Facts, params: Mapping[str, Any], side: str) -> str | None:
+    code = params.get(f"{side}_language")
+    if code is None:
+        return _missing(facts, side)
+    pairs = [name.split("_to_") for name in facts.get("languages") or () if "_to_" in name]
+    if pairs:
+        given = (params.get("source_language"), params.get("target_language"))
+        return _not_among(pairs, given)
+    return _another_language(facts, side, code)
+
+
+def _not_among(pairs: Sequence[Sequence[str]], given: Sequence[str | None]) -> str | None:
+    for pair in pairs:
+        if all(code is None or not _differ(code, own) for code, own in zip(given, pair, strict=True)):
+            return None
+    source, target = (code or "any language" for code in given)
+    return f"does not translate {source} to {target}; it has {_listed(['_to_'.join(pair) for pair in pairs])}"
+
+
+def _missing(facts: Facts, side: str) -> str | None:
+    if side == "target" and facts.get("needs_target_language"):
+        return f"needs target_language; it has {_listed(facts['target_languages'])}"
+    return None
+
+
+def _another_language(facts: Facts, side: str, code: str) -> str | None:
+    known: Sequence[str] = facts.get(f"{side}_languages") or ()
+    pair: str | None = facts.get("language_pair")
+    if known:
+        has = _listed(known)
+        return f"does not know {side}_language={code!r}; it has {has}" if _is_no_code(code, known) else None
+    if pair is None or not _differ(code, pair.partition("-")[0 if side == "source" else 2]):
+        return None
+    return f"translates {pair} only, not {side}_language={code!r}: leave it out, or choose another model"
+
+
+def _is_no_code(code: str, known: Sequence[str]) -> bool:
+    """A code is the model's own, or a plain one that means a single one of its own."""
+    if code in known:
+        return False
+    alike = [own for own in known if _language(own) == _language(code)]
+    return len(code) > 3 or len(alike) > 1 or all(_differ(code, own) for own in known)
+
+
+def _differ(code: str, other: str) -> bool:
+    """Whether two codes certainly mean two languages: `fr` and `fra` may be one, `fr` and `de` are not."""
+    languages = {_language(code), _language(other)}
+    return (
+        len(languages) == 2 and all(len(each) == 2 for each in languages) and not languages <= _SHARED_CODES
+    )
+
+
+def _language(code: str) -> str:
+    return re.split("[_-]", code, maxsplit=1)[0].lower()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_LANGUAGES} more (GET /v1/models)"
+    return ", ".join(names[:_SHOWN_LANGUAGES]) + (more if len(names) > _SHOWN_LANGUAGES else "")
