@@ -13,12 +13,12 @@ from jobs.errors import InvalidRows, PayloadTooLarge, RequestError, RowError, Un
 from jobs.params import InvalidParams, applicable, known_anywhere, validate_params
 from jobs.records import NewDocument, NewJob, Task
 from jobs.rows.formats import RawRow
+from jobs.rows.ids import Ids
 
 _FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "params", "metadata"})
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHOWN_ERRORS = 100
-_MAX_CUSTOM_ID = 512
 
 
 class _Problem(Exception):
@@ -39,7 +39,7 @@ class RowValidator:
         self._max_documents = max_documents
         self._problems: list[RowError] = []
         self._num_problems = 0
-        self._seen: set[int] = set()
+        self._ids = Ids()
         self._checked: dict[tuple[Task, bytes], dict[str, Any]] = {}
         self._defaults = {task: self._default_params(task) for task in Task}
 
@@ -55,17 +55,22 @@ class RowValidator:
             try:
                 yield self._document(seq, row)
             except _Problem as problem:
-                self._note(RowError(line=row.line, field=problem.field, message=problem.message))
+                self._note(row, problem.field, problem.message)
             except InvalidParams as error:
                 for field, message in error.problems:
-                    self._note(RowError(line=row.line, field=field, message=message))
+                    self._note(row, field, message)
         if self._num_problems:
             raise InvalidRows(self._problems, total=self._num_problems)
 
-    def _note(self, error: RowError) -> None:
+    def _note(self, row: RawRow, field: str | None, message: str) -> None:
         self._num_problems += 1
-        if len(self._problems) < _SHOWN_ERRORS:
-            self._problems.append(error)
+        if len(self._problems) >= _SHOWN_ERRORS:
+            return
+        if field is not None and field in row.columns:
+            message = f"{message} (column {row.columns[field]!r})"
+        if row.position is not None:
+            message = f"document {row.position}: {message}"
+        self._problems.append(RowError(line=row.line, field=field, message=message))
 
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields
@@ -75,12 +80,14 @@ class RowValidator:
             unknown = min(fields.keys() - _FIELDS)
             raise _Problem(unknown, f"unknown field {unknown!r}; allowed: {', '.join(sorted(_FIELDS))}")
         model = self._model(fields)
+        if row.offered:
+            fields = _with_offers(row, model.task)
         context = _text(fields, "context") if fields.get("context") is not None else None
         if model.task is Task.QA and context is None:
-            raise _Problem("context", "a question needs a context")
+            raise _Problem("context", "a question needs a context: the text that holds the answer")
         return NewDocument(
             seq=seq,
-            custom_id=self._custom_id(fields, seq),
+            custom_id=self._custom_id(row, fields.get("custom_id"), seq),
             task=model.task,
             model=model.name,
             text=_text(fields, "text"),
@@ -97,7 +104,9 @@ class RowValidator:
         try:
             if name is None:
                 if task is None:
-                    raise _Problem("task", "no task: give one in the row or for the job")
+                    raise _Problem(
+                        "task", "no task: give one for the job or in the row (columns need a role)"
+                    )
                 return self._catalogue.default(task)
             entry = self._catalogue.get(str(name))
         except UnknownModel as error:
@@ -110,35 +119,26 @@ class RowValidator:
         if value is None:
             return self._job.task
         if not isinstance(value, str):
-            raise _Problem("task", "must be a string")
+            raise _Problem("task", f"must be one of {', '.join(Task)}")
         try:
             return parse_task(value)
         except ValueError as error:
             raise _Problem("task", str(error)) from None
 
-    def _custom_id(self, fields: Mapping[str, Any], seq: int) -> str:
-        value = fields.get("custom_id")
-        if value is None:
-            value = str(seq)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        elif not isinstance(value, str) or not value or len(value) > _MAX_CUSTOM_ID:
-            raise _Problem("custom_id", f"must be a string of 1 to {_MAX_CUSTOM_ID} characters")
-        _refuse_unstorable("custom_id", value)
-        # Eight bytes an id instead of the id itself. Two ids of one hash in ten million rows
-        # have a chance of about 1 in 370,000 (birthday bound over 64 bits); the row is then
-        # refused, never mixed up.
-        mark = hash(value)
-        if mark in self._seen:
-            raise _Problem("custom_id", f"{value!r} is used by an earlier row")
-        self._seen.add(mark)
-        return value
+    def _custom_id(self, row: RawRow, value: Any, seq: int) -> str:
+        place, noun = (row.line, "line") if row.position is None else (row.position, "document")
+        try:
+            taken = self._ids.take(value, seq=seq, place=place, noun=noun)
+        except ValueError as error:
+            raise _Problem("custom_id", str(error)) from None
+        _refuse_unstorable("custom_id", taken)
+        return taken
 
     def _params(self, task: Task, own: Any) -> dict[str, Any]:
         if own is None:
             return self._defaults[task]
         if not isinstance(own, dict):
-            raise _Problem("params", "must be an object")
+            raise _Problem("params", "must be an object of parameters")
         key = (task, orjson.dumps(own, option=orjson.OPT_SORT_KEYS))
         if key not in self._checked:
             if len(self._checked) > 4096:
@@ -168,10 +168,18 @@ def check_job(job: NewJob, catalogue: Catalogue) -> None:
             raise RequestError(f"model {entry.name!r} is for {entry.task}, not for {job.task}")
 
 
+def _with_offers(row: RawRow, task: Task) -> dict[str, Any]:
+    """The row's fields with what columns offer by name: to questions a field, else metadata."""
+    fields = dict(row.fields or {})
+    if task is Task.QA:
+        return {**fields, **{name: value for name, value in row.offered.items() if value not in (None, "")}}
+    return {**fields, "metadata": {**row.offered, **fields.get("metadata", {})}}
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None:
-        raise _Problem(name, f"{name} is missing")
+        raise _Problem(name, f"{name} is missing; give a string")
     if not isinstance(value, str):
         raise _Problem(name, f"must be a string, not {type(value).__name__}")
     if not value.strip():
