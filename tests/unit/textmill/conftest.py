@@ -1,11 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.fake_server import FakeServer
+from textmill.cli import main
 from textmill.client import Textmill
+from textmill.commands.server import Server
+
+Run = Callable[..., int]
 
 
 @pytest.fixture
@@ -23,3 +29,28 @@ def rests() -> list[float]:
 def client(server: FakeServer, rests: list[float]) -> Iterator[Textmill]:
     with Textmill("http://textmill.test", "key-1", transport=server.transport, sleep=rests.append) as client:
         yield client
+
+
+@pytest.fixture
+def run(server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs the command line against the fake server and gives its exit code."""
+
+    def connect(self: Server) -> Textmill:
+        ticks = [0.0]
+
+        def rest(seconds: float) -> None:
+            ticks[0] += seconds
+
+        return Textmill(transport=server.transport, sleep=rest, clock=lambda: ticks[0])
+
+    monkeypatch.setattr(Server, "connect", connect)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["textmill", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code if isinstance(ended.value.code, int) else 0
+
+    return run

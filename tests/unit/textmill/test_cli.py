@@ -3,47 +3,17 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.support.fake_server import FakeJob, FakeServer, problem
-from textmill.cli import main
-from textmill.client import Textmill
-from textmill.commands.server import Server
-
-Run = Callable[..., int]
+from tests.unit.textmill.conftest import Run
 
 
 def settle_all(job: FakeJob) -> None:
     job.settle(*range(len(job.rows)))
-
-
-@pytest.fixture
-def run(server: FakeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Runs the command line against the fake server and gives its exit code."""
-
-    def connect(self: Server) -> Textmill:
-        ticks = [0.0]
-
-        def rest(seconds: float) -> None:
-            ticks[0] += seconds
-
-        return Textmill(transport=server.transport, sleep=rest, clock=lambda: ticks[0])
-
-    monkeypatch.setattr(Server, "connect", connect)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["textmill", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code if isinstance(ended.value.code, int) else 0
-
-    return run
 
 
 @pytest.fixture
