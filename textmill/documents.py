@@ -59,31 +59,39 @@ def _refuse(source: Any) -> None:
         raise TypeError(f"a single row or a mapping of columns was passed; pass {_WHAT}")
     if isinstance(source, bytes | bytearray | memoryview | set | frozenset):
         raise TypeError(f"documents cannot be {type(source).__name__}; pass {_WHAT}")
-    if hasattr(source, "read"):
+    if _has(source, "read"):
         raise TypeError(f"an open file was passed; pass its path ({_WHAT})")
-    if hasattr(source, "collect_schema") and hasattr(source, "collect"):
+    if _has(source, "collect_schema") and _has(source, "collect"):
         raise TypeError("a lazy frame was passed; pass frame.collect()")
-    if not isinstance(source, Iterable) and not hasattr(source, "to_pylist"):
+    if not isinstance(source, Iterable) and not _has(source, "to_pylist"):
         raise TypeError(f"documents cannot be {type(source).__name__}; pass {_WHAT}")
 
 
+def _has(source: Any, method: str) -> bool:
+    """Whether its type has the method: a frame has its columns as attributes, whatever their names."""
+    return callable(getattr(type(source), method, None))
+
+
 def _names_of(source: Any) -> list[Any] | None:
-    if hasattr(source, "to_pylist"):  # Arrow's tables have columns, its arrays have none
-        schema = getattr(source, "schema", None)
+    if _has(source, "to_pylist") or _has(source, "read_next_batch"):
+        schema = getattr(source, "schema", None)  # Arrow's tables have one, its arrays have none
         return None if schema is None else list(schema.names)
-    if hasattr(source, "iter_rows") or hasattr(source, "itertuples"):
+    if _has(source, "iter_rows") or _has(source, "itertuples"):
         return list(source.columns)
     return None
 
 
 def _rows_of(source: Any, names: list[str] | None) -> Iterable[Any]:
-    if hasattr(source, "to_batches"):
-        return (row for batch in source.to_batches(max_chunksize=1000) for row in batch.to_pylist())
-    if hasattr(source, "to_pylist"):
+    if _has(source, "to_batches"):
+        source = source.to_batches(max_chunksize=1000)
+        return (row for batch in source for row in batch.to_pylist())
+    if _has(source, "read_next_batch"):
+        return (row for batch in source for row in batch.to_pylist())
+    if _has(source, "to_pylist"):
         return source.to_pylist()  # type: ignore[no-any-return]
-    if hasattr(source, "iter_rows"):
+    if _has(source, "iter_rows"):
         return source.iter_rows(named=True)  # type: ignore[no-any-return]
-    if hasattr(source, "itertuples") and names is not None:
+    if _has(source, "itertuples") and names is not None:
         rows = source.itertuples(index=False, name=None)
         return (dict(zip(names, values, strict=True)) for values in rows)
     return source  # type: ignore[no-any-return]

@@ -145,3 +145,28 @@ def test_lines_of_text_are_found_again_among_blank_lines(api: Api) -> None:
 )
 def test_a_field_given_twice_is_refused(api: Api, query: str, body: bytes) -> None:
     assert "task" in refused(api, body, "application/json", query)["detail"]
+
+
+def test_line_ends_in_a_cell_reach_the_worker_as_they_were_sent(api: Api) -> None:
+    """W19: CRLF became LF, so that offsets were the server's own."""
+    body = b'text\r\n"one\r\ntwo\rthree\nfour"\r\n'
+    assert labels(accepted(api, body, "text/csv")) == ["ONE\r\nTWO\rTHREE\nFOUR"]
+
+
+def test_excels_empty_columns_are_no_columns(api: Api) -> None:
+    """H5: "names a column twice"."""
+    (line,) = accepted(api, b"id,text,,\r\n1,good,,\r\n,,,\r\n", "text/csv")
+    assert (line["output"]["label"], line["metadata"]) == ("GOOD", {"id": "1"})
+
+
+def test_an_unclosed_quote_is_reported_where_it_opens(api: Api) -> None:
+    """H10: it was reported at the last line."""
+    problem = refused(api, b'text\n"never closed\n' + b"more\n" * 100, "text/csv")
+    assert [(error["line"], error["field"]) for error in problem["errors"]] == [(2, None)]
+
+
+def test_a_default_id_that_another_row_gives_is_refused_with_both_lines(api: Api) -> None:
+    """H11: "custom_id '1' is used by an earlier row"."""
+    (error,) = refused(api, b"custom_id,text\n1,a\n,b\n", "text/csv")["errors"]
+    assert (error["line"], error["field"]) == (3, "custom_id")
+    assert "line 2 gives as its own" in error["message"]

@@ -73,6 +73,21 @@ class ArrowTable:
         return self._rows
 
 
+class ArrowArray:
+    """`to_pylist`, and no schema; iterating gives scalars of Arrow's own."""
+
+    def to_pylist(self) -> list[str]:
+        return ["a", "b"]
+
+
+class LazyFrame:
+    """`collect`, `collect_schema`."""
+
+    def collect(self) -> None: ...
+
+    def collect_schema(self) -> None: ...
+
+
 class NAType:
     """pandas' missing value: neither true nor false."""
 
@@ -116,7 +131,9 @@ def test_a_frame_without_the_column_is_refused_with_those_it_has(
 def test_a_frames_own_text_column_is_a_role_so_that_the_rest_is_metadata(
     client: Textmill, server: FakeServer
 ) -> None:
-    client.submit(PandasFrame(text=["good"], model=["Civic"]))
+    frame = PandasFrame(text=["good"], model=["Civic"], read=["yes"])
+    frame.read = frame  # type: ignore[attr-defined]  # pandas has columns as attributes
+    client.submit(frame)
     assert server.requests[-1].url.params["text_column"] == "text"
 
 
@@ -171,7 +188,7 @@ def test_cells_that_json_does_not_have_are_refused_by_document(value: Any) -> No
         (text for text in ("a", "b")),
         [{"text": "a"}, {"text": "b"}],
         np.array(["a", "b"]),
-        SimpleNamespace(to_pylist=lambda: ["a", "b"]),  # an array of Arrow
+        ArrowArray(),
     ],
 )
 def test_texts_and_rows_come_in_any_iterable(source: Any) -> None:
@@ -188,7 +205,7 @@ def test_texts_and_rows_come_in_any_iterable(source: Any) -> None:
         (7, "int"),
         (None, "NoneType"),
         (io.StringIO("a\n"), "open file"),
-        (SimpleNamespace(collect=lambda: None, collect_schema=lambda: None), r"frame\.collect\(\)"),
+        (LazyFrame(), r"frame\.collect\(\)"),
     ],
 )
 def test_what_holds_no_documents_is_a_type_error(client: Textmill, source: Any, message: str) -> None:
