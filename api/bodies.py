@@ -103,7 +103,7 @@ async def open_body(request: Request, settings: Settings) -> Body:
     raise UnsupportedMediaType(
         f"content type {request.headers.get('content-type') or 'none'!r} is not accepted; use "
         "application/json, application/x-ndjson, text/csv, text/tab-separated-values, text/plain or "
-        "multipart/form-data"
+        "multipart/form-data (gzip data under the type of what is inside)"
     )
 
 

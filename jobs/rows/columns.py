@@ -38,6 +38,9 @@ class Columns:
     is_mixed: bool = False
 
     def __post_init__(self) -> None:
+        for role, name in self.given.items():
+            if not name:
+                raise RequestError(f"{role}_column is empty; give the name of a column")
         twice = {name for name in self.given.values() if list(self.given.values()).count(name) > 1}
         if twice:
             raise RequestError(f"column {min(twice)!r} is given more than one role")
@@ -46,6 +49,10 @@ class Columns:
     def text(self) -> str:
         """The column that holds the text."""
         return self.given.get("text", "text")
+
+    def stripped(self) -> Columns:
+        """The same for a header, whose names are read without spaces around them."""
+        return Columns({role: name.strip() for role, name in self.given.items()}, is_mixed=self.is_mixed)
 
     def missing(self, names: Collection[str]) -> list[str]:
         """The columns asked for that are not among these names; `text` is always asked for."""

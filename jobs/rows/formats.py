@@ -21,6 +21,8 @@ class RawRow(NamedTuple):
     line: int
     fields: dict[str, Any] | None
     problem: str | None = None
+    #: which field the problem is about
+    problem_field: str | None = None
     #: in an array of documents: which, from 1
     position: int | None = None
     #: fields that a column offers by its name alone: taken by the tasks that need them, else metadata

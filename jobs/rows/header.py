@@ -26,8 +26,11 @@ class Header:
         if len(cells) == len(self.names):
             return None
         missing = self.is_nameless[len(cells) :]
-        if any(cells[len(self.names) :]) or not all(missing):
-            return f"{len(cells)} fields, but the header has {len(self.names)}"
+        counts = f"{len(cells)} fields, but the header has {len(self.names)}"
+        if any(cells[len(self.names) :]):
+            return f"{counts}; a text that holds the delimiter needs quotes"
+        if not all(missing):
+            return counts
         return None
 
     def pairs(self, cells: Sequence[str]) -> Iterable[tuple[str, str]]:

@@ -97,7 +97,7 @@ def read_json(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[RawRo
         yield RawRow(
             number,
             None,
-            f"not valid JSON: it begins with {shown!r}; JSON lines hold one object a line "
+            f"these are no JSON lines: it begins with {shown!r}, and each line holds one object "
             "(a table is sent as text/csv, lines of text as text/plain)",
         )
     else:

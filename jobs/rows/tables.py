@@ -59,6 +59,7 @@ def read_table(
         RequestError: the header has not the columns asked for.
         MalformedBody: not UTF-8, or no header.
     """
+    columns = columns.stripped()
     lines = _RowLines(split_keeping_ends(chunks, max_line_bytes=max_row_bytes), max_row_bytes)
     first = lines.first()
     if named := _SEP_LINE.fullmatch(first):
@@ -116,7 +117,7 @@ def _row(line: int, cells: list[str], header: Header, layout: Layout) -> RawRow:
         try:
             row.fields["params"] = orjson.loads(row.fields["params"])
         except orjson.JSONDecodeError:
-            return RawRow(line, None, "the column params must hold a JSON object")
+            return RawRow(line, None, "the column must hold a JSON object", "params", columns=layout.renamed)
     return row
 
 

@@ -75,10 +75,14 @@ class RowValidator:
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields
         if fields is None:
-            raise _Problem(None, row.problem or "not a row")
+            raise _Problem(row.problem_field, row.problem or "not a row")
         if not fields.keys() <= _FIELDS:
             unknown = min(fields.keys() - _FIELDS)
-            raise _Problem(unknown, f"unknown field {unknown!r}; allowed: {', '.join(sorted(_FIELDS))}")
+            raise _Problem(
+                unknown,
+                f"unknown field {unknown!r}; allowed: {', '.join(sorted(_FIELDS))} "
+                "(with text_column, other keys are carried as metadata)",
+            )
         model = self._model(fields)
         if row.offered:
             fields = _with_offers(row, model.task)

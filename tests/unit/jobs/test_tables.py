@@ -48,7 +48,7 @@ def test_rows_are_named_by_the_line_they_begin_on() -> None:
     assert [row.line for row in rows] == [2, 5, 6, 7]
     assert [row.problem for row in rows[2:]] == [
         "1 fields, but the header has 2",
-        "3 fields, but the header has 2",
+        "3 fields, but the header has 2; a text that holds the delimiter needs quotes",
     ]
 
 
@@ -205,6 +205,16 @@ def test_a_role_makes_a_column_a_field() -> None:
     }
 
 
+def test_a_column_of_params_that_is_no_json_is_named() -> None:
+    (row,) = rows_of(TABLE, b"text,opts\na,x=1\n", roles={"params": "opts"})
+    assert (row.line, row.problem_field, row.problem) == (2, "params", "the column must hold a JSON object")
+
+
+def test_a_role_may_be_given_with_the_spaces_of_the_header() -> None:
+    (row,) = rows_of(TABLE, b"id, review \n1,fine\n", roles={"text": " review "})
+    assert row.fields == {"text": "fine", "metadata": {"id": "1"}}
+
+
 def test_a_table_that_alone_can_say_the_task_says_it() -> None:
     body = b"task,model,text\nsentiment,m-sentiment,fine\n"
     (row,) = rows_of(TABLE, body, is_mixed=True)
@@ -215,7 +225,11 @@ def test_a_table_that_alone_can_say_the_task_says_it() -> None:
 
 @pytest.mark.parametrize(
     ("roles", "message"),
-    [({"id": "nr"}, "no column 'nr'.*id_column"), ({"id": "a", "text": "a"}, "'a' is given more than one")],
+    [
+        ({"id": ""}, "id_column is empty"),
+        ({"id": "nr"}, "no column 'nr'.*id_column"),
+        ({"id": "a", "text": "a"}, "'a' is given more than one"),
+    ],
 )
 def test_a_role_of_a_column_that_is_not_there_is_refused(roles: dict[str, str], message: str) -> None:
     with pytest.raises(RequestError, match=message):
