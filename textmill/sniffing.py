@@ -40,6 +40,11 @@ def unpacked_head(head: bytes) -> bytes:
     return head
 
 
+def looks_like_json(head: bytes) -> bool:
+    """Whether it begins as JSON documents do, and hardly any prose."""
+    return _JSON_START.match(decoded_head(unpacked_head(head)).lstrip()) is not None
+
+
 def sniff(head: bytes, *, is_table: bool = False) -> str:
     """The format of a nameless input.
 
@@ -50,9 +55,9 @@ def sniff(head: bytes, *, is_table: bool = False) -> str:
     Raises:
         UnreadableInput: it looks like a table, but which column is the text is not known.
     """
-    text = decoded_head(unpacked_head(head)).lstrip()
-    if _JSON_START.match(text):
+    if looks_like_json(head):
         return JSON
+    text = decoded_head(unpacked_head(head)).lstrip()
     if is_table or _SEP_LINE.match(text):
         return CSV
     lines = text.split("\n")

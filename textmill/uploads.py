@@ -14,7 +14,18 @@ from textmill.contents import may_be_request, read_request
 from textmill.documents import Documents
 from textmill.errors import UnreadableInput
 from textmill.row_options import RowOptions
-from textmill.sniffing import CSV, FORMS, JSON, JSONL, SNIFF_BYTES, TSV, TXT, sniff, unpacked_head
+from textmill.sniffing import (
+    CSV,
+    FORMS,
+    JSON,
+    JSONL,
+    SNIFF_BYTES,
+    TSV,
+    TXT,
+    looks_like_json,
+    sniff,
+    unpacked_head,
+)
 
 _CHUNK_BYTES = 1 << 18
 _IN_MEMORY_BYTES = 1 << 20  # larger spools go to disk
@@ -26,6 +37,7 @@ CONTENT_TYPES = {
     TSV: "text/tab-separated-values",
     TXT: "text/plain; charset=utf-8",
 }
+_IN_WORDS = {JSON: "JSON documents", CSV: "a table (CSV)", TXT: "text, one document a line"}
 _BY_SUFFIX = {
     ".jsonl": JSONL,
     ".ndjson": JSONL,
@@ -50,15 +62,15 @@ class Upload:
         *,
         options: RowOptions | None = None,
         fields: Mapping[str, Any] | None = None,
-        is_guess: bool = False,
+        note: str | None = None,
     ) -> None:
         self._file = file
         self.form = form
         self.options = options or RowOptions()
         #: fields of the job that stand in the input itself
         self.fields = dict(fields or {})
-        #: whether the format was told by how the input begins
-        self.is_guess = is_guess
+        #: what the caller may want to know, such as a format told by how the input begins
+        self.note = note
         self.size_bytes = file.seek(0, os.SEEK_END)
         #: called with the bytes sent so far of the try going on, for a progress display
         self.on_sent: Callable[[int], None] = lambda _: None
@@ -112,7 +124,8 @@ def spool_stream(stream: IO[bytes], *, form: str | None, options: RowOptions | N
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 -- the upload closes it
     shutil.copyfileobj(stream, file, _CHUNK_BYTES)
     found = form or sniff(_head(file), is_table=options.is_table)
-    return _upload(file, found, options, is_guess=form is None)
+    note = f"read as {_IN_WORDS[found]}; --input-format names another" if form is None else None
+    return _upload(file, found, options, note=note)
 
 
 def _open_file(path: Path, form: str | None, options: RowOptions) -> Upload:
@@ -129,11 +142,17 @@ def _open_file(path: Path, form: str | None, options: RowOptions) -> Upload:
         if not file.seekable():  # a pipe that has a name
             with file:
                 return spool_stream(file, form=known, options=options)
-        unpacked_head(_head(file))  # refuses what is no text
-        return _upload(file, known or _unknown(path), options)
+        head = unpacked_head(_head(file))  # refuses what is no text
+        return _upload(file, known or _unknown(path), options, note=_note_on(path, form, head))
     except BaseException:
         file.close()
         raise
+
+
+def _note_on(path: Path, form: str | None, head: bytes) -> str | None:
+    if form is None and path.suffix.lower() == ".txt" and looks_like_json(head):
+        return f"{path.name} is sent line by line as text, though it looks like JSON (--input-format json)"
+    return None
 
 
 def _unknown(path: Path) -> NoReturn:
@@ -147,7 +166,7 @@ def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
-def _upload(file: IO[bytes], form: str, options: RowOptions, *, is_guess: bool = False) -> Upload:
+def _upload(file: IO[bytes], form: str, options: RowOptions, *, note: str | None = None) -> Upload:
     if form == JSON and may_be_request(decoded_head(unpacked_head(_head(file)))):
         file.seek(0)
         request = read_request(file, encoding=options.encoding)
@@ -156,8 +175,8 @@ def _upload(file: IO[bytes], form: str, options: RowOptions, *, is_guess: bool =
             documents, fields = request
             spooled = _spool(Documents(documents).lines())
             options = options.for_own_lines()
-            return Upload(spooled, form, options=options, fields=fields, is_guess=is_guess)
-    return Upload(file, form, options=options, is_guess=is_guess)
+            return Upload(spooled, form, options=options, fields=fields, note=note)
+    return Upload(file, form, options=options, note=note)
 
 
 def _head(file: IO[bytes]) -> bytes:

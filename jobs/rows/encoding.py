@@ -49,10 +49,12 @@ def to_utf8(
             raise RequestError(
                 f"encoding {encoding!r} is not what the byte order mark says: it is {marked}; leave it out"
             )
-        name = marked or name
     else:
-        declared = _codec(charset, "charset") if charset is not None and marked is None else None
-        name = marked or declared or _by_nuls(head) or "utf-8"
+        name = _codec(charset, "charset") if charset is not None and marked is None else ""
+    by_nuls = _by_nuls(head)
+    if name in ("", "utf-16", "utf-32") and by_nuls is not None and by_nuls.startswith(name):
+        name = by_nuls  # which of its bytes comes first is seen, not guessed
+    name = marked or name or "utf-8"
     chunks = _without(chunks, len(mark))
     return chunks if name == "utf-8" else _transcoded(chunks, name)
 

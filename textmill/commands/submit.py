@@ -127,8 +127,7 @@ def submit(
                 job = server.submit_upload(upload, task=task, model=model, params=params, priority=priority)
         finally:
             upload.close()
-        if job.note:
-            chatter().print(f"note: {job.note}", style="yellow", soft_wrap=True, markup=False)
+        _say_note(job.note)
         with watch.may_leave(job):  # from here on Ctrl-C must say how to come back
             is_stdout_free = not json and output != "-"
             (answers() if is_stdout_free else chatter()).print(job.id, soft_wrap=True)
@@ -158,19 +157,20 @@ def _open(
     from textmill.uploads import open_upload, spool_stream
 
     options = RowOptions.of(roles, delimiter=delimiter, encoding=encoding, **columns)
-    if file != "-":
-        return open_upload(Path(file), form=input_format, options=options)
-    upload = spool_stream(sys.stdin.buffer, form=input_format, options=options)
-    if upload.is_guess:
-        _say_what_was_found(upload.form)
+    upload = (
+        spool_stream(sys.stdin.buffer, form=input_format, options=options)
+        if file == "-"
+        else open_upload(Path(file), form=input_format, options=options)
+    )
+    _say_note(upload.note)
     return upload
 
 
-def _say_what_was_found(form: str) -> None:
+def _say_note(note: str | None) -> None:
     from textmill.terminal.consoles import chatter
 
-    found = {"json": "JSON documents", "csv": "a table (CSV)", "txt": "text, one document a line"}[form]
-    chatter().print(f"stdin is read as {found}; --input-format names another", style="dim", soft_wrap=True)
+    if note is not None:
+        chatter().print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
 
 
 def _say_next_steps(job_id: str) -> None:

@@ -34,7 +34,8 @@ def test_nul_bytes_between_letters_say_the_encoding(encoding: str) -> None:
     """H6: UTF-16 without a mark."""
     text = "A caf\u00e9, \u65e5\u672c"
     body = f'{{"text": "{text}"}}\n'.encode(encoding)
-    assert [row.fields for row in rows_of(JSON, body, cuts=(3, 11))] == [{"text": text}]
+    for options in ({}, {"charset": encoding[:6]}, {"encoding": encoding[:6]}):
+        assert [row.fields for row in rows_of(JSON, body, cuts=(3, 11), **options)] == [{"text": text}]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_server import FakeServer
+from tests.support.fake_server import FakeServer, problem
 from tests.unit.textmill.conftest import Run
 from textmill.client import Textmill
 from textmill.contents import read_piped_text
@@ -106,6 +106,32 @@ def test_a_text_in_place_of_a_path_is_refused_with_a_hint(client: Textmill, text
         client.submit(text)
 
 
+def test_json_in_a_text_file_is_sent_as_its_name_says_and_said_aloud(
+    run: Run, server: FakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """W22, a relative: a misnamed file."""
+    (tmp_path / "rows.txt").write_text('[\n{"text":"Great film"}\n]\n')
+    assert run("submit", "rows.txt") == 0
+    assert server.requests[0].headers["Content-Type"] == TXT
+    assert "line by line as text, though it looks like JSON (--input-format json)" in capsys.readouterr().err
+    assert run("submit", "rows.txt", "--input-format", "json") == 0
+    assert server.requests[1].headers["Content-Type"] == NDJSON
+
+
+def test_a_refusal_says_the_flag_to_use(
+    run: Run, server: FakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.csv").write_text("id;review\n")
+    server.trouble = [
+        problem(422, "Invalid request", "no column 'text' ...: say so with delimiter=semicolon")
+    ]
+    assert run("submit", "r.csv") == 2
+    assert "On the command line: --delimiter semicolon" in capsys.readouterr().err
+    server.trouble = [problem(422, "Invalid request", "name one of them with text_column")]
+    assert run("submit", "r.csv") == 2
+    assert "On the command line: --text-column NAME" in capsys.readouterr().err
+
+
 # -- stdin -------------------------------------------------------------------------
 
 
@@ -157,10 +183,10 @@ def test_what_stdin_was_taken_for_is_said(
     }[form]
     pipe(monkeypatch, body)
     assert run("submit", "-", "-t", "sentiment") == 0
-    assert f"stdin is read as {words}; --input-format" in capsys.readouterr().err
+    assert f"note: read as {words}; --input-format" in capsys.readouterr().err
     pipe(monkeypatch, body)
     assert run("submit", "-", "-t", "sentiment", "--input-format", form) == 0
-    assert "stdin is read as" not in capsys.readouterr().err
+    assert "read as" not in capsys.readouterr().err
 
 
 def test_options_of_the_rows_travel_as_query_parameters(run: Run, server: FakeServer, tmp_path: Path) -> None:
