@@ -54,6 +54,7 @@ SUBMIT_BODY: dict[str, Any] = {
             "application/json": {"schema": {"type": "object"}, "examples": _DOCUMENTS},
             "application/x-ndjson": {"schema": _STRING, "example": _LINES},
             "text/csv": {"schema": _STRING, "example": "id,review\n1,A warm film\n"},
+            "text/tab-separated-values": {"schema": _STRING, "example": "id\treview\n1\tA warm film\n"},
             "text/plain": {"schema": _STRING, "example": "A warm film.\nA dull film.\n"},
             "multipart/form-data": {
                 "schema": {

@@ -82,7 +82,15 @@ class JobIn(BaseModel):
     webhook: str | None = None
     expires_in: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    # How rows are read: which column is which field, and what the bytes are.
     text_column: str | None = None
+    id_column: str | None = None
+    context_column: str | None = None
+    model_column: str | None = None
+    task_column: str | None = None
+    params_column: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
 
 
 def query_parameters(fields: type[BaseModel]) -> list[dict[str, Any]]:

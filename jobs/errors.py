@@ -57,7 +57,8 @@ class InvalidRows(RequestError):
     def __init__(self, rows: Sequence[RowError], *, total: int | None = None) -> None:
         self.rows = tuple(rows)
         self.total = len(self.rows) if total is None else total
-        super().__init__(f"{self.total} problem(s) in the input rows; nothing was stored")
+        listed = f", the first {len(self.rows)} are listed" if len(self.rows) < self.total else ""
+        super().__init__(f"{self.total} problem(s) in the input rows{listed}; nothing was stored")
 
 
 class UnknownModel(RequestError):

@@ -10,6 +10,7 @@ with Textmill("http://127.0.0.1:8000") as server:
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,9 @@ from typing import Any, Self
 import httpx2
 
 from jobs import jsontext
+from textmill.errors import UnreadableInput
 from textmill.handle import JobHandle
+from textmill.row_options import RowOptions
 from textmill.transport import Transport
 from textmill.uploads import Source, Upload, open_upload
 from textmill.views import JobView, Result
@@ -88,6 +91,11 @@ class Textmill:
         params: Mapping[str, Any] | None = None,
         priority: str | None = None,
         text_column: str | None = None,
+        id_column: str | None = None,
+        context_column: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         input_format: str | None = None,
@@ -95,23 +103,35 @@ class Textmill:
         """Sends documents and returns as soon as the server has stored them.
 
         Args:
-            source: A path to a JSONL, JSON, CSV or TXT file; or rows (as in JSONL); or texts.
+            source: A path to a JSONL, JSON, CSV, TSV or TXT file (each also as .gz); or rows
+                (as in JSONL); or texts; or a table of pandas, polars or Arrow, whose other
+                columns become metadata.
             task: For rows that name none.
             model: For rows that name none; the server's default otherwise.
             params: Under every row's own.
             priority: `interactive` or `bulk` (the default).
-            text_column: The CSV column that holds the text.
+            text_column: The column that holds the text; `text` otherwise.
+            id_column: The column that holds the id; `custom_id` otherwise.
+            context_column: The column that holds the context of a question.
+            columns: Roles beside these three: `{"model": ..., "task": ..., "params": ...}`.
+            delimiter: Of a CSV, where it is not a comma: `;`, `tab`, ...
+            encoding: Of a file, where it is neither UTF-8 nor has a byte order mark: `cp1252`, ...
             metadata: Kept with the job.
             idempotency_key: Two submissions with one key make one job; made up when None,
                 so that a retry after a broken connection cannot submit twice.
-            input_format: `jsonl`, `csv` or `txt`, where the file's name does not tell.
+            input_format: `jsonl`, `json`, `csv`, `tsv` or `txt`, where the file's name does not tell.
 
         Raises:
             RequestRefused: nothing was stored; `rows` names what is wrong where.
             UnreadableInput: the source cannot be read.
+            TypeError: the source is nothing that holds documents.
             ServerUnreachable: no answer; it may be sent again with the same key.
         """
-        upload = open_upload(source, form=input_format)
+        options = RowOptions.of(
+            columns, text=text_column, id=id_column, context=context_column,
+            delimiter=delimiter, encoding=encoding,
+        )  # fmt: skip
+        upload = open_upload(source, form=input_format, options=options)
         try:
             return self.submit_upload(
                 upload,
@@ -119,7 +139,6 @@ class Textmill:
                 model=model,
                 params=params,
                 priority=priority,
-                text_column=text_column,
                 metadata=metadata,
                 idempotency_key=idempotency_key,
             )
@@ -134,26 +153,20 @@ class Textmill:
         model: str | None = None,
         params: Mapping[str, Any] | None = None,
         priority: str | None = None,
-        text_column: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> JobHandle:
         """As `submit`, with an input opened by the caller, who also closes it."""
-        query = {
-            "task": task,
-            "model": model,
-            "params": _json_or_none(params),
-            "priority": priority,
-            "text_column": text_column,
-            "metadata": _json_or_none(metadata),
-        }
+        given = {"task": task, "model": model, "params": params, "priority": priority, "metadata": metadata}
+        query = {**upload.options.query(), **_job_fields(upload.fields, given)}
         headers = {
             "Content-Type": upload.content_type,
             "Content-Length": str(upload.size_bytes),
             "Idempotency-Key": idempotency_key or secrets.token_hex(16),
         }
         response = self._transport.request("POST", "/v1/jobs", query=query, headers=headers, body=upload.body)
-        return JobHandle(self._transport, JobView.parse(jsontext.loads(response.content)))
+        job = JobView.parse(jsontext.loads(response.content))
+        return JobHandle(self._transport, job, note=response.headers.get("Textmill-Note"))
 
     def run(
         self,
@@ -205,5 +218,16 @@ class Textmill:
         return list(answer["data"] if isinstance(answer, dict) else answer)
 
 
-def _json_or_none(value: Mapping[str, Any] | None) -> str | None:
-    return None if value is None else jsontext.dumps(dict(value)).decode()
+def _job_fields(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str | None]:
+    """The job's fields as query parameters: what the input says of itself, and what the caller gives."""
+    fields = dict(own)
+    for name, value in given.items():
+        if value is None:
+            continue
+        if fields.setdefault(name, value) != value:
+            raise UnreadableInput(f"the input itself names another {name} ({fields[name]!r}); leave one out")
+    return {
+        name: json.dumps(dict(value), separators=(",", ":")) if isinstance(value, Mapping) else value
+        for name, value in fields.items()
+        if value is not None
+    }

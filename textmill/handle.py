@@ -21,8 +21,10 @@ _MOST_BROKEN_STREAMS = 5  # in a row, without a single line between
 class JobHandle:
     """One job on the server. Holds no connection of its own."""
 
-    def __init__(self, transport: Transport, job: JobView | str) -> None:
+    def __init__(self, transport: Transport, job: JobView | str, *, note: str | None = None) -> None:
         self._transport = transport
+        #: what the server wants the submitter to know, such as columns it did not read as fields
+        self.note = note
         self.id = job if isinstance(job, str) else job.id
         self._last = None if isinstance(job, str) else job
 

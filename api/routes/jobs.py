@@ -38,7 +38,8 @@ async def submit_job(
     job, _ = await in_thread(
         submit, context, body.fields, body.chunks, body.read, owner=owner, idempotency_key=idempotency_key
     )
-    return _answer(context, job, status_code=202, location=True)
+    headers = {"Textmill-Note": "; ".join(body.notes)} if body.notes else {}
+    return _answer(context, job, status_code=202, location=True, headers=headers)
 
 
 @router.get("", response_model=JobPage, operation_id="list_jobs")

@@ -16,6 +16,7 @@ from jobs.params import InvalidParams, applicable, known_anywhere, validate_each
 from jobs.records import NewDocument, NewJob, Task
 from jobs.rows.fitting import misfits
 from jobs.rows.formats import RawRow
+from jobs.rows.ids import Ids
 from jobs.serving import Standing
 from jobs.tasks import parse_task, with_languages
 
@@ -23,7 +24,6 @@ _FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "params", 
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHOWN_ERRORS = 100
-_MAX_CUSTOM_ID = 512
 
 
 class _Problem(Exception):
@@ -63,7 +63,7 @@ class RowValidator:
         self._max_documents = max_documents
         self._problems: list[RowError] = []
         self._num_problems = 0
-        self._seen: set[int] = set()
+        self._ids = Ids()
         self._checked: dict[tuple[str, bool, bytes], dict[str, Any]] = {}
         #: how many rows share a problem that is not their own
         self._shared: Counter[tuple[str, str]] = Counter()
@@ -81,7 +81,7 @@ class RowValidator:
             try:
                 yield self._document(seq, row)
             except _Problem as problem:
-                self._note(RowError(line=row.line, field=problem.field, message=problem.message))
+                self._note(row, problem.field, problem.message)
             except InvalidParams as error:
                 self._note_params(row, error)
         if self._num_problems:
@@ -93,36 +93,47 @@ class RowValidator:
             return error
         return dataclasses.replace(error, message=f"{error.message} (and in {num_others} other rows)")
 
-    def _note(self, error: RowError) -> None:
+    def _note(self, row: RawRow, field: str | None, message: str) -> None:
         self._num_problems += 1
-        if len(self._problems) < _SHOWN_ERRORS:
-            self._problems.append(error)
+        if len(self._problems) >= _SHOWN_ERRORS:
+            return
+        if field is not None and field in row.columns:
+            message = f"{message} (column {row.columns[field]!r})"
+        if row.position is not None:
+            message = f"document {row.position}: {message}"
+        self._problems.append(RowError(line=row.line, field=field, message=message))
 
     def _note_params(self, row: RawRow, error: InvalidParams) -> None:
         """What is wrong with the row's own params; what is not its own, once for all rows like it."""
         own = (row.fields or {}).get("params") or {}
         for field, message in error.problems:
             if field.removeprefix("params.") in own:
-                self._note(RowError(line=row.line, field=field, message=message))
+                self._note(row, field, message)
                 continue
             self._shared[field, message] += 1
             if self._shared[field, message] == 1:
-                self._note(RowError(line=row.line, field=field, message=message))
+                self._note(row, field, message)
 
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields
         if fields is None:
-            raise _Problem(None, row.problem or "not a row")
+            raise _Problem(row.problem_field, row.problem or "not a row")
         if not fields.keys() <= _FIELDS:
             unknown = min(fields.keys() - _FIELDS)
-            raise _Problem(unknown, f"unknown field {unknown!r}; allowed: {', '.join(sorted(_FIELDS))}")
+            raise _Problem(
+                unknown,
+                f"unknown field {unknown!r}; allowed: {', '.join(sorted(_FIELDS))} "
+                "(with text_column, other keys are carried as metadata)",
+            )
         model = self._model(fields)
+        if row.offered:
+            fields = _with_offers(row, model.task)
         context = _text(fields, "context") if fields.get("context") is not None else None
         if model.task is Task.QA and context is None:
-            raise _Problem("context", "a question needs a context")
+            raise _Problem("context", "a question needs a context: the text that holds the answer")
         return NewDocument(
             seq=seq,
-            custom_id=self._custom_id(fields, seq),
+            custom_id=self._custom_id(row, fields.get("custom_id"), seq),
             task=model.task,
             model=model.name,
             text=_text(fields, "text"),
@@ -139,7 +150,9 @@ class RowValidator:
         try:
             if name is None:
                 if task is None:
-                    raise _Problem("task", "no task: give one in the row or for the job")
+                    raise _Problem(
+                        "task", "no task: give one for the job or in the row (columns need a role)"
+                    )
                 return self._catalogue.default(task)
             entry = self._catalogue.get(str(name))
         except UnknownModel as error:
@@ -158,34 +171,25 @@ class RowValidator:
         if value is None:
             return self._job.task
         if not isinstance(value, str):
-            raise _Problem("task", "must be a string")
+            raise _Problem("task", f"must be one of {', '.join(Task)}")
         try:
             return parse_task(value)
         except ValueError as error:
             raise _Problem("task", str(error)) from None
 
-    def _custom_id(self, fields: Mapping[str, Any], seq: int) -> str:
-        value = fields.get("custom_id")
-        if value is None:
-            value = str(seq)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        elif not isinstance(value, str) or not value or len(value) > _MAX_CUSTOM_ID:
-            raise _Problem("custom_id", f"must be a string of 1 to {_MAX_CUSTOM_ID} characters")
-        _refuse_unstorable("custom_id", value)
-        # Eight bytes an id instead of the id itself. Two ids of one hash in ten million rows
-        # have a chance of about 1 in 370,000 (birthday bound over 64 bits); the row is then
-        # refused, never mixed up.
-        mark = hash(value)
-        if mark in self._seen:
-            raise _Problem("custom_id", f"{value!r} is used by an earlier row")
-        self._seen.add(mark)
-        return value
+    def _custom_id(self, row: RawRow, value: Any, seq: int) -> str:
+        place, noun = (row.line, "line") if row.position is None else (row.position, "document")
+        try:
+            taken = self._ids.take(value, seq=seq, place=place, noun=noun)
+        except ValueError as error:
+            raise _Problem("custom_id", str(error)) from None
+        _refuse_unstorable("custom_id", taken)
+        return taken
 
     def _params(self, model: ModelEntry, fields: Mapping[str, Any]) -> dict[str, Any]:
         own = fields.get("params")
         if own is not None and not isinstance(own, dict):
-            raise _Problem("params", "must be an object")
+            raise _Problem("params", "must be an object of parameters")
         own = with_languages(fields.get("task"), own or {})
         is_chat = "messages" in fields
         key = (model.name, is_chat, jsontext.dumps(own, sort_keys=True))
@@ -238,10 +242,18 @@ def _not_served(standing: Standing) -> str:
     )
 
 
+def _with_offers(row: RawRow, task: Task) -> dict[str, Any]:
+    """The row's fields with what columns offer by name: to questions a field, else metadata."""
+    fields = dict(row.fields or {})
+    if task is Task.QA:
+        return {**fields, **{name: value for name, value in row.offered.items() if value not in (None, "")}}
+    return {**fields, "metadata": {**row.offered, **fields.get("metadata", {})}}
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None:
-        raise _Problem(name, f"{name} is missing")
+        raise _Problem(name, f"{name} is missing; give a string")
     if not isinstance(value, str):
         raise _Problem(name, f"must be a string, not {type(value).__name__}")
     if not value.strip():

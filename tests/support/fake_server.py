@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx2
 
+from jobs.rows.reading import JSON, RowReader
+
 FAKE_MODEL = {
     "id": "fake",
     "object": "model",
@@ -135,9 +137,7 @@ class FakeServer:
         key = request.headers["Idempotency-Key"]
         job = self.jobs.get(f"job_{key}")
         if job is None:
-            text = request.content.decode()
-            is_rows = request.headers["Content-Type"] == "application/x-ndjson"
-            rows = [json.loads(line) if is_rows else {"text": line} for line in text.split("\n") if line]
+            rows = _rows(request)
             job = self.jobs[f"job_{key}"] = FakeJob(f"job_{key}", rows, dict(request.url.params))
         return httpx2.Response(202, json=job.body(), headers={"Location": f"/v1/jobs/{job.id}"})
 
@@ -214,6 +214,14 @@ class FakeServer:
         return httpx2.Response(
             200, content="".join(events).encode(), headers={"Content-Type": "text/event-stream"}
         )
+
+
+def _rows(request: httpx2.Request) -> list[dict[str, Any]]:
+    """The rows of a body: JSON as the server reads it, of anything else the lines."""
+    if request.headers["Content-Type"] == "application/x-ndjson":
+        reader = RowReader(kind=JSON, max_line_bytes=1 << 20, max_body_bytes=1 << 20)
+        return [row.fields for row in reader.rows([request.content]) if row.fields is not None]
+    return [{"text": line} for line in request.content.decode(errors="replace").split("\n") if line]
 
 
 class _Stream(httpx2.SyncByteStream):

@@ -20,6 +20,25 @@ ParamOption = Annotated[
     list[str] | None,
     typer.Option("--param", "-p", metavar="NAME=VALUE", help="As transformers names it; repeatable."),
 ]
+TextColumnOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The column that holds the text; default: text.")
+]
+IdColumnOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The column that holds the id; default: custom_id.")
+]
+ContextColumnOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The column with the context of a question.")
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ROLE=NAME", help="Another column's role: model, task or params; repeatable."),
+]
+DelimiterOption = Annotated[
+    str | None, typer.Option(metavar="CHAR", help="Of a table, if not a comma: a character, or tab.")
+]
+EncodingOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of the file, if not UTF-8 or marked: cp1252, ...")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 FormatOption = Annotated[str, typer.Option("--format", metavar="jsonl|csv", help="Format of the results.")]
 SpreadsheetOption = Annotated[
@@ -49,6 +68,22 @@ def parse_params(pairs: Sequence[str] | None) -> dict[str, Any] | None:
         except ValueError:
             params[name] = {"True": True, "False": False}.get(text, text)
     return params
+
+
+def parse_roles(pairs: Sequence[str] | None) -> dict[str, str]:
+    """`ROLE=NAME` flags as a mapping.
+
+    Raises:
+        typer.BadParameter: there is no `=`, or a role is given twice.
+    """
+    roles: dict[str, str] = {}
+    for pair in pairs or ():
+        role, separator, name = pair.partition("=")
+        if not separator or not role or not name:
+            raise typer.BadParameter(f"{pair!r}: write ROLE=NAME", param_hint="--column")
+        if roles.setdefault(role, name) != name:
+            raise typer.BadParameter(f"the role {role} is given twice", param_hint="--column")
+    return roles
 
 
 def checked(value: str, allowed: Sequence[str], flag: str) -> str:

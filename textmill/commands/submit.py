@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from textmill.commands.options import (
+    ColumnOption,
+    ContextColumnOption,
+    DelimiterOption,
+    EncodingOption,
     FormatOption,
+    IdColumnOption,
     JsonOption,
     ModelOption,
     ParamOption,
     SpreadsheetOption,
     TaskOption,
+    TextColumnOption,
     checked,
     parse_params,
+    parse_roles,
 )
 from textmill.commands.server import server_of
 
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
 def run(
     context: typer.Context,
-    text: Annotated[str, typer.Argument(help="The text; - reads it from stdin.")],
+    text: Annotated[str, typer.Argument(help="The text; - reads it from stdin (without the last line end).")],
     task: Annotated[str, typer.Option("--task", "-t", help="generation, translation, sentiment or qa.")],
     model: ModelOption = None,
     question_context: Annotated[
@@ -43,6 +50,7 @@ def run(
     textmill run "Who wrote it?" --task qa --context "The report was written by Ada."
     textmill run "I enjoy walking" --task generation -p max_new_tokens=30 -p num_beams=4
     """
+    from textmill.contents import read_piped_text
     from textmill.terminal import words
     from textmill.terminal.consoles import answers, chatter
     from textmill.terminal.failure import FAILED
@@ -50,7 +58,7 @@ def run(
     params = parse_params(param)
     with server_of(context).connect() as server:
         result = server.run(
-            sys.stdin.read() if text == "-" else text,
+            read_piped_text(sys.stdin.buffer) if text == "-" else text,
             task=task,
             context=question_context,
             model=model,
@@ -67,11 +75,18 @@ def run(
 
 def submit(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="JSONL, JSON, CSV or TXT; - reads stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSONL, JSON, CSV, TSV or TXT, also .gz; - reads stdin.")
+    ],
     task: TaskOption = None,
     model: ModelOption = None,
     param: ParamOption = None,
-    text_column: Annotated[str | None, typer.Option(help="The CSV column that holds the text.")] = None,
+    text_column: TextColumnOption = None,
+    id_column: IdColumnOption = None,
+    context_column: ContextColumnOption = None,
+    column: ColumnOption = None,
+    delimiter: DelimiterOption = None,
+    encoding: EncodingOption = None,
     priority: Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Default: bulk.")] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Show progress until it is done.")] = False,
     output: Annotated[
@@ -83,7 +98,8 @@ def submit(
     form: FormatOption = "jsonl",
     spreadsheet: SpreadsheetOption = False,
     input_format: Annotated[
-        str | None, typer.Option(metavar="jsonl|csv|txt", help="Where the file's name does not tell.")
+        str | None,
+        typer.Option(metavar="jsonl|json|csv|tsv|txt", help="Where the file's name does not tell."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -92,7 +108,8 @@ def submit(
     For example:
 
     textmill submit documents.jsonl --wait -o results.jsonl
-    textmill submit reviews.csv --task sentiment --text-column review
+    textmill submit reviews.csv --task sentiment --text-column review --id-column id
+    textmill submit excel.csv --task sentiment --delimiter ";" --encoding cp1252
     cat lines.txt | textmill submit - --task translation -o - | jq -r .output.text
     """
     from textmill.commands import watch
@@ -104,17 +121,17 @@ def submit(
     check_format(form, spreadsheet=spreadsheet)
     check_writable(output)  # before the work is done, not after
     if input_format is not None:
-        checked(input_format, ("jsonl", "csv", "txt"), "--input-format")
+        checked(input_format, ("jsonl", "json", "csv", "tsv", "txt"), "--input-format")
     params = parse_params(param)
-    upload = _open(file, input_format=input_format, text_column=text_column)
+    columns = {"text": text_column, "id": id_column, "context": context_column}
+    upload = _open(file, input_format, parse_roles(column), columns, delimiter=delimiter, encoding=encoding)
     with server_of(context).connect() as server:
         try:
             with upload_shown(chatter(), upload):
-                job = server.submit_upload(
-                    upload, task=task, model=model, params=params, priority=priority, text_column=text_column
-                )
+                job = server.submit_upload(upload, task=task, model=model, params=params, priority=priority)
         finally:
             upload.close()
+        _say_note(job.note)
         with watch.may_leave(job):  # from here on Ctrl-C must say how to come back
             is_stdout_free = not json and output != "-"
             (answers() if is_stdout_free else chatter()).print(job.id, soft_wrap=True)
@@ -131,12 +148,33 @@ def submit(
     raise typer.Exit(watch.exit_code(last))
 
 
-def _open(file: str, *, input_format: str | None, text_column: str | None) -> Upload:
+def _open(
+    file: str,
+    input_format: str | None,
+    roles: dict[str, str],
+    columns: dict[str, str | None],
+    *,
+    delimiter: str | None,
+    encoding: str | None,
+) -> Upload:
+    from textmill.row_options import RowOptions
     from textmill.uploads import open_upload, spool_stream
 
-    if file == "-":
-        return spool_stream(sys.stdin.buffer, form=input_format, text_column=text_column)
-    return open_upload(Path(file), form=input_format)
+    options = RowOptions.of(roles, delimiter=delimiter, encoding=encoding, **columns)
+    upload = (
+        spool_stream(sys.stdin.buffer, form=input_format, options=options)
+        if file == "-"
+        else open_upload(Path(file), form=input_format, options=options)
+    )
+    _say_note(upload.note)
+    return upload
+
+
+def _say_note(note: str | None) -> None:
+    from textmill.terminal.consoles import chatter
+
+    if note is not None:
+        chatter().print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
 
 
 def _say_next_steps(job_id: str) -> None:

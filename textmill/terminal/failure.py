@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
 from rich.text import Text
 
@@ -51,10 +53,21 @@ def _explain_rows(error: RequestRefused, console: Console) -> None:
         console.print(f"  ... and {len(rows) - _MOST_ROWS} more that the server named")
 
 
+def _flags(message: str) -> str:
+    """The flags for the request's parameters that a message speaks of."""
+    named = re.findall(r"\b(delimiter|encoding)=(\w+)", message)
+    flags = [f"--{name} {value}" for name, value in named]
+    roles = dict.fromkeys(re.findall(r"\b(text|id|context|model|task|params)_column\b", message))
+    flags += [f"--{r}-column NAME" if r in ("text", "id", "context") else f"--column {r}=NAME" for r in roles]
+    return " or ".join(flags)
+
+
 def _hint(error: TextmillError) -> str:
     if isinstance(error, ServerUnreachable):
         return "Is it running? `textmill up` starts one here; TEXTMILL_URL or --url names another."
     if isinstance(error, RequestRefused):
+        if flags := _flags(" ".join([str(error), *(row.message for row in error.rows[:1])])):
+            return f"On the command line: {flags}"
         if error.status == 401:
             return "Set TEXTMILL_API_KEY (or --api-key) to a key of this server."
         if error.problem_code.endswith("unknown_model"):

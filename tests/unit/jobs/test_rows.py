@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jobs.catalogue import Catalogue, ModelEntry
-from jobs.errors import InvalidRows, MalformedBody, PayloadTooLarge, RequestError, RowError
+from jobs.errors import InvalidRows, PayloadTooLarge, RowError
 from jobs.records import NewDocument, NewJob, Task
-from jobs.rows.formats import RawRow, read_csv, read_jsonl, read_objects, read_txt
-from jobs.rows.lines import split_lines
+from jobs.rows.formats import RawRow, read_objects
+from jobs.rows.reading import JSON, TABLE
 from jobs.rows.validation import RowValidator
+from tests.support.rows import rows_of
 
-LIMIT = 1000
 CATALOGUE = Catalogue(entries=tuple(ModelEntry(name=f"m-{task}", task=task, ref="noop:") for task in Task))
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=30)
-
-
-def chunks_of(body: bytes, cuts: Sequence[int]) -> list[bytes]:
-    """The body, cut at these places."""
-    places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
-    return [body[start:end] for start, end in pairwise(places)]
 
 
 def validated(rows: Iterable[RawRow], **job: Any) -> list[NewDocument]:
@@ -38,79 +26,8 @@ def validated(rows: Iterable[RawRow], **job: Any) -> list[NewDocument]:
 
 def problems_of(text: str, **job: Any) -> list[RowError]:
     with pytest.raises(InvalidRows) as caught:
-        validated(read_jsonl([text.encode()], max_line_bytes=10_000), **job)
+        validated(rows_of(JSON, text.encode()), **job)
     return list(caught.value.rows)
-
-
-@given(st.lists(st.binary(max_size=20)), st.lists(st.integers(0, 1000)))
-def test_lines_do_not_depend_on_where_the_chunks_end(lines: list[bytes], cuts: list[int]) -> None:
-    clean = [line.replace(b"\n", b"").replace(b"\r", b"") for line in lines]
-    body = b"".join(line + (b"\r\n" if n % 2 else b"\n") for n, line in enumerate(clean))
-    found = list(split_lines(chunks_of(body, cuts), max_line_bytes=LIMIT))
-    assert found == list(enumerate(clean, start=1))
-
-
-def test_a_line_that_is_too_long_is_refused_before_it_is_held() -> None:
-    def endless() -> Iterable[bytes]:
-        yield b"short\n"
-        for _ in range(5):
-            yield b"x" * 400
-        pytest.fail("the whole line was read")
-
-    with pytest.raises(PayloadTooLarge, match="line 2"):
-        list(split_lines(endless(), max_line_bytes=LIMIT))
-
-
-def test_a_last_line_needs_no_line_end_and_a_bom_is_not_text() -> None:
-    rows = list(read_txt([b"\xef\xbb\xbffirst\n\nthird"], max_line_bytes=LIMIT))
-    assert [(row.line, row.fields) for row in rows] == [(1, {"text": "first"}), (3, {"text": "third"})]
-
-
-@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8), st.lists(st.integers(0, 5000)))
-def test_csv_fields_survive_quotes_line_ends_and_chunks(
-    pairs: list[tuple[str, str]], cuts: list[int]
-) -> None:
-    # A bare CR inside a line ends it for some readers of CSV; ours follows RFC 4180.
-    pairs = [(a.replace("\r", " "), b.replace("\r", " ")) for a, b in pairs]
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(["text", "note"])
-    writer.writerows(pairs)
-    body = written.getvalue().encode()
-    rows = list(read_csv(chunks_of(body, cuts), max_line_bytes=LIMIT, text_column=None))
-    assert [(r.fields["text"], r.fields["metadata"]["note"]) for r in rows if r.fields] == pairs
-
-
-def test_csv_rows_are_named_by_the_line_they_begin_on() -> None:
-    body = b'text,custom_id\n"two\nlines",a\nplain,b\nonly-one-field\n'
-    rows = list(read_csv([body], max_line_bytes=LIMIT, text_column=None))
-    assert [row.line for row in rows] == [2, 4, 5]
-    assert rows[2].problem == "1 fields, but the header has 2"
-
-
-def test_another_column_can_be_the_text_and_the_rest_is_metadata() -> None:
-    rows = list(read_csv([b"id,review,text\n7,fine,x\n"], max_line_bytes=LIMIT, text_column="review"))
-    assert rows[0].fields == {"text": "fine", "metadata": {"id": "7", "text": "x"}}
-
-
-@pytest.mark.parametrize(
-    ("body", "expected", "message"),
-    [
-        (b"a,a\n1,2\n", MalformedBody, "twice"),
-        (b"name\nx\n", RequestError, "no column 'text'"),
-        (b"text\n\xff\xfe\n", MalformedBody, "line 2"),
-    ],
-)
-def test_a_csv_that_cannot_be_read_says_why(body: bytes, expected: type[RequestError], message: str) -> None:
-    with pytest.raises(expected, match=message):
-        list(read_csv([body], max_line_bytes=LIMIT, text_column=None))
-
-
-def test_an_unclosed_quote_does_not_swallow_the_file() -> None:
-    body = b'text\n"never closed\n' + b"line\n" * 50_000
-    rows = list(read_csv([body], max_line_bytes=LIMIT, text_column=None))
-    assert rows[-1].problem is not None
-    assert "CSV" in rows[-1].problem
 
 
 @pytest.mark.parametrize(
@@ -154,15 +71,61 @@ def test_the_first_hundred_problems_are_named_and_all_are_counted() -> None:
         validated([RawRow(n, None, "broken") for n in range(250)], task=Task.SENTIMENT)
     assert len(caught.value.rows) == 100
     assert caught.value.total == 250
+    assert "250 problem(s) in the input rows, the first 100 are listed" in str(caught.value)
 
 
-def test_a_custom_id_may_be_used_once_and_row_numbers_count_as_ids() -> None:
-    (twice,) = problems_of(
-        '{"text": "a", "custom_id": "x"}\n{"text": "b", "custom_id": "x"}\n', task=Task.SENTIMENT
-    )
-    assert (twice.line, twice.field) == (2, "custom_id")
-    (shadowed,) = problems_of('{"text": "a"}\n{"text": "b", "custom_id": "0"}\n', task=Task.SENTIMENT)
-    assert shadowed.line == 2
+def test_a_custom_id_may_be_used_once_and_the_error_names_both_lines() -> None:
+    lines = ['{"text": "a", "custom_id": "x"}', '{"text": "b"}', '{"text": "c", "custom_id": "x"}']
+    (twice,) = problems_of("\n".join(lines), task=Task.SENTIMENT)
+    assert (twice.line, twice.field) == (3, "custom_id")
+    assert "'x' is used by an earlier row (line 1)" in twice.message
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "other"),
+    [(b"custom_id,text\n1,a\n,b\n", 3, "line 2"), (b"custom_id,text\n,a\n0,b\n", 3, "line 2")],
+)
+def test_a_row_without_an_id_never_shares_its_number_with_a_given_id(
+    body: bytes, line: int, other: str
+) -> None:
+    """H11: "custom_id '1' is used by an earlier row", where nobody had used it twice."""
+    with pytest.raises(InvalidRows) as caught:
+        validated(rows_of(TABLE, body), task=Task.SENTIMENT)
+    (problem,) = caught.value.rows
+    assert (problem.line, problem.field) == (line, "custom_id")
+    assert other in problem.message
+    assert "give every row an id, or none" in problem.message
+
+
+def test_some_rows_may_have_ids_and_others_their_numbers() -> None:
+    documents = validated(rows_of(TABLE, b"custom_id,text\nx,a\n,b\n007,c\n"), task=Task.SENTIMENT)
+    assert [document.custom_id for document in documents] == ["x", "1", "007"]
+
+
+def test_documents_of_an_array_are_named_by_their_place_in_it() -> None:
+    body = '[{"text": "a", "custom_id": "x"}, {"text": "b", "custom_id": "x"}, {"text": 3}]'
+    first, second = problems_of(body, task=Task.SENTIMENT)
+    assert first.message.startswith("document 2: 'x' is used by an earlier row (document 1)")
+    assert second.message.startswith("document 3: must be a string")
+
+
+def test_a_context_column_is_context_to_questions_and_metadata_to_the_rest() -> None:
+    """H8: a column called context."""
+    body = b"task,text,context,n\nqa,Who?,Ada.,1\nsentiment,fine, ,2\n"
+    question, review = validated(rows_of(TABLE, body, is_mixed=True))
+    assert (question.context, question.metadata) == ("Ada.", {"n": "1"})
+    assert (review.context, review.metadata) == (None, {"context": " ", "n": "2"})
+    with pytest.raises(InvalidRows) as caught:
+        validated(rows_of(TABLE, b"text,context\nWho?,\n"), task=Task.QA)
+    assert caught.value.rows[0].field == "context"
+
+
+def test_an_error_names_the_column_that_the_caller_named() -> None:
+    with pytest.raises(InvalidRows) as caught:
+        validated(rows_of(TABLE, b"review,n\n,1\n", roles={"text": "review"}), task=Task.SENTIMENT)
+    (problem,) = caught.value.rows
+    assert (problem.line, problem.field) == (2, "text")
+    assert problem.message == "text is empty (column 'review')"
 
 
 def test_params_of_a_row_are_laid_over_those_of_the_job() -> None:
@@ -180,11 +143,8 @@ def test_in_a_mixed_file_the_jobs_params_go_to_the_tasks_that_have_them() -> Non
 
 
 def test_a_document_keeps_its_fields_and_its_place() -> None:
-    rows = read_jsonl(
-        [json.dumps({"text": "Who?", "context": "Ada.", "custom_id": 5, "metadata": {"k": [1]}}).encode()],
-        max_line_bytes=LIMIT,
-    )
-    (document,) = validated(rows, task=Task.QA)
+    body = json.dumps({"text": "Who?", "context": "Ada.", "custom_id": 5, "metadata": {"k": [1]}}).encode()
+    (document,) = validated(rows_of(JSON, body), task=Task.QA)
     assert (document.seq, document.custom_id, document.model) == (0, "5", "m-qa")
     assert (document.text, document.context, document.metadata) == ("Who?", "Ada.", {"k": [1]})
 

@@ -63,18 +63,6 @@ def test_a_file_is_sent_as_what_its_name_says(
     assert server.requests[0].headers["Content-Length"] == str(path.stat().st_size)
 
 
-@pytest.mark.parametrize(
-    "text", ['[{"text": "a"}, {"text": "b"}]', '{"documents": [{"text": "a"}, {"text": "b"}]}']
-)
-def test_a_json_file_of_documents_is_sent_row_by_row(
-    client: Textmill, server: FakeServer, tmp_path: Path, text: str
-) -> None:
-    path = tmp_path / "rows.json"
-    path.write_text(text)
-    client.submit(path)
-    assert server.requests[0].content == b'{"text":"a"}\n{"text":"b"}\n'
-
-
 def test_a_file_that_is_not_there_is_named(client: Textmill, tmp_path: Path) -> None:
     with pytest.raises(UnreadableInput, match=r"missing\.jsonl: No such file"):
         client.submit(tmp_path / "missing.jsonl")

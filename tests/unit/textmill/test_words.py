@@ -10,10 +10,10 @@ from rich.console import Console
 
 from tests.support.fake_server import FakeJob
 from textmill.errors import UnwritableOutput
+from textmill.sniffing import sniff
 from textmill.terminal import words
 from textmill.terminal.files import Output
 from textmill.terminal.progress import BarProgress, PlainProgress, progress_on
-from textmill.uploads import sniff
 from textmill.views import JobView, Result
 
 
@@ -88,8 +88,8 @@ def test_a_summary_counts_what_did_not_succeed() -> None:
 @pytest.mark.parametrize(
     ("head", "form"),
     [
-        (b'\xef\xbb\xbf{"text": "a"}', "jsonl"),
-        (b'  \n{"text": "a"}', "jsonl"),
+        (b'\xef\xbb\xbf{"text": "a"}', "json"),
+        (b'  \n{"text": "a"}', "json"),
         (b"id,text\n1,a\n", "csv"),
         (b'"text"\nhello\n', "csv"),
         (b"some text, with a comma\n", "txt"),

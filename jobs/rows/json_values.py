@@ -1,0 +1,161 @@
+"""JSON documents however they are laid out: one array, or objects one after the other."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
+
+from jobs.rows.encoding import NAME_THE_ENCODING
+from jobs.rows.formats import RawRow, as_document
+
+_WHITE = " \t\r\n"
+
+
+def read_values(chunks: Iterable[bytes], *, max_value_bytes: int) -> Iterator[RawRow]:
+    """One row for each element of an array, or for each object of a sequence of them.
+
+    Memory holds one value and one chunk. The line of a row is the one it begins on; the
+    first thing that is not JSON ends the reading, because what follows it cannot be told.
+    """
+    text = _Text(chunks, max_value_bytes)
+    try:
+        yield from _array(text) if text.next_character() == "[" else _sequence(text)
+    except _Broken as broken:
+        yield RawRow(broken.line, None, str(broken))
+
+
+class _Broken(Exception):
+    """What is wrong, at a line."""
+
+    def __init__(self, line: int, message: str) -> None:
+        self.line = line
+        super().__init__(message)
+
+
+def _array(text: _Text) -> Iterator[RawRow]:
+    text.advance(1)
+    position = 0
+    character = text.next_character()
+    while character != "]":
+        position += 1
+        line = text.line
+        yield as_document(line, text.value(), position=position)
+        character = text.next_character()
+        if character == ",":
+            text.advance(1)
+            if text.next_character() == "]":
+                raise _Broken(text.line, "not valid JSON: a comma before the end of the array")
+        elif character != "]":
+            what = "the array is not closed" if not character else f"expected , or ], found {character!r}"
+            raise _Broken(text.line, f"not valid JSON: after document {position} {what}")
+    text.advance(1)
+    if character := text.next_character():
+        raise _Broken(
+            text.line, f"{character!r} follows the end of the array; send one array, or one object a line"
+        )
+
+
+def _sequence(text: _Text) -> Iterator[RawRow]:
+    while character := text.next_character():
+        if character == ",":
+            raise _Broken(text.line, "a comma between objects; send JSON lines without, or one array in [ ]")
+        line = text.line
+        value = text.value()
+        if isinstance(value, dict) and isinstance(value.get("documents"), list):
+            raise _Broken(
+                line,
+                'this is a whole request ({"documents": [...]}); send it as application/json, '
+                "or its array alone",
+            )
+        if not isinstance(value, dict):
+            raise _Broken(line, "expected a JSON object with the fields of one document")
+        yield RawRow(line, value)
+
+
+class _Text:
+    """The text of a stream, from a place in it that moves on."""
+
+    def __init__(self, chunks: Iterable[bytes], max_value_bytes: int) -> None:
+        self._chunks = iter(chunks)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._max_value_bytes = max_value_bytes
+        self._text = ""
+        self._place = 0
+        self._json = json.JSONDecoder(parse_constant=_refuse_constant)
+        #: the line of the place, from 1
+        self.line = 1
+
+    def next_character(self) -> str:
+        """Steps over white space; the character there, or nothing at the end."""
+        while True:
+            start, length = self._place, len(self._text)
+            while start < length and self._text[start] in _WHITE:
+                start += 1
+            self.advance(start - self._place)
+            if start < length:
+                return self._text[start]
+            if not self._more():
+                return ""
+
+    def advance(self, num_characters: int) -> None:
+        """Moves on."""
+        end = self._place + num_characters
+        self.line += self._text.count("\n", self._place, end)
+        self._place = end
+
+    def value(self) -> Any:
+        """The JSON value that begins here; afterwards the place is behind it."""
+        while True:
+            try:
+                value, end = self._json.raw_decode(self._text, self._place)
+            except RecursionError:
+                raise _Broken(self.line, "not valid JSON: nested too deeply") from None
+            except ValueError as error:
+                self._need_more(error)
+                continue
+            self.advance(end - self._place)
+            return value
+
+    def _need_more(self, error: ValueError) -> None:
+        """Reads on, in growing steps, in case the value is only cut off; raises when it is wrong."""
+        line, what = self._line_of(error), self._described(error)  # before the text moves
+        rest = len(self._text) - self._place
+        if rest > self._max_value_bytes:
+            raise _Broken(
+                self.line,
+                f"what begins here is no JSON document of at most {self._max_value_bytes} bytes: {what}",
+            )
+        wanted = 2 * rest
+        has_more = False
+        while len(self._text) - self._place < wanted and self._more():
+            has_more = True
+        if not has_more:
+            raise _Broken(line, f"not valid JSON: {what}")
+
+    def _described(self, error: ValueError) -> str:
+        if not isinstance(error, json.JSONDecodeError):
+            return str(error)
+        column = error.pos - self._text.rfind("\n", 0, error.pos)
+        return f"{error.msg} at line {self._line_of(error)}, column {column}"
+
+    def _line_of(self, error: ValueError) -> int:
+        if not isinstance(error, json.JSONDecodeError):
+            return self.line
+        return self.line + self._text.count("\n", self._place, error.pos)
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, None)
+        try:
+            new = self._decoder.decode(chunk or b"", chunk is None)
+        except UnicodeDecodeError:
+            line = self.line + self._text.count("\n", self._place)
+            raise _Broken(line, f"not valid UTF-8 from about this line on; {NAME_THE_ENCODING}") from None
+        self._text = self._text[self._place :] + new
+        self._place = 0
+        return chunk is not None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
