@@ -121,7 +121,7 @@ class RowValidator:
             value = str(seq)
         elif isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        elif not isinstance(value, str) or not value or len(value) > _MAX_CUSTOM_ID:
+        if not isinstance(value, str) or not value or len(value) > _MAX_CUSTOM_ID:
             raise _Problem("custom_id", f"must be a string of 1 to {_MAX_CUSTOM_ID} characters")
         _refuse_unstorable("custom_id", value)
         # Eight bytes an id instead of the id itself. Two ids of one hash in ten million rows

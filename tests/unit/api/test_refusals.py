@@ -33,6 +33,7 @@ def refused(api: Api, body: bytes, kind: str, query: str = "?task=sentiment") ->
         (b'{"text": "a", "task": "poetry"}', "task"),
         (b'{"text": "a", "params": {"temprature": 1}}', "params.temprature"),
         (b'{"text": "a", "custom_id": "0"}', "custom_id"),
+        (b'{"text": "a", "custom_id": ' + b"7" * 513 + b"}", "custom_id"),
         (b'{"text": "a\\u0000"}', "text"),
         (b'{"text": "\\ud800"}', None),
         (b'{"text": "a", "model": "gpt-9"}', "model"),
