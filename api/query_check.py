@@ -37,7 +37,8 @@ async def refuse_unknown_query(request: Request) -> None:
 def _known(request: Request) -> dict[str, bool]:
     """Each parameter that the call takes, and whether it may be repeated."""
     document = request.app.openapi()
-    operation = document["paths"][request.scope["route"].path_format][request.method.lower()]
+    operations = document["paths"].get(request.scope["route"].path_format, {})
+    operation = operations.get(request.method.lower(), {})
     return {
         parameter["name"]: parameter.get("schema", {}).get("type") == "array"
         for parameter in operation.get("parameters", [])

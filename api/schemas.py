@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from jobs import jsontext
 from jobs.records import Job, JobStatus, ResultRow, Task
 
 
@@ -91,6 +92,13 @@ class JobIn(BaseModel):
     params_column: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+
+    @field_validator("params", "metadata")
+    @classmethod
+    def _is_flat_enough(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if jsontext.is_nested_too_deep(value):
+            raise ValueError(f"nested more than {jsontext.MAX_NESTING} deep")
+        return value
 
 
 def query_parameters(fields: type[BaseModel]) -> list[dict[str, Any]]:

@@ -15,6 +15,9 @@ import orjson
 
 JSONDecodeError = orjson.JSONDecodeError  #: a ValueError with `msg`, `lineno` and `colno`
 
+#: Objects and arrays in each other that a client may send; writers give up at some 250.
+MAX_NESTING = 100
+
 #: The shortest integer that orjson cannot hold has 19 digits: -(2**63) - 1.
 _LONG_DIGITS = 19
 _DIGITS = b"0123456789"
@@ -75,6 +78,17 @@ def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
             ).encode()  # fmt: skip
         except (TypeError, ValueError, RecursionError):
             raise refused from None
+
+
+def is_nested_too_deep(value: Any) -> bool:
+    """Whether more than `MAX_NESTING` objects and arrays stand in each other."""
+    level = [value]
+    for _ in range(MAX_NESTING + 1):
+        outer = [one for one in level if isinstance(one, dict | list)]
+        if not outer:
+            return False
+        level = [inner for one in outer for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 def _finite(text: str) -> float:

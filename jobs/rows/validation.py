@@ -278,6 +278,8 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, Any] | None:
         encoded = jsontext.dumps(value).decode()
     except (TypeError, ValueError):
         raise _Problem("metadata", "cannot be stored") from None
+    if encoded.count("[") + encoded.count("{") > jsontext.MAX_NESTING and jsontext.is_nested_too_deep(value):
+        raise _Problem("metadata", f"is nested more than {jsontext.MAX_NESTING} deep")
     if "\\u0000" in encoded:
         raise _Problem("metadata", "holds a NUL character")
     return value

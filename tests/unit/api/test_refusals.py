@@ -33,6 +33,7 @@ def refused(api: Api, body: bytes, kind: str, query: str = "?task=sentiment") ->
         (b'{"text": "a", "task": "poetry"}', "task"),
         (b'{"text": "a", "params": {"temprature": 1}}', "params.temprature"),
         (b'{"text": "a", "custom_id": "0"}', "custom_id"),
+        (b'{"text": "a", "custom_id": ' + b"7" * 513 + b"}", "custom_id"),
         (b'{"text": "a\\u0000"}', "text"),
         (b'{"text": "\\ud800"}', None),
         (b'{"text": "a", "model": "gpt-9"}', "model"),
@@ -81,6 +82,32 @@ def test_a_body_that_cannot_be_read_is_a_clear_4xx(api: Api, body: bytes, kind: 
 )
 def test_wrong_query_parameters_are_named(api: Api, query: str) -> None:
     assert refused(api, GOOD, NDJSON, query)["status"] == 422
+
+
+@pytest.mark.parametrize("depth", [101, 252, 254, 300, 900, 1100])
+@pytest.mark.parametrize("innermost", ["1", "1234567890123456789012345"])
+def test_what_is_nested_too_deep_is_refused_and_what_is_not_comes_back(
+    api: Api, depth: int, innermost: str
+) -> None:
+    """S18: a 500 from 254 on, in job metadata, params and the results of rows."""
+
+    def bodies(levels: int) -> list[bytes]:
+        value = '{"m":' + "[" * (levels - 1) + innermost + "]" * (levels - 1) + "}"
+        row = f'{{"task": "sentiment", "documents": [{{"text": "a", "metadata": {value}}}]}}'
+        return [row.encode(), f'{{"task": "sentiment", "text": "a", "metadata": {value}}}'.encode()]
+
+    for body in bodies(depth):
+        assert refused(api, body, "application/json", "")["status"] in {400, 422}
+    query = "?task=sentiment&params=" + "[" * depth + innermost + "]" * depth
+    assert refused(api, GOOD, NDJSON, query)["status"] == 422
+    for body in bodies(100):
+        answer = api.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 202, answer.text
+        job_id = answer.json()["id"]
+        api.work_off(job_id)
+        for kind in ("jsonl", "csv"):
+            assert innermost in answer.text + api.http.get(f"/v1/jobs/{job_id}/results?format={kind}").text
+        api.http.delete(f"/v1/jobs/{job_id}")
 
 
 def test_more_than_the_server_takes_is_refused_with_its_limit(make_api: Callable[..., Api]) -> None:
