@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -83,7 +84,7 @@ class _Text:
         self._max_value_bytes = max_value_bytes
         self._text = ""
         self._place = 0
-        self._json = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._json = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
         #: the line of the place, from 1
         self.line = 1
 
@@ -159,3 +160,10 @@ class _Text:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value

@@ -147,6 +147,12 @@ def test_a_table_that_cannot_be_read_says_why(
         rows_of(TABLE, body)
 
 
+def test_a_header_of_many_nameless_columns_takes_no_time() -> None:
+    body = b"column_2,text" + b"," * 200_000 + b"\n1,fine\n"
+    (row,) = rows_of(TABLE, body, max_line_bytes=1 << 20)
+    assert row.fields == {"text": "fine", "metadata": {"column_2": "1"}}
+
+
 # -- delimiters --------------------------------------------------------------------
 
 
