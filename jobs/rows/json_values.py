@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 from jobs.rows.encoding import NAME_THE_ENCODING
 from jobs.rows.formats import RawRow, as_document
 
+WHOLE_REQUEST = (
+    'this is a whole request ({"documents": [...]}); send it as application/json, or its array alone'
+)
 _WHITE = " \t\r\n"
 
 
@@ -65,11 +68,7 @@ def _sequence(text: _Text) -> Iterator[RawRow]:
         line = text.line
         value = text.value()
         if isinstance(value, dict) and isinstance(value.get("documents"), list):
-            raise _Broken(
-                line,
-                'this is a whole request ({"documents": [...]}); send it as application/json, '
-                "or its array alone",
-            )
+            raise _Broken(line, WHOLE_REQUEST)
         if not isinstance(value, dict):
             raise _Broken(line, "expected a JSON object with the fields of one document")
         yield RawRow(line, value)

@@ -60,6 +60,7 @@ def test_an_array_longer_than_a_line_may_be_is_read_document_by_document() -> No
         (b'{"text": "a"},\n{"text": "b"},\n', 1, "a comma between objects"),
         (b'{\n"text": oops\n}\n', 2, "at line 2, column 9"),
         (b'{\n"documents": [{"text": "a"}]\n}\n', 1, "application/json"),
+        (b'{"task": "qa", "documents": [{"text": "a"}]}\n', 1, "application/json"),
         (b"[" * 5000, 1, "nested too deeply"),
         (b'[{"text": NaN}]', 1, "NaN"),
         (b'[{"text": "a", "metadata": {"n": 1e400}}]', 1, "1e400 is too large"),
