@@ -98,13 +98,22 @@ def test_a_row_over_many_lines_has_the_limit_of_a_line() -> None:
 
 def test_excels_empty_columns_are_no_columns() -> None:
     """H5: `id,text,,` was refused because it "names a column twice"."""
-    rows = rows_of(TABLE, b"id,text,,\r\n1,a,,\r\n2,b\r\n3,c,,,,\r\n,,,\r\n4,d,x,\r\n")
+    rows = rows_of(TABLE, b"id,text,,\r\n1,a,,\r\n2,b\r\n3,c,,,,\r\n4,d,x,\r\n,,,\r\n,,,\r\n")
     assert [(row.line, row.fields) for row in rows] == [
         (2, {"text": "a", "metadata": {"id": "1"}}),
         (3, {"text": "b", "metadata": {"id": "2"}}),
         (4, {"text": "c", "metadata": {"id": "3"}}),
-        (6, {"text": "d", "metadata": {"id": "4", "column_3": "x"}}),
+        (5, {"text": "d", "metadata": {"id": "4", "column_3": "x"}}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"), [(b"text,n\na,1\n\n,\n,\nb,2\n", 4), (b'text\na\n""\n', 3), (b"text,n\n,1\n", 2)]
+)
+def test_an_empty_row_among_others_is_never_lost_in_silence(body: bytes, line: int) -> None:
+    """H9, a relative: rows left out would shift all that follow."""
+    (empty,) = [row for row in rows_of(TABLE, body) if row.problem or not (row.fields or {}).get("text")]
+    assert empty.line == line
 
 
 def test_the_index_that_pandas_writes_has_no_name() -> None:
