@@ -10,7 +10,7 @@ from jobs.errors import MalformedBody, RequestError
 from jobs.rows.columns import Columns
 
 _USUAL_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-_SHOWN_COLUMNS = 20
+_SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 60
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,27 @@ def read_header(cells: Sequence[str], *, first_line: str, columns: Columns, deli
     _refuse_twice(given)
     if missing := columns.missing(given):
         raise RequestError(_explained(missing, given, first_line, columns, delimiter))
-    names = list(given)
-    for place, name in enumerate(given):
-        if not name:
-            name = f"column_{place + 1}"
-            while name in names:
-                name += "_"
-            names[place] = name
+    taken = set(given)
+    names = [name or _free_name(f"column_{place}", taken) for place, name in enumerate(given, start=1)]
     return Header(tuple(names), tuple(not name for name in given))
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
 
 
 def _refuse_twice(names: Sequence[str]) -> None:
     places: dict[str, list[str]] = {}
     for place, name in enumerate(names, start=1):
         places.setdefault(name, []).append(str(place))
-    twice = [f"{name!r} (columns {', '.join(found)})" for name, found in places.items() if name and found[1:]]
+    twice = [
+        f"{name[:_SHOWN_CHARACTERS]!r} (columns {', '.join(found[:10])})"
+        for name, found in places.items()
+        if name and found[1:]
+    ]
     if twice:
         raise MalformedBody(f"the header names a column twice: {'; '.join(twice[:10])}; rename one")
 
@@ -78,8 +84,8 @@ def _refuse_twice(names: Sequence[str]) -> None:
 def _explained(
     missing: Sequence[str], given: Sequence[str], first_line: str, columns: Columns, delimiter: str
 ) -> str:
-    shown = ", ".join(name for name in given[:_SHOWN_COLUMNS] if name)
-    found = f"no column {missing[0]!r} in the table (columns: {shown})"
+    shown = ", ".join(name[:_SHOWN_CHARACTERS] for name in given[:_SHOWN_COLUMNS] if name)
+    found = f"no column {missing[0][:_SHOWN_CHARACTERS]!r} in the table (columns: {shown})"
     if first_line.lstrip().startswith(("{", "[")):
         return f"{found}; it looks like JSON: send it as JSON lines (application/x-ndjson)"
     if other := _other_delimiter(missing, first_line, delimiter):

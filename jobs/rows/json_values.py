@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from jobs.rows.encoding import NAME_THE_ENCODING
 from jobs.rows.formats import RawRow, as_document
 
+WHOLE_REQUEST = (
+    'this is a whole request ({"documents": [...]}); send it as application/json, or its array alone'
+)
 _WHITE = " \t\r\n"
 
 
@@ -64,11 +68,7 @@ def _sequence(text: _Text) -> Iterator[RawRow]:
         line = text.line
         value = text.value()
         if isinstance(value, dict) and isinstance(value.get("documents"), list):
-            raise _Broken(
-                line,
-                'this is a whole request ({"documents": [...]}); send it as application/json, '
-                "or its array alone",
-            )
+            raise _Broken(line, WHOLE_REQUEST)
         if not isinstance(value, dict):
             raise _Broken(line, "expected a JSON object with the fields of one document")
         yield RawRow(line, value)
@@ -83,7 +83,7 @@ class _Text:
         self._max_value_bytes = max_value_bytes
         self._text = ""
         self._place = 0
-        self._json = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._json = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
         #: the line of the place, from 1
         self.line = 1
 
@@ -159,3 +159,10 @@ class _Text:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobs import jsontext
 from jobs.errors import MalformedBody, RequestError
@@ -13,7 +14,7 @@ from jobs.rows.compression import gunzip
 from jobs.rows.content import GZIP_MAGIC, HEAD_BYTES, refuse_binary
 from jobs.rows.encoding import to_utf8
 from jobs.rows.formats import RawRow, read_lines, read_txt
-from jobs.rows.json_values import read_values
+from jobs.rows.json_values import WHOLE_REQUEST, read_values
 from jobs.rows.lines import peek, peek_bytes
 from jobs.rows.tables import delimiter_of, read_table
 
@@ -86,12 +87,13 @@ def read_json(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[RawRo
     """
     head, chunks = peek(chunks, lambda head: b"\n" in head.lstrip() or len(head) > max_line_bytes)
     stripped = head.lstrip()
+    number = 1 + head[: len(head) - len(stripped)].count(b"\n")
     line = stripped.partition(b"\n")[0].rstrip()
-    spans_lines = line.endswith((b"{", b"[", b",")) and not _is_json(line)
+    first = _object(line)
+    spans_lines = first is None and line.endswith((b"{", b"[", b","))
     if stripped.startswith(b"[") or (stripped.startswith(b"{") and spans_lines):
         yield from read_values(chunks, max_value_bytes=max_line_bytes)
     elif stripped and not stripped.startswith(b"{"):
-        number = 1 + head[: len(head) - len(stripped)].count(b"\n")
         shown = line[:40].decode("utf-8", errors="replace")
         yield RawRow(
             number,
@@ -99,13 +101,15 @@ def read_json(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[RawRo
             f"these are no JSON lines: it begins with {shown!r}, and each line holds one object "
             "(a table is sent as text/csv, lines of text as text/plain)",
         )
+    elif first is not None and isinstance(first.get("documents"), list):
+        yield RawRow(number, None, WHOLE_REQUEST)
     else:
         yield from read_lines(chunks, max_line_bytes=max_line_bytes)
 
 
-def _is_json(line: bytes) -> bool:
+def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        jsontext.loads(line)
+        value = jsontext.loads(line)
     except jsontext.JSONDecodeError:
-        return False
-    return True
+        return None
+    return value if isinstance(value, dict) else None

@@ -45,7 +45,8 @@ def read_table(
 ) -> Iterator[RawRow]:
     """A header, then rows (RFC 4180: quoted fields may hold line ends, which are kept).
 
-    Rows whose cells are all empty are skipped. What is not valid CSV ends the reading.
+    Blank lines are skipped, and rows of empty cells behind the last row. What is not valid
+    CSV ends the reading.
 
     Args:
         chunks: UTF-8.
@@ -86,24 +87,33 @@ def _rows(
     delimiter: str,
     note: Callable[[str], None],
 ) -> Iterator[RawRow]:
-    names = _next_row(reader, lines)
+    names = next((cells for cells in _records(reader, lines) if any(cells)), None)
     if names is None:
         return
     header = read_header(names, first_line="".join(lines.row), columns=columns, delimiter=delimiter)
     layout = columns.layout(header.names)
     if layout.note:
         note(layout.note)
-    while (cells := _next_row(reader, lines)) is not None:
+    empty_line = None
+    for cells in _records(reader, lines):
+        if len(cells) > 1 and not any(cells):
+            empty_line = empty_line or lines.row_line
+            continue
+        if empty_line is not None:  # only behind the last row, where Excel leaves them, are they nothing
+            yield RawRow(
+                empty_line, None, "every cell is empty; leave the row out, or give it a text", "text"
+            )
+            empty_line = None
         yield _row(lines.row_line, cells, header, layout)
 
 
-def _next_row(reader: Iterator[list[str]], lines: _RowLines) -> list[str] | None:
-    """The next row in which anything stands."""
-    while True:
+def _records(reader: Iterator[list[str]], lines: _RowLines) -> Iterator[list[str]]:
+    """The rows, blank lines left out; `lines` knows where each of them is."""
+    lines.begin_row()
+    for cells in reader:
+        if cells:
+            yield cells
         lines.begin_row()
-        cells = next(reader, None)
-        if cells is None or any(cells):
-            return cells
 
 
 def _row(line: int, cells: list[str], header: Header, layout: Layout) -> RawRow:

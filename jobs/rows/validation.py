@@ -23,7 +23,7 @@ from jobs.tasks import parse_task, with_languages
 _FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "params", "metadata"})
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_SHOWN_ERRORS = 100
+_SHOWN_ERRORS, _SHOWN_CHARACTERS = 100, 500
 
 
 class _Problem(Exception):
@@ -101,6 +101,9 @@ class RowValidator:
             message = f"{message} (column {row.columns[field]!r})"
         if row.position is not None:
             message = f"document {row.position}: {message}"
+        if len(message) > _SHOWN_CHARACTERS:  # it may quote what was sent
+            message = f"{message[: _SHOWN_CHARACTERS - 3]}..."
+        field = field and field[:_SHOWN_CHARACTERS]
         self._problems.append(RowError(line=row.line, field=field, message=message))
 
     def _note_params(self, row: RawRow, error: InvalidParams) -> None:

@@ -128,6 +128,11 @@ def test_an_error_names_the_column_that_the_caller_named() -> None:
     assert problem.message == "text is empty (column 'review')"
 
 
+def test_an_error_quotes_no_more_than_anybody_reads() -> None:
+    (problem,) = problems_of(json.dumps({"text": "a", "k" * 900: 1}), task=Task.SENTIMENT)
+    assert len(problem.message) == len(problem.field or "") == 500
+
+
 def test_params_of_a_row_are_laid_over_those_of_the_job() -> None:
     rows = read_objects([{"text": "a", "params": {"top_k": 5}}, "b"])
     first, second = validated(rows, task=Task.GENERATION, params={"top_k": 9, "max_new_tokens": 4})

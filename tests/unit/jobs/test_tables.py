@@ -98,13 +98,22 @@ def test_a_row_over_many_lines_has_the_limit_of_a_line() -> None:
 
 def test_excels_empty_columns_are_no_columns() -> None:
     """H5: `id,text,,` was refused because it "names a column twice"."""
-    rows = rows_of(TABLE, b"id,text,,\r\n1,a,,\r\n2,b\r\n3,c,,,,\r\n,,,\r\n4,d,x,\r\n")
+    rows = rows_of(TABLE, b"id,text,,\r\n1,a,,\r\n2,b\r\n3,c,,,,\r\n4,d,x,\r\n,,,\r\n,,,\r\n")
     assert [(row.line, row.fields) for row in rows] == [
         (2, {"text": "a", "metadata": {"id": "1"}}),
         (3, {"text": "b", "metadata": {"id": "2"}}),
         (4, {"text": "c", "metadata": {"id": "3"}}),
-        (6, {"text": "d", "metadata": {"id": "4", "column_3": "x"}}),
+        (5, {"text": "d", "metadata": {"id": "4", "column_3": "x"}}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"), [(b"text,n\na,1\n\n,\n,\nb,2\n", 4), (b'text\na\n""\n', 3), (b"text,n\n,1\n", 2)]
+)
+def test_an_empty_row_among_others_is_never_lost_in_silence(body: bytes, line: int) -> None:
+    """H9, a relative: rows left out would shift all that follow."""
+    (empty,) = [row for row in rows_of(TABLE, body) if row.problem or not (row.fields or {}).get("text")]
+    assert empty.line == line
 
 
 def test_the_index_that_pandas_writes_has_no_name() -> None:
@@ -145,6 +154,12 @@ def test_a_table_that_cannot_be_read_says_why(
     """H5: duplicates are named with their places."""
     with pytest.raises(expected, match=message):
         rows_of(TABLE, body)
+
+
+def test_a_header_of_many_nameless_columns_takes_no_time() -> None:
+    body = b"column_2,text" + b"," * 200_000 + b"\n1,fine\n"
+    (row,) = rows_of(TABLE, body, max_line_bytes=1 << 20)
+    assert row.fields == {"text": "fine", "metadata": {"column_2": "1"}}
 
 
 # -- delimiters --------------------------------------------------------------------
