@@ -44,8 +44,8 @@ def misfits(
     if is_chat and params.get("add_special_tokens"):
         yield "params.add_special_tokens", "add_special_tokens is for text: a chat's template writes its own"
     if facts.get("decoded_by") == "CTranslate2":
-        for name in params.keys() & _NOT_BY_CTRANSLATE2.keys():
-            if params[name] not in _NOT_BY_CTRANSLATE2[name]:
+        for name, neutral in _NOT_BY_CTRANSLATE2.items():
+            if name in params and params[name] not in neutral:
                 yield f"params.{name}", _not_by_ctranslate2(name)
     if is_translation and "target_languages" in facts:
         for side in ("target", "source"):
