@@ -42,7 +42,10 @@ def misfits(
     if is_chat and facts.get("has_chat_template") is False:
         yield "messages", f"model {model!r} has no chat template: send text, or choose another model"
     if is_chat and params.get("add_special_tokens"):
-        yield "params.add_special_tokens", "add_special_tokens is for `text`: a chat's template writes its own"
+        yield (
+            "params.add_special_tokens",
+            "add_special_tokens is for `text`: a chat's template writes its own",
+        )
     if facts.get("decoded_by") == "CTranslate2":
         for name, neutral in _NOT_BY_CTRANSLATE2.items():
             if name in params and params[name] not in neutral:
