@@ -15,6 +15,12 @@ Facts = Mapping[str, Any]  #: of one model, as `GET /v1/models` shows them
 Problem = tuple[str, str]  #: field, and what is wrong with it
 
 _SHOWN_LANGUAGES = 20
+#: What CTranslate2 does otherwise than transformers, and the values at which that does not matter
+#: (`models/runners/ctranslate.py`, which refuses a document in the same words).
+_NOT_BY_CTRANSLATE2: Mapping[str, tuple[object, ...]] = {
+    "stop": ([],), "do_sample": (False,), "repetition_penalty": (1,), "no_repeat_ngram_size": (0,),
+    "early_stopping": (False, True),
+}  # fmt: skip
 #: Two-letter codes that share a language with another of them: not told apart here.
 _SHARED_CODES = frozenset(
     {"no", "nb", "nn", "he", "iw", "id", "in", "yi", "ji", "ro", "mo", "sr", "hr", "bs", "sh"}
@@ -35,12 +41,25 @@ def misfits(
     """
     if is_chat and facts.get("has_chat_template") is False:
         yield "messages", f"model {model!r} has no chat template: send text, or choose another model"
+    if is_chat and params.get("add_special_tokens"):
+        yield (
+            "params.add_special_tokens",
+            "add_special_tokens is for `text`: a chat's template writes its own",
+        )
+    if facts.get("decoded_by") == "CTranslate2":
+        for name, neutral in _NOT_BY_CTRANSLATE2.items():
+            if name in params and params[name] not in neutral:
+                yield f"params.{name}", _not_by_ctranslate2(name)
     if is_translation and "target_languages" in facts:
         for side in ("target", "source"):
             problem = _language_problem(facts, params, side)
             if problem:
                 yield f"params.{side}_language", f"model {model!r} {problem}"
                 return
+
+
+def _not_by_ctranslate2(name: str) -> str:
+    return f"{name} is not done by CTranslate2 (dtype int8); bfloat16 and float32 do it"
 
 
 def _language_problem(facts: Facts, params: Mapping[str, Any], side: str) -> str | None:

@@ -60,7 +60,7 @@ class GenerationEngine(DocumentEngine):
             **super().describe(),
             **self._prompts.facts,
             "max_tokens": self._max_positions,
-            "new_tokens_by_default": self._default_new_tokens(),
+            "new_tokens_by_default": self._prompts.default_new_tokens(DEFAULT_NEW_TOKENS),
         }
 
     def _prepare_one(self, document: DocumentInput, ids: list[int]) -> Prepared:
@@ -89,13 +89,6 @@ class GenerationEngine(DocumentEngine):
         if wanted < 1:
             raise TooLong(f"the prompt has {prompt_tokens} tokens: nothing is left of max_length")
         return wanted
-
-    def _default_new_tokens(self) -> int:
-        """The most there can be when the client sets no limit."""
-        config = self.loaded.model.generation_config
-        if config.max_new_tokens is None and config.max_length is not None:
-            return int(config.max_length) - 1  # the prompt, or the start token, counts
-        return int(config.max_new_tokens or DEFAULT_NEW_TOKENS)
 
     def _finish(self, prompt: Prompt, ids: list[int], *, is_stopped: bool) -> tuple[str, str]:
         text = text_of(self.loaded, ids)

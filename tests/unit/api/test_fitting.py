@@ -201,6 +201,17 @@ def test_h2_a_minimum_above_the_models_own_limit_is_refused(knows: Callable[...,
     assert error["field"] == "params.min_new_tokens"
 
 
+def test_what_ctranslate2_does_not_do_is_refused_at_submission_too(knows: Callable[..., Api]) -> None:
+    """A million rows with stop strings for a model in int8 were a million failures of one sentence."""
+    api = knows(t={"decoded_by": "CTranslate2", "samples_by_default": False, "beams_by_default": 4})
+    asked = {"stop": ["x"], "do_sample": True, "repetition_penalty": 1.2, "early_stopping": "never"}
+    errors = errors_of(api, task="translation", params=asked, documents=["a"] * 50)
+    assert {error["field"] for error in errors} == {f"params.{name}" for name in asked}
+    assert all("float32" in error["message"] for error in errors)
+    neutral = {"do_sample": False, "repetition_penalty": 1.0, "early_stopping": True, "num_beams": 2}
+    assert accepted(api, task="translation", params=neutral, text="a") == neutral
+
+
 def test_what_nobody_has_told_is_left_to_the_worker(api: Api) -> None:
     assert accepted(api, task="translation", params={"target_language": "fr"}, text="x")
     assert accepted(api, task="generation", params={"temperature": 0.7}, text="x")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM
 
+from jobs.rows.fitting import misfits
 from models.device import Device
 from models.engine.prompt import Decoded, Prompt
 from models.processor_time import loop_cpu_seconds
@@ -19,6 +20,7 @@ from models.registry import load_model
 from models.runners import ctranslate
 from models.runners.plan import Piece
 from models.runners.translation import TranslationEngine
+from tests.support.engines import drain
 from tests.support.tiny_models import SENTENCES, Loader, TinyModels
 
 _NEW_TOKENS = 12
@@ -167,3 +169,24 @@ def translate(engine: TranslationEngine, *params: dict[str, Any]) -> list[Docume
     while engine.has_work:
         outputs += engine.step()
     return sorted(outputs, key=lambda output: int(str(output.key)))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"stop": ["x"]},
+        {"do_sample": True},
+        {"repetition_penalty": 1.2},
+        {"no_repeat_ngram_size": 2},
+        {"early_stopping": "never", "num_beams": 2},
+        {"early_stopping": True, "num_beams": 2},
+        {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "do_sample": False},
+    ],
+)
+def test_the_edge_refuses_what_it_refuses_and_in_its_words(
+    params: dict[str, Any], engine: TranslationEngine
+) -> None:
+    params = {**params, "max_new_tokens": 4}
+    (answer,) = drain(engine, [DocumentInput(key=0, text=SENTENCES[0], params=params)]).values()
+    said = misfits("m", engine.describe(), params, is_chat=False, is_translation=False)
+    assert [message for _, message in said] == ([answer.error_message] if answer.error_code else [])
