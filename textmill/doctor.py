@@ -46,7 +46,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         except (TextmillError, OSError) as error:  # a finding, not the end of the report
             yield missing(name, str(error))
     try:
-        yield from check_models(settings)
+        yield from check_models(settings, machine)
     except TextmillError as error:  # of textmill.toml or --model
         yield missing("models", str(error))
 

@@ -10,15 +10,22 @@ from jobs.catalogue import Catalogue, ModelEntry
 from jobs.settings import Settings
 from textmill.findings import Check, missing, note, ok
 from textmill.model_files import look_into
+from textmill.stack.devices import Machine
 
 _BUNDLED = "bundled:"
 _NOOP = "noop:"
 
 
-def check_models(settings: Settings) -> Iterator[Check]:
-    """One line a model."""
+def check_models(settings: Settings, machine: Machine) -> Iterator[Check]:
+    """One line a model, and one more for a model of a device that is not used here."""
+    used = {f"cuda:{i}" for i in range(machine.num_gpus)} or {"cpu"}
     for entry in Catalogue.load(settings).entries:
         yield _check(entry)
+        if not any(entry.is_for(device) for device in used):
+            text = (
+                f"{entry.name} is for {entry.device}; `textmill up` has workers on {', '.join(sorted(used))}"
+            )
+            yield note("model", text, f"textmill up --device {entry.device}, or a worker elsewhere")
 
 
 def _check(entry: ModelEntry) -> Check:

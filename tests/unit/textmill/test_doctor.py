@@ -176,3 +176,10 @@ def test_h16_a_folder_of_old_weights_is_missing_with_the_way_to_convert_it(tmp_p
     assert len(found) == 1
     assert "pytorch_model.bin" in found[0].text
     assert "save_pretrained" in found[0].remedy
+
+
+def test_l16_a_model_for_a_device_that_is_not_here_is_told(tmp_path: Path) -> None:
+    (tmp_path / "textmill.toml").write_text('[[models]]\ntask = "qa"\nref = "noop:q"\ndevice = "cuda:1"\n')
+    told = [check for check in doctor.examine(Settings.load(data=tmp_path)) if "cuda:1" in check.text]
+    assert [check.verdict for check in told] == [Verdict.NOTE]
+    assert "--device cuda:1" in told[0].remedy
