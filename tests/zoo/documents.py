@@ -12,13 +12,15 @@ from tests.support.tiny_models import WORDS
 from tests.zoo.entry import Entry
 
 #: Around the windows, chunks and switches of the zoo's configs: 8, 16 and 32 tokens.
-_LENGTHS = (1, 3, 7, 9, 15, 17, 23, 29, 31, 33, 45, 60)
+_LENGTHS = (1, 3, 7, 9, 15, 17, 23, 29, 31, 33, 45, 60, 5, 12, 19, 27)
+#: Of several documents, which are at different places when they meet in a step.
+_HOT = {"do_sample": True, "temperature": 4.0, "top_k": 0, "min_new_tokens": 6}
 _WAYS: Sequence[Mapping[str, Any]] = (
     {},
     {"num_beams": 4},
     {"do_sample": True},
     {"repetition_penalty": 1.3},
-    {"do_sample": True, "temperature": 4.0, "top_k": 0, "min_new_tokens": 6},
+    _HOT,
     {},
     {"num_beams": 3, "no_repeat_ngram_size": 2, "length_penalty": 0.5},
     {"do_sample": True, "top_k": 7, "top_p": 0.9, "min_new_tokens": 3},
@@ -26,8 +28,12 @@ _WAYS: Sequence[Mapping[str, Any]] = (
     {"num_beams": 4, "early_stopping": True, "min_new_tokens": 4},
     {"min_new_tokens": 5},
     {"do_sample": True, "temperature": 0.7},
+    _HOT,
+    _HOT,
+    _HOT,
+    {"min_new_tokens": 5},
 )
-_NEW_TOKENS = (1, 12, 7, 10, 14, 9, 8, 12, 11, 10, 13, 6)
+_NEW_TOKENS = (1, 12, 7, 10, 14, 9, 8, 12, 11, 10, 13, 6, 14, 14, 14, 11)
 _PLAIN_WORDS = [word for word in WORDS if word.isascii() and word.isalpha()]
 
 
@@ -42,7 +48,8 @@ def documents(entry: Entry, tokenizer: Any) -> list[DocumentInput]:
                 text=_text(tokenizer, length, draw),
                 params=_decoding(entry, number),
             )
-            for number, length in enumerate(lengths)
+            for number, length in enumerate(_LENGTHS)
+            if length <= entry.longest_tokens
         ]
     if entry.task == "sentiment":
         return [
