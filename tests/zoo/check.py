@@ -45,6 +45,13 @@ class Finding:
             return f"refused: {self.refused}"
         return "differs" if self.alone or self.company else "same"
 
+    @property
+    def way(self) -> str:
+        """How documents are computed, as the engine says; one that does not say is known by its counters."""
+        if not self.facts:
+            return ""
+        return str(self.facts.get("way") or ("batches" if "batch_tokens" in self.facts else "continuous"))
+
 
 def check(
     entry: Entry,

@@ -71,21 +71,13 @@ def _row(finding: Finding) -> str:
         entry.name,
         entry.model,
         entry.tokenizer,
-        way_of(finding),
+        finding.way,
         str(facts.get("decoded_by", "")),
         proven,
         finding.status.partition(":")[0],
         (finding.refused or str(facts.get("why", ""))).replace(str(Path.cwd()), "."),
     )
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def way_of(finding: Finding) -> str:
-    """The way, as the engine says it; engines that do not say it yet are known by their counters."""
-    facts = finding.facts
-    if finding.refused is not None:
-        return ""
-    return str(facts.get("way") or ("batches" if "batch_tokens" in facts else "continuous"))
 
 
 def main(arguments: Sequence[str]) -> int:

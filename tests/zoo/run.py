@@ -51,14 +51,13 @@ def chosen(words: Sequence[str], *, quick: bool) -> list[Entry]:
 
 def said(finding: Finding, lines: int) -> str:
     """A finding for a person to read."""
-    entry, facts = finding.entry, finding.facts
-    way = facts.get("way") or facts.get("decoded_by") or "-"
+    entry = finding.entry
     found = (
         f"{len(finding.alone)} alone, {len(finding.company)} in company"
         if finding.status == "differs"
         else ""
     )
-    head = f"{finding.status:8} {entry.task:11} {entry.name} [{way}] {found}"
+    head = f"{finding.status:8} {entry.task:11} {entry.name} [{finding.way}] {found}"
     return "\n".join([head, *(f"    {line}" for line in [*finding.alone[:lines], *finding.company[:lines]])])
 
 

@@ -8,7 +8,6 @@ from tests.zoo.check import BATCH_SIZES, ORDERS, Finding, check
 from tests.zoo.entries import ENTRIES
 from tests.zoo.entry import Entry
 from tests.zoo.folders import Folders
-from tests.zoo.report import way_of
 
 _QUICK = [entry for entry in ENTRIES if entry.is_quick]
 _REST = [entry for entry in ENTRIES if not entry.is_quick]
@@ -40,4 +39,4 @@ def _expect_right(finding: Finding) -> None:
     if finding.entry.is_promised:
         assert finding.refused is None
         assert finding.facts.get("proven", True), finding.facts.get("why")
-        assert way_of(finding) != "one at a time", finding.facts.get("why")
+        assert finding.way != "one at a time", finding.facts.get("why")
