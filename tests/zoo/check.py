@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ Outputs = Mapping[Hashable, DocumentOutput]
 
 BATCH_SIZES = (4096, 48)  #: tokens
 ORDERS = ("as written", "longest first", "one after the other, shuffled")
+Company = tuple[int, str]  #: tokens of a batch, and the order of arrival
+COMPANIES: Sequence[Company] = tuple(itertools.product(BATCH_SIZES, ORDERS))
 _TOLERANCE = 1e-4  #: of scores in float32; a wrong position or padding shows far above
 _MAX_STEPS = 5_000
 
@@ -57,13 +60,12 @@ def check(
     entry: Entry,
     folder: Path,
     *,
-    orders: Sequence[str] = ORDERS,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    companies: Sequence[Company] = COMPANIES,
 ) -> Finding:
     """Runs the documents of an entry through the product, alone and in company."""
     device = prepare_device("cpu", num_threads=torch.get_num_threads())
     try:
-        engine = _engine(entry, folder, device, batch_sizes[0])
+        engine = _engine(entry, folder, device, companies[0][0])
     except CannotLoad as error:
         return Finding(entry=entry, refused=str(error))
     except Exception as error:
@@ -79,7 +81,7 @@ def check(
         entry=entry,
         facts=facts,
         alone=_apart_from_right(asked, alone, oracle),
-        company=_apart_in_company(entry, folder, device, engine, asked, alone, orders, batch_sizes),
+        company=_apart_in_company(entry, folder, device, engine, asked, alone, companies),
         num_documents=len(asked),
     )
 
@@ -104,25 +106,25 @@ def _apart_from_right(asked: Sequence[DocumentInput], got: Outputs, oracle: Orac
 
 def _apart_in_company(
     entry: Entry, folder: Path, device: Device, engine: Engine, asked: Sequence[DocumentInput],
-    alone: Outputs, orders: Sequence[str], batch_sizes: Sequence[int],
+    alone: Outputs, companies: Sequence[Company],
 ) -> list[str]:  # fmt: skip
     apart = []
-    for batch_tokens in batch_sizes:
-        if batch_tokens != batch_sizes[0]:
+    current = companies[0][0]
+    for batch_tokens, order in companies:
+        if batch_tokens != current:
             engine.close()
-            engine = _engine(entry, folder, device, batch_tokens)
-        for order in orders:
-            try:
-                got = _in_order(engine, asked, order)
-            except Exception as error:
-                apart.append(f"{order}, {batch_tokens} tokens: step raised {error!r}")
-                break
-            apart += [
-                f"document {document.key} {dict(document.params)} {order}, {batch_tokens} tokens: "
-                f"{_told(got[document.key])}, alone {_told(alone[document.key])}"
-                for document in asked
-                if not is_same(got[document.key], alone[document.key])
-            ]
+            engine, current = _engine(entry, folder, device, batch_tokens), batch_tokens
+        try:
+            got = _in_order(engine, asked, order)
+        except Exception as error:
+            apart.append(f"{order}, {batch_tokens} tokens: step raised {error!r}")
+            break
+        apart += [
+            f"document {document.key} {dict(document.params)} {order}, {batch_tokens} tokens: "
+            f"{_told(got[document.key])}, alone {_told(alone[document.key])}"
+            for document in asked
+            if not is_same(got[document.key], alone[document.key])
+        ]
     engine.close()
     return apart
 

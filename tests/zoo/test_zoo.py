@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.zoo.check import BATCH_SIZES, ORDERS, Finding, check
+from tests.zoo.check import COMPANIES, Finding, check
 from tests.zoo.entries import ENTRIES
 from tests.zoo.entry import Entry
 from tests.zoo.folders import Folders
 
+#: Large batches of all at once, and small ones of whoever comes.
+_QUICK_COMPANIES = (COMPANIES[0], COMPANIES[-1])
 _QUICK = [entry for entry in ENTRIES if entry.is_quick]
 _REST = [entry for entry in ENTRIES if not entry.is_quick]
 
@@ -19,7 +21,7 @@ def _names(entries: list[Entry]) -> list[str]:
 
 @pytest.mark.parametrize("entry", _QUICK, ids=_names(_QUICK))
 def test_a_model_is_right_alone_and_in_company(entry: Entry, folders: Folders) -> None:
-    _expect_right(check(entry, folders[entry], orders=ORDERS[-1:], batch_sizes=BATCH_SIZES[-1:]))
+    _expect_right(check(entry, folders[entry], companies=_QUICK_COMPANIES))
 
 
 @pytest.mark.slow
