@@ -91,6 +91,11 @@ faults: $(VENV)/.dev  ## Kills, freezes and cuts everything at length (half an h
 	@$(BIN)/python -m tests.faults.report .faults.jsonl docs/faults.md
 	@rm -f .faults.jsonl; echo "wrote docs/faults.md"
 
+.PHONY: zoo
+zoo: $(VENV)/.dev  ## Checks tiny models of 100+ architectures beside transformers; writes docs/models.md
+	@$(AS_A_WORKER) $(BIN)/python -m tests.zoo.report docs/models.md --processes 2
+	@echo "wrote docs/models.md"
+
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev  ## The tests that need a CUDA device
 	@$(BIN)/python -m pytest -q -m gpu
