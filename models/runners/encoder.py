@@ -23,6 +23,7 @@ from models.verdicts import remembered
 
 #: Read beside text, and not in a document: the model's answers without them would mean nothing.
 _BESIDE_TEXT = frozenset({"bbox", "xpath_tags_seq", "visual_feats", "visual_pos", "input_shape_ids"})
+_NO_LIMIT = 10**30  # transformers' own word for it
 _FIRST_TOKENS = 8  #: of the first row that a model computes
 
 
@@ -33,6 +34,8 @@ class EncoderEngine(DocumentEngine):
 
     def __init__(self, loaded: LoadedModel) -> None:
         _refuse_what_is_no_text(loaded)
+        if not loaded.tokenizer.model_max_length:
+            loaded.tokenizer.model_max_length = _NO_LIMIT  # tokenizers compare with it and do not expect None
         make_literal(loaded.tokenizer)
         self.frame = self._frame(loaded)
         self._forward = EncoderForward(loaded)

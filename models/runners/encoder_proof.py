@@ -65,6 +65,7 @@ _SHORT = (2, 5, 9, 17)
 _CPU_WORK, _GPU_WORK = 2e11, 1e13
 _MOST_TOKENS = 60_000  #: of all rows, however small the model
 _LONG_ROWS = 12  #: what long rows cost, alone and together, as if they were all as long as the longest
+_RULED_OUT = 1e4  #: scores beyond are no scores: so a model says that a token cannot be it
 #: How much scores may differ: beside their spread between texts, and beside their size (rounding).
 _TOLERANCE = {
     "float32": (1e-3, 2e-5),
@@ -199,11 +200,15 @@ class _Trial:
     # Computing and comparing.
 
     def _alone(self, row: Tokens) -> NDArray[np.float32]:
-        return self._scores_of(self._forward([row]), [row])[0]
+        return self._scores([row])[0]
+
+    def _scores(self, rows: Sequence[Tokens]) -> Scores:
+        scores = self._scores_of(self._forward(rows), rows)
+        return [np.clip(one, -_RULED_OUT, _RULED_OUT) for one in scores]
 
     def _together(self, rows: Sequence[Tokens]) -> Scores:
         try:
-            return self._scores_of(self._forward(rows), rows)
+            return self._scores(rows)
         except Exception as error:  # whatever a model says of batches: it is not computed this way
             logger.info("probe refused", extra={"action": "probe_refused", "reason": repr(error)})
             return []
@@ -261,7 +266,10 @@ def _boundaries(config: Mapping[str, Any]) -> Iterator[int]:
 def _scales(scores: Scores) -> tuple[float, float]:
     """How much scores differ between texts (or tokens), and how large they are."""
     rows = np.concatenate([one if one.ndim > 1 else one[None] for one in scores])
-    return float(np.std(rows, axis=0).max()), float(np.abs(rows).max())
+    told = rows[(np.abs(rows) < _RULED_OUT).all(axis=1)]
+    if not len(told):
+        return 0.0, 0.0
+    return float(np.std(told, axis=0).max()), float(np.abs(told).max())
 
 
 def _why(seen: str | None, limit: int | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -38,16 +39,32 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert": ("Bert", "wordpiece", {**_SMALL, **_READS}),
     "roberta": ("Roberta", "bytes", {**_SMALL, **_READS}),
     "xlm-roberta": ("XLMRoberta", "unigram", {**_SMALL, **_READS}),
-    "distilbert": ("DistilBert", "wordpiece", {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, **_READS}),
+    "distilbert": (
+        "DistilBert",
+        "wordpiece",
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, **_READS},
+    ),
     "albert": ("Albert", "wordpiece", {**_SMALL, **_READS, "embedding_size": 16}),
     "electra": ("Electra", "wordpiece", {**_SMALL, **_READS, "embedding_size": 16}),
-    "deberta": ("DebertaV2", "wordpiece", {**_SMALL, **_READS, "relative_attention": True, "position_buckets": 8}),
-    "modernbert": ("ModernBert", "bytes", {**_SMALL, **_READS, "local_attention": 8, "global_attn_every_n_layers": 2}),
+    "deberta": (
+        "DebertaV2",
+        "wordpiece",
+        {**_SMALL, **_READS, "relative_attention": True, "position_buckets": 8},
+    ),
+    "modernbert": (
+        "ModernBert",
+        "bytes",
+        {**_SMALL, **_READS, "local_attention": 8, "global_attn_every_n_layers": 2},
+    ),
     "longformer": ("Longformer", "bytes", {**_SMALL, **_READS, "attention_window": [8, 8]}),
     "bigbird": ("BigBird", "bytes", {**_SMALL, **_READS, **_SPARSE}),
     "convbert": ("ConvBert", "wordpiece", {**_SMALL, **_READS, "embedding_size": 32, "conv_kernel_size": 5}),
     "fnet": ("FNet", "wordpiece", {**_SMALL, **_READS}),
-    "funnel": ("Funnel", "wordpiece", {"block_sizes": [1, 1], "d_model": 32, "n_head": 4, "d_head": 8, "d_inner": 48}),
+    "funnel": (
+        "Funnel",
+        "wordpiece",
+        {"block_sizes": [1, 1], "d_model": 32, "n_head": 4, "d_head": 8, "d_inner": 48},
+    ),
     "mobilebert": (
         "MobileBert",
         "wordpiece",
@@ -58,11 +75,11 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "wordpiece",
         {**_SMALL, **_READS, "num_landmarks": 64, "segment_means_seq_len": 64, "conv_kernel_size": 5},
     ),
-    "yoso": ("Yoso", "wordpiece", {**_SMALL, **_READS, "conv_window": 5}),
+    "yoso": ("Yoso", "wordpiece", {**_SMALL, **_READS, "conv_window": 5, "type_vocab_size": 2}),
     "canine": (
         "Canine",
         "characters",
-        {**_SMALL, "num_hash_buckets": 64, "local_transformer_stride": 16, "max_position_embeddings": 256},
+        {**_SMALL, "num_hash_buckets": 512, "local_transformer_stride": 16, "max_position_embeddings": 512},
     ),
     "xlnet": ("XLNet", "left", {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 48}),
     "t5": ("T5", "bytes", _T5),
@@ -70,7 +87,11 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt2": ("GPT2", "endless", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}),
     "llama": ("Llama", "bytes", _LLAMA),
     "mistral": ("Mistral", "bytes", {**_LLAMA, "sliding_window": 8}),
-    "xmod": ("Xmod", "bytes", {**_SMALL, **_READS, "languages": ["en_XX", "de_DE"], "default_language": "de_DE"}),
+    "xmod": (
+        "Xmod",
+        "bytes",
+        {**_SMALL, **_READS, "languages": ["en_XX", "de_DE"], "default_language": "de_DE"},
+    ),
 }
 _HEADS = {"sentiment": "ForSequenceClassification", "qa": "ForQuestionAnswering"}
 
@@ -120,7 +141,10 @@ def alone(loaded: LoadedModel) -> Callable[[str], dict[str, float]]:
 
     def scores(text: str) -> dict[str, float]:
         pipe = hf.pipeline(
-            "text-classification", model=copy.deepcopy(kept), tokenizer=copy.deepcopy(loaded.tokenizer), top_k=None
+            "text-classification",
+            model=copy.deepcopy(kept),
+            tokenizer=loaded.tokenizer,
+            top_k=None,
         )
         found = pipe(text)
         return {one["label"]: one["score"] for one in (found[0] if isinstance(found[0], list) else found)}
@@ -210,12 +234,22 @@ def bertweet(folder: Path) -> Any:
     return hf.BertweetTokenizer(str(folder / "vocab.txt"), str(folder / "bpe.codes"))
 
 
+_characters = functools.cache(hf.CanineTokenizer)  # a vocabulary of all of Unicode takes seconds to make
+
+
+def _a_copy_of(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Trained once: two trainings need not give the same vocabulary."""
+    trained = functools.cache(make)
+    return lambda: copy.deepcopy(trained())
+
+
+#: By name, what makes a fresh one.
 TOKENIZERS: dict[str, Callable[[], Any]] = {
-    "wordpiece": _wordpiece,
-    "bytes": _bytes,
-    "endless": _endless,
-    "unigram": _unigram,
-    "left": _left,
-    "words": _whole_words,
-    "characters": hf.CanineTokenizer,
+    "wordpiece": _a_copy_of(_wordpiece),
+    "bytes": _a_copy_of(_bytes),
+    "endless": _a_copy_of(_endless),
+    "unigram": _a_copy_of(_unigram),
+    "left": _a_copy_of(_left),
+    "words": _a_copy_of(_whole_words),
+    "characters": lambda: _characters(),
 }

@@ -185,7 +185,9 @@ def test_a_text_of_the_longest_length_is_computed_at_once() -> None:
         right, engine = alone(model), SentimentEngine(model)
         words = random_texts(1, lengths=(200,))[0].split()
         most = engine.describe()["max_tokens"]
-        count = next(n for n in range(1, 200) if len(model.tokenizer(" ".join(words[:n]))["input_ids"]) > most)
+        count = next(
+            n for n in range(1, 200) if len(model.tokenizer(" ".join(words[:n]))["input_ids"]) > most
+        )
         text = " ".join(words[: count - 1])
         output = drain(engine, [DocumentInput(key=0, text=text)])[0].output
         assert output is not None
@@ -285,6 +287,7 @@ def test_the_context_comes_first_where_the_tokenizer_pads_on_the_left() -> None:
 
 
 def test_what_was_found_out_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = SentimentEngine(tiny("fnet", "sentiment")).describe()
+    model = tiny("fnet", "sentiment")
+    first = SentimentEngine(model).describe()
     monkeypatch.setattr("models.runners.encoder.prove", lambda *_, **__: pytest.fail("tried again"))
-    assert SentimentEngine(tiny("fnet", "sentiment")).describe() == first
+    assert SentimentEngine(model).describe() == first
