@@ -74,6 +74,11 @@ class EncoderEngine(DocumentEngine):
             facts["why"] = self.proof.why
         return {**super().describe(), **facts}
 
+    def close(self) -> None:
+        """Frees the model's memory."""
+        super().close()
+        del self._forward
+
     # At loading.
 
     def _frame(self, loaded: LoadedModel) -> Frame:
