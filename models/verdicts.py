@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,10 +71,16 @@ def _defaults_of(loaded: LoadedModel) -> dict[str, Any] | None:
 def _tokenizer_of(loaded: LoadedModel) -> str:
     tokenizer: Any = loaded.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    content = backend.to_str() if backend is not None else _vocabulary_of(tokenizer)
     settings = f"{type(tokenizer).__name__} {tokenizer.special_tokens_map} {tokenizer.padding_side}"
     template = getattr(tokenizer, "chat_template", None)
     return hashlib.sha256(f"{settings} {template} {content}".encode()).hexdigest()
+
+
+def _vocabulary_of(tokenizer: Any) -> str:
+    if len(tokenizer) > sys.maxunicode:  # CANINE's: every character, which takes seconds to write down
+        return f"all of Unicode, {len(tokenizer)}"
+    return json.dumps(tokenizer.get_vocab(), sort_keys=True)
 
 
 @functools.cache

@@ -1,81 +1,155 @@
-"""What sentiment and question answering share: the forward pass of an encoder over windows."""
+"""What sentiment and question answering share: windows of tokens, computed by the way that is proven."""
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from models.errors import CannotLoad
+from models.errors import CannotLoad, InvalidParameter
 from models.registry import LoadedModel
 from models.runners.batch_core import BatchCore
 from models.runners.document_engine import DocumentEngine
+from models.runners.encoder_forward import EncoderForward
+from models.runners.encoder_proof import Proof, Scores, Way, ordinary_ids, prove
+from models.runners.framing import Frame, Tokens, learn_frame
+from models.runners.literal import make_literal
 from models.runners.plan import Piece
+from models.runners.window_limit import max_window_tokens, position_tables
+from models.verdicts import remembered
 
-#: These count positions from behind the padding id, so that many fewer are left for tokens.
-_OFFSET_POSITIONS = frozenset(
-    {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "ibert", "data2vec-text"}
-)
-_UNLIMITED_TOKENS = 4096  # for models that name no limit: memory grows with the square
+#: Read beside text, and not in a document: the model's answers without them would mean nothing.
+_BESIDE_TEXT = frozenset({"bbox", "xpath_tags_seq", "visual_feats", "visual_pos", "input_shape_ids"})
+_NO_LIMIT = 10**30  # transformers' own word for it
+_FIRST_TOKENS = 8  #: of the first row that a model computes
 
 
 class EncoderEngine(DocumentEngine):
-    """Pads windows to one length and runs the encoder on them."""
+    """Computes windows whose `data` has `tokens`; a task says what is read and what comes of it."""
+
+    is_pair = False  #: whether a row is made of two texts
 
     def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded, BatchCore(loaded.spec, self.compute))
-        if not loaded.tokenizer.is_fast:
-            raise CannotLoad(
-                f"model {loaded.spec.name!r}: {type(loaded.tokenizer).__name__} gives no "
-                "offsets, which cutting long texts into windows needs"
-            )
-        self.max_tokens = max_window_tokens(loaded.tokenizer, loaded.config)
-        self.pad_id = _padding_id(loaded)
+        _refuse_what_is_no_text(loaded)
+        if not loaded.tokenizer.model_max_length:
+            loaded.tokenizer.model_max_length = _NO_LIMIT  # tokenizers compare with it and do not expect None
+        make_literal(loaded.tokenizer)
+        self.frame = self._frame(loaded)
+        self._forward = EncoderForward(loaded)
+        verdict = remembered(loaded, "encoding", lambda: self._find_out(loaded))
+        self.max_tokens = int(verdict["max_tokens"])
+        self.proof = Proof.of_verdict(verdict["proof"])
+        self._forward.padding, self._forward.draws = self.proof.padding, self.proof.draws
+        super().__init__(loaded, BatchCore(loaded.spec, self.compute, batch_key=self._batch_key))
 
     @abstractmethod
     def compute(self, pieces: Sequence[Piece]) -> list[Any]:
         """Computes one batch; a result for each piece, or a `DocumentError` in its place."""
 
+    @abstractmethod
+    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
+        """What the model says of each row, without padding.
+
+        Raises:
+            CannotLoad: the head is not one of this task.
+        """
+
+    @abstractmethod
+    def probe_row(self, ids: Sequence[int]) -> Tokens:
+        """A row of these tokens beside special ones, as of a document."""
+
     def forward(self, pieces: Sequence[Piece]) -> Any:
-        """The model's outputs for windows whose `data` is a mapping of equally long lists of numbers."""
-        device = self.loaded.device.torch
-        num_tokens = max(len(piece.data["input_ids"]) for piece in pieces)
-        inputs = {
-            name: _padded([piece.data[name] for piece in pieces], num_tokens, padding).to(device)
-            for name, padding in (("input_ids", self.pad_id), ("attention_mask", 0), ("token_type_ids", 0))
-            if name in pieces[0].data
-        }
-        return self.loaded.model(**inputs)
+        """The model's outputs for windows."""
+        return self._forward([piece.data.tokens for piece in pieces])
 
     def describe(self) -> dict[str, Any]:
         """Facts and counters."""
-        return {**super().describe(), "max_tokens": self.max_tokens}
+        facts: dict[str, Any] = {"max_tokens": self.max_tokens, "way": str(self.proof.way), "proven": True}
+        if self.proof.proven_tokens is not None:
+            facts["proven_tokens"] = self.proof.proven_tokens
+        if self.proof.why:
+            facts["why"] = self.proof.why
+        return {**super().describe(), **facts}
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        super().close()
+        del self._forward
+
+    # At loading.
+
+    def _frame(self, loaded: LoadedModel) -> Frame:
+        return learn_frame(loaded.tokenizer, is_pair=self.is_pair)
+
+    def _find_out(self, loaded: LoadedModel) -> dict[str, Any]:
+        with torch.inference_mode():
+            max_tokens = self._limit(loaded)
+            if max_tokens <= self.frame.num_tokens:
+                raise CannotLoad(
+                    f"model {loaded.spec.name!r} reads {max_tokens} tokens at once, and its tokenizer adds "
+                    f"{self.frame.num_tokens}: raise model_max_length in tokenizer_config.json"
+                )
+            proof = prove(
+                loaded,
+                self._forward,
+                row_of=self.probe_row,
+                scores_of=self.scores_of,
+                max_tokens=max_tokens,
+            )
+        return {"max_tokens": max_tokens, "proof": proof.as_verdict()}
+
+    def _limit(self, loaded: LoadedModel) -> int:
+        """How much the model reads at once; its first pass, so that what it cannot do is said here."""
+        ids = ordinary_ids(loaded)
+        row = self.probe_row([ids[7 * number % len(ids)] for number in range(_FIRST_TOKENS)])
+        try:
+            tables = position_tables(lambda: self.scores_of(self._forward([row]), [row]), len(row.ids))
+        except CannotLoad as error:
+            raise CannotLoad(f"model {loaded.spec.name!r}: {error}") from error
+        except Exception as error:
+            raise CannotLoad(
+                f"model {loaded.spec.name!r} ({type(loaded.model).__name__}) cannot compute what its "
+                f"tokenizer ({type(loaded.tokenizer).__name__}) makes of a text: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return max_window_tokens(loaded, tables)
+
+    def _batch_key(self, piece: Piece) -> Hashable:
+        """Only pieces of one key are computed together."""
+        proof = self.proof
+        is_beyond = proof.proven_tokens is not None and piece.num_tokens > proof.proven_tokens
+        if proof.way is Way.ALONE or is_beyond or self._holds_our_padding(piece):
+            return piece.key, piece.index
+        return piece.num_tokens if proof.way is Way.EQUAL_LENGTHS else None
+
+    def _holds_our_padding(self, piece: Piece) -> bool:
+        padding = self.proof.padding
+        return padding.is_ours and padding.token_id in piece.data.tokens.ids
 
 
-def max_window_tokens(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> int:
-    """Tokens, special ones included, that the model reads at once."""
-    limits = [_UNLIMITED_TOKENS]
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions:
-        reserved = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
-        limits.append(positions - reserved)
-    if tokenizer.model_max_length:
-        limits.append(tokenizer.model_max_length)
-    return int(min(limits))
+def nothing_to_read(text: str) -> bool:
+    """Whether a text has no character that shows: only white space, control or invisible ones."""
+    return not any(one.isprintable() and not one.isspace() for one in text)
 
 
-def _padding_id(loaded: LoadedModel) -> int:
-    for number in (loaded.tokenizer.pad_token_id, loaded.config.pad_token_id, loaded.tokenizer.eos_token_id):
-        if number is not None:
-            if loaded.config.pad_token_id is None:
-                loaded.config.pad_token_id = number  # decoders that classify look for the last real token
-            return int(number)
-    return 0
+def unreadable(name: str) -> InvalidParameter:
+    """The refusal of a text that has nothing to read, or of which the tokenizer keeps nothing."""
+    return InvalidParameter(
+        f"`{name}` has nothing that the model reads: only white space, control or invisible characters, "
+        "or ones that its tokenizer drops"
+    )
 
 
-def _padded(rows: Sequence[Sequence[int]], length: int, padding: int) -> Tensor:
-    return torch.tensor([[*row, *([padding] * (length - len(row)))] for row in rows])
+def _refuse_what_is_no_text(loaded: LoadedModel) -> None:
+    wanted = _BESIDE_TEXT & {
+        *inspect.signature(loaded.model.forward).parameters,
+        *loaded.tokenizer.model_input_names,
+    }
+    if wanted:
+        raise CannotLoad(
+            f"model {loaded.spec.name!r} ({type(loaded.model).__name__}) reads {', '.join(sorted(wanted))} "
+            "beside text, which documents do not have: use a model that reads text alone"
+        )

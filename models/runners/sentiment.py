@@ -8,58 +8,63 @@ that every token of the text counts once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from models.errors import DocumentError, NotFinite
+from models.errors import CannotLoad, DocumentError, NotFinite
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
 from models.runners.document_engine import OpenDocument, PieceData, Prepared
-from models.runners.encoder import EncoderEngine
+from models.runners.encoder import EncoderEngine, nothing_to_read, unreadable
+from models.runners.encoder_proof import Scores
+from models.runners.framing import Tokens
+from models.runners.labels import label_names, probabilities
 from models.runners.plan import Piece
+from models.runners.reading import read
 
 _MAX_OVERLAP_TOKENS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    tokens: Tokens
 
 
 class SentimentEngine(EncoderEngine):
     """Classifies texts; labels are the model's own."""
 
     def __init__(self, loaded: LoadedModel) -> None:
+        # transformers fills them in, with LABEL_0, ... if need be.
+        self._labels = label_names(loaded.config.id2label)
         super().__init__(loaded)
-        names: Any = loaded.config.id2label  # transformers fills it, with LABEL_0, ... if need be
-        self._labels = [str(names[number]) for number in sorted(names)]
-        self._num_special = loaded.tokenizer.num_special_tokens_to_add(pair=False)
-        self._overlap_tokens = min(_MAX_OVERLAP_TOKENS, (self.max_tokens - self._num_special) // 4)
+        self._room_tokens = self.max_tokens - self.frame.num_tokens
+        self._overlap_tokens = min(_MAX_OVERLAP_TOKENS, self._room_tokens // 4)
 
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         """Cuts every text into its windows."""
-        encoded = self.loaded.tokenizer(
-            [document.text for document in documents],
-            truncation=True,
-            max_length=self.max_tokens,
-            stride=self._overlap_tokens,
-            return_overflowing_tokens=True,
-        )
-        owners = encoded.pop("overflow_to_sample_mapping")
-        windows: list[list[dict[str, list[int]]]] = [[] for _ in documents]
-        for number, owner in enumerate(owners):
-            windows[owner].append({name: values[number] for name, values in encoded.items()})
-        return [self._prepared(each) for each in windows]
+        texts = [document.text for document in documents]
+        encoded = read(self.loaded.tokenizer, texts, [document.params for document in documents])
+        return [
+            self._prepared(one.ids) if one.ids and not nothing_to_read(text) else unreadable("text")
+            for text, one in zip(texts, encoded, strict=True)
+        ]
 
-    def compute(self, pieces: Sequence[Piece]) -> list[Tensor | DocumentError]:
+    def compute(self, pieces: Sequence[Piece]) -> list[list[float] | DocumentError]:
         """The scores of each window."""
         logits = self.forward(pieces).logits.float()
-        scores = self._scores(logits).cpu()
+        scores = probabilities(logits, self.loaded.config.problem_type).tolist()
         is_finite = torch.isfinite(logits).all(dim=-1).tolist()
         return [row if fine else NotFinite() for row, fine in zip(scores, is_finite, strict=True)]
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
         """The weighted mean over the windows, best label first."""
-        weights = torch.tensor(opened.facts, dtype=torch.float32)
-        mean = (torch.stack(opened.results) * (weights / weights.sum())[:, None]).sum(dim=0)
-        ranked = sorted(zip(mean.tolist(), self._labels, strict=True), key=lambda pair: -pair[0])
+        scores = opened.results[0]
+        if len(opened.results) > 1:
+            scores = np.average(opened.results, axis=0, weights=opened.facts).tolist()
+        ranked = sorted(zip(scores, self._labels, strict=True), key=lambda pair: -pair[0])
         top_k = opened.document.params.get("top_k") or len(ranked)
         return DocumentOutput(
             key=opened.document.key,
@@ -76,24 +81,34 @@ class SentimentEngine(EncoderEngine):
         """Facts and counters."""
         return {**super().describe(), "labels": self._labels}
 
-    def _prepared(self, windows: Sequence[dict[str, list[int]]]) -> Prepared:
-        lengths = [len(window["input_ids"]) for window in windows]
-        new_tokens = [length - self._num_special for length in lengths]
-        new_tokens[1:] = [length - self._overlap_tokens for length in new_tokens[1:]]
+    def probe_row(self, ids: Sequence[int]) -> Tokens:
+        """A row of these tokens, as of a document."""
+        return self.frame.around(ids)
+
+    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
+        """The logits of each row."""
+        logits = getattr(outputs, "logits", None)
+        if logits is None or logits.shape != (len(rows), len(self._labels)):
+            found = "no logits" if logits is None else f"logits of shape {tuple(logits.shape)}"
+            raise CannotLoad(
+                f"its head gives {found} for {len(rows)} texts, and id2label in config.json has "
+                f"{len(self._labels)} labels: a model that classifies whole texts has one logit a label"
+            )
+        return list(logits.float().cpu().numpy())
+
+    def _prepared(self, ids: Sequence[int]) -> Prepared:
+        parts = list(_parts(ids, self._room_tokens, self._overlap_tokens))
+        windows = [self.frame.around(part) for part in parts]
         return Prepared(
-            pieces=[
-                PieceData(num_tokens=length, data=window)
-                for length, window in zip(lengths, windows, strict=True)
-            ],
-            input_tokens=sum(new_tokens),
-            facts=[max(1, tokens) for tokens in new_tokens],
+            pieces=[PieceData(num_tokens=len(one.ids), data=_Window(tokens=one)) for one in windows],
+            input_tokens=len(ids),
+            facts=[len(parts[0]), *(len(part) - self._overlap_tokens for part in parts[1:])],
         )
 
-    def _scores(self, logits: Tensor) -> Tensor:
-        """As transformers' own pipeline: by the problem the model was trained for."""
-        problem = self.loaded.config.problem_type
-        if problem == "regression":
-            return logits
-        if problem == "multi_label_classification" or logits.shape[-1] == 1:
-            return logits.sigmoid()
-        return logits.softmax(dim=-1)
+
+def _parts(ids: Sequence[int], room_tokens: int, overlap_tokens: int) -> list[Sequence[int]]:
+    """Overlapping parts, none longer than there is room for; all of them but the last are full."""
+    if len(ids) <= room_tokens:
+        return [ids]
+    step = room_tokens - overlap_tokens
+    return [ids[begin : begin + room_tokens] for begin in range(0, len(ids) - overlap_tokens, step)]

@@ -53,7 +53,7 @@ class _OneRowIsNaN(SentimentEngine):
         outputs = super().forward(pieces)
         marker = self.loaded.tokenizer("NaN", add_special_tokens=False)["input_ids"]
         for row, piece in enumerate(pieces):
-            if piece.data["input_ids"][1 : 1 + len(marker)] == marker:
+            if piece.data.tokens.ids[1 : 1 + len(marker)] == marker:
                 outputs.logits[row] = float("nan")
         return outputs
 
@@ -111,10 +111,11 @@ def _ask(model: LoadedModel, text: str, context: str | None, params: dict[str, o
 
 
 def _plain_search(model: LoadedModel, document: DocumentInput) -> tuple[int, int]:
+    """The best span, and the words around it by transformers' own account."""
     encoded = model.tokenizer(
         document.text, document.context, return_offsets_mapping=True, return_tensors="pt"
     )
-    offsets = encoded.pop("offset_mapping")[0].tolist()
+    encoded.pop("offset_mapping")
     parts = encoded.sequence_ids(0)
     with torch.inference_mode():
         scores = model.model(**encoded)
@@ -125,4 +126,5 @@ def _plain_search(model: LoadedModel, document: DocumentInput) -> tuple[int, int
         for j in range(i, min(len(start), i + document.params["max_answer_length"]))
         if parts[i] == 1 and parts[j] == 1
     )
-    return offsets[-best[1]][0], offsets[-best[2]][1]
+    first, last = (encoded.token_to_word(-place) for place in best[1:])
+    return encoded.word_to_chars(first, sequence_index=1)[0], encoded.word_to_chars(last, sequence_index=1)[1]

@@ -1,0 +1,157 @@
+"""Answers are whole words, as transformers' question-answering pipeline has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.records import DocumentInput
+from models.runners.qa import QaEngine
+from models.runners.reading import read
+from models.runners.spans import Window, best_spans
+from models.runners.words import Words
+from tests.support.engines import drain
+from tests.support.tiny_encoders import TOKENIZERS, random_texts, tiny
+
+_CONTEXT = "The report was written by Adalbert, who had measured everything twice. Nobody believed him."
+
+
+@pytest.fixture(autouse=True)
+def _own_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def _around(name: str, context: str) -> tuple[Any, Words]:
+    tokenizer = TOKENIZERS[name]()
+    places = read(tokenizer, [context], [{}])[0].places
+    assert places is not None
+    return tokenizer(context, add_special_tokens=False), Words(context, places)
+
+
+@pytest.mark.parametrize("name", ["wordpiece", "bytes", "endless", "unigram", "words"])
+def test_a_span_of_tokens_grows_to_the_words_of_the_tokenizer(name: str) -> None:
+    """H4, by the pipeline's rule: `word_to_chars(token_to_word(token))` at both ends."""
+    encoded, words = _around(name, _CONTEXT)
+    for first in range(len(encoded["input_ids"])):
+        for last in range(first, min(first + 4, len(encoded["input_ids"]))):
+            begin = encoded.word_to_chars(encoded.token_to_word(first))[0]
+            end = encoded.word_to_chars(encoded.token_to_word(last))[1]
+            assert words.around(first, last) == (begin, end)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta", "deberta", "modernbert"])
+def test_no_answer_is_half_a_word(kind: str) -> None:
+    """H4: `max_answer_length=1`, `top_k=5` gave "Ad" and "a" of "Ada"."""
+    params = {"max_answer_length": 1, "top_k": 8}
+    document = DocumentInput(key=0, text="who wrote it?", context=_CONTEXT, params=params)
+    output = drain(QaEngine(tiny(kind, "qa")), [document])[0].output
+    assert output is not None
+    answers = output["answers"]
+    assert len(answers) == 8
+    assert len({one["answer"].casefold() for one in answers}) == 8
+    for one in answers:
+        assert one["answer"] == _CONTEXT[one["start"] : one["end"]]
+        assert not (one["answer"][0].isalnum() and _CONTEXT[: one["start"]][-1:].isalnum())
+        assert not (one["answer"][-1].isalnum() and _CONTEXT[one["end"] :][:1].isalnum())
+
+
+def test_spans_that_grow_to_one_answer_are_told_once_with_the_best_score() -> None:
+    window = Window(
+        start=np.array([5.0, 4.0, 0.0], dtype=np.float32),
+        end=np.array([5.0, 4.0, 0.0], dtype=np.float32),
+        first_token=0,
+        null_start=0.0,
+        null_end=0.0,
+    )
+    spans = best_spans(
+        [window],
+        "Ada wrote",
+        characters=lambda first, last: (0 if first < 2 else 4, 3 if last < 2 else 9),
+        top_k=3,
+        max_answer_tokens=1,
+        allow_no_answer=False,
+    )
+    total = (np.exp(5.0) + np.exp(4.0) + 2) ** 2
+    assert [(one.start, one.end) for one in spans] == [(0, 3), (4, 9)]
+    assert [one.probability for one in spans] == pytest.approx([np.exp(10.0) / total, 1 / total])
+
+
+@pytest.mark.parametrize(
+    ("context", "first", "last", "answer"),
+    [
+        ("这份报告是阿达写的。", 4, 5, None),
+        ("報告はエイダが書いた", 2, 3, None),
+        ("ในปี", 0, 0, None),
+        ("作者是Ada写的", 2, 2, "Ada"),
+    ],
+)
+def test_where_words_have_no_spaces_an_answer_keeps_the_bounds_of_its_tokens(
+    context: str, first: int, last: int, answer: str | None
+) -> None:
+    """A tokenizer that knows spaces alone takes the whole sentence for one word."""
+    encoded, words = _around("bytes", context)
+    offsets = _characters_of(encoded, len(context))
+    tokens = [n for n, (begin, end) in enumerate(offsets) if begin >= first and end <= last + 1]
+    begin, end = words.around(tokens[0], tokens[-1])
+    if answer is None:
+        assert (begin, end) == (offsets[tokens[0]][0], offsets[tokens[-1]][1])
+    else:
+        letter = next(n for n, (b, _) in enumerate(offsets) if context[b] == "d" or context[b] == "A")
+        assert context[slice(*words.around(letter, letter))] == answer
+
+
+def _characters_of(encoded: Any, count: int) -> list[tuple[int, int]]:
+    offsets: list[tuple[int, int]] = encoded.encodings[0].offsets
+    assert all(end <= count for _, end in offsets)
+    return offsets
+
+
+def test_windows_of_a_long_context_give_what_one_window_would() -> None:
+    """Windows compete lazily: the order is that of all spans of all windows, best first."""
+    draw = np.random.default_rng(4)
+    windows = [
+        Window(
+            start=draw.normal(size=40).astype(np.float32),
+            end=draw.normal(size=40).astype(np.float32),
+            first_token=20 * number,
+            null_start=-9.0,
+            null_end=-9.0,
+        )
+        for number in range(30)
+    ]
+    context = " ".join(str(number) for number in range(1000, 1700))
+    spans = best_spans(
+        windows,
+        context,
+        characters=lambda first, last: (5 * first, 5 * last + 4),
+        top_k=100,
+        max_answer_tokens=7,
+        allow_no_answer=False,
+    )
+    every = sorted(
+        (
+            (-float(w.start[i] + w.end[j]), w.first_token + i, w.first_token + j)
+            for w in windows
+            for i in range(40)
+            for j in range(i, min(40, i + 7))
+        ),
+    )
+    distinct = list(dict.fromkeys((5 * first, 5 * last + 4) for _, first, last in every))[:100]
+    assert [(one.start, one.end) for one in spans] == distinct
+
+
+def test_a_token_that_several_windows_saw_counts_once() -> None:
+    model = tiny("bert", "qa")
+    model.tokenizer.model_max_length = 40
+    context = " ".join(random_texts(8))
+    document = DocumentInput(key=0, text="the dog", context=context, params={"top_k": 5})
+    output = drain(QaEngine(model), [document])[0]
+    question, inside = (
+        len(model.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("the dog", context)
+    )
+    assert output.input_tokens == question + inside
+    assert output.output is not None
+    assert 0 < sum(one["score"] for one in output.output["answers"]) <= 1
