@@ -13,8 +13,9 @@ from jobs.errors import InvalidRows, PayloadTooLarge, RequestError, RowError, Un
 from jobs.params import InvalidParams, applicable, known_anywhere, validate_params
 from jobs.records import NewDocument, NewJob, Task
 from jobs.rows.formats import RawRow
+from jobs.rows.messages import InvalidMessages, chat_of
 
-_FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "params", "metadata"})
+_FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "messages", "params", "metadata"})
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHOWN_ERRORS = 100
@@ -56,6 +57,8 @@ class RowValidator:
                 yield self._document(seq, row)
             except _Problem as problem:
                 self._note(RowError(line=row.line, field=problem.field, message=problem.message))
+            except InvalidMessages as error:
+                self._note(RowError(line=row.line, field=error.field, message=error.message))
             except InvalidParams as error:
                 for field, message in error.problems:
                     self._note(RowError(line=row.line, field=field, message=message))
@@ -78,13 +81,15 @@ class RowValidator:
         context = _text(fields, "context") if fields.get("context") is not None else None
         if model.task is Task.QA and context is None:
             raise _Problem("context", "a question needs a context")
+        messages = chat_of(fields, model.task, _refuse_unstorable)
         return NewDocument(
             seq=seq,
             custom_id=self._custom_id(fields, seq),
             task=model.task,
             model=model.name,
-            text=_text(fields, "text"),
+            text=_text(fields, "text") if messages is None else "",
             context=context,
+            messages=messages,
             params=self._params(model.task, fields.get("params")),
             metadata=_metadata(fields),
         )
