@@ -8,21 +8,16 @@ alone. What a client says goes before what the model's `generation_config` says,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.errors import TooLong
 from models.registry import Family, LoadedModel
 
-_POSITION_NAMES = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_target_positions",
-    "max_seq_len",
-    "seq_length",
-)
-#: A tokenizer that knows no limit says 10^30.
-_NO_LIMIT_TOKENS = 100_000
+_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+_ENCODER_NAMES = ("max_encoder_position_embeddings", "max_source_positions", *_NAMES)
+_DECODER_NAMES = ("max_decoder_position_embeddings", "max_target_positions", *_NAMES)
+_NO_NUMBER = 10**9
 #: Where nothing limits a sequence but memory: attention takes a square of this.
 _LONGEST_TOKENS = 16_384
 
@@ -37,8 +32,9 @@ class Lengths:
         }
         self._has_encoder = loaded.family is Family.SEQ2SEQ
         self._forced_end: int | None = getattr(config, "forced_eos_token_id", None)
-        #: tokens of the longest sequence the model takes
-        self.max_tokens = _positions(loaded)
+        self._longest = _positions(loaded, _DECODER_NAMES)  # of what a decoder sees
+        #: tokens of the longest text the model takes
+        self.max_tokens = _positions(loaded, _ENCODER_NAMES) if self._has_encoder else self._longest
 
     def new_tokens(self, params: Mapping[str, Any], prompt_tokens: int, *, otherwise: int) -> int:
         """How many tokens may follow a prompt.
@@ -56,7 +52,7 @@ class Lengths:
             raise TooLong(f"the text has {prompt_tokens} tokens; the model takes {self.max_tokens}")
         start_tokens = 1 if self._has_encoder else prompt_tokens
         wanted = self._wanted(params, start_tokens)
-        room = self.max_tokens - start_tokens
+        room = self._longest - start_tokens
         if room < 1:
             raise TooLong(f"the prompt has {prompt_tokens} tokens; the model takes {self.max_tokens}")
         return min(otherwise if wanted is None else wanted, room)
@@ -82,16 +78,27 @@ class Lengths:
         return None
 
 
-def _positions(loaded: LoadedModel) -> int:
-    config: Any = loaded.config.get_text_config(decoder=True)
+def _positions(loaded: LoadedModel, names: Sequence[str]) -> int:
+    is_decoder = names is _DECODER_NAMES
+    config: Any = loaded.config.get_text_config(decoder=is_decoder, encoder=not is_decoder)
     # T5 and its kin keep `n_positions` in their configuration and do not use it: theirs are relative.
     if getattr(config, "relative_attention_num_buckets", None) is None:
-        for name in _POSITION_NAMES:
+        for name in names:
             value = getattr(config, name, None)
-            if isinstance(value, int) and 0 < value < _NO_LIMIT_TOKENS * 100:
-                return int(value * _stretch(config))
+            if isinstance(value, int) and 0 < value < _NO_NUMBER:  # some say -1, some 10^30
+                return int(value * _stretch(config)) - _lost_positions(loaded)
     limit = loaded.tokenizer.model_max_length
-    return int(limit) if limit and 0 < limit < _NO_LIMIT_TOKENS else _LONGEST_TOKENS
+    return int(limit) if limit and 0 < limit < _NO_NUMBER else _LONGEST_TOKENS
+
+
+def _lost_positions(loaded: LoadedModel) -> int:
+    """RoBERTa and its kin count positions from behind the number of their padding."""
+    if loaded.config.is_encoder_decoder:
+        return 0
+    for name, module in loaded.model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return int(module.padding_idx) + 1
+    return 0
 
 
 def _stretch(config: Any) -> float:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers as hf
 
-from models.records import DocumentInput, DocumentOutput
-from models.registry import LoadedModel
+from models.device import Device
+from models.records import DocumentInput, DocumentOutput, ModelSpec
+from models.registry import LoadedModel, load_model
 from models.runners.generation import DEFAULT_NEW_TOKENS, GenerationEngine
 from models.runners.translation import TranslationEngine
 from tests.support.engines import drain
-from tests.support.tiny_models import SENTENCES, Loader
+from tests.support.tiny_models import SENTENCES, Loader, TinyModels
 
 _NO_END = {"eos_token_id": 1_000}  # a token that no tiny model has: nothing ends by itself
 
@@ -136,6 +139,46 @@ def test_a_model_without_positions_reads_prompts_of_any_usual_length(loaded: Loa
     output = _generated(model, "the dog " * 400, {"max_new_tokens": 2})
     assert output.error_code is None
     assert output.input_tokens > 800
+
+
+def _saved(model: Any, tokenizer: Any, folder: Path) -> str:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_an_encoder_and_its_decoder_may_have_positions_of_their_own(
+    tiny_models: TinyModels, tmp_path: Path, cpu: Device
+) -> None:
+    tokenizer = hf.AutoTokenizer.from_pretrained(tiny_models["bart"])
+    config = hf.LEDConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, attention_window=8, pad_token_id=1,
+        max_encoder_position_embeddings=128, max_decoder_position_embeddings=16, eos_token_id=None,
+        forced_eos_token_id=None, decoder_start_token_id=2,
+    )  # fmt: skip
+    ref = _saved(hf.LEDForConditionalGeneration(config), tokenizer, tmp_path)
+    model = load_model(ModelSpec(name="led", task="generation", ref=ref, dtype="float32"), cpu)
+    fits, beyond = (_generated(model, "the dog " * count, {"max_new_tokens": 50}) for count in (25, 200))
+    assert fits.input_tokens > 64  # what the tokenizer says
+    assert fits.output_tokens == 15
+    assert beyond.error_code == "too_long"
+    assert "128" in (beyond.error_message or "")
+
+
+def test_positions_that_are_counted_from_behind_the_padding_are_fewer(
+    tiny_models: TinyModels, tmp_path: Path, cpu: Device
+) -> None:
+    tokenizer = hf.AutoTokenizer.from_pretrained(tiny_models["bart"])
+    config = hf.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=34, pad_token_id=1, eos_token_id=None, is_decoder=True,
+    )  # fmt: skip
+    ref = _saved(hf.RobertaForCausalLM(config), tokenizer, tmp_path)
+    model = load_model(ModelSpec(name="r", task="generation", ref=ref, dtype="float32"), cpu)
+    output = _generated(model, "the dog", {"max_new_tokens": 50})
+    assert output.error_code is None, output.error_message
+    assert output.input_tokens + output.output_tokens == 32
 
 
 @pytest.mark.parametrize("name", ["marian", "t5", "bart", "nllb"])
