@@ -216,7 +216,7 @@ def _codes_of(loaded: LoadedModel) -> dict[str, tuple[str, int]]:
         return {}
     codes = getattr(tokenizer, "lang_code_to_id", None)
     if not codes:
-        named = {*tokenizer.special_tokens_map.values()}
+        named = {name for name in tokenizer.special_tokens_map.values() if isinstance(name, str)}
         tokens = [str(token) for token in tokenizer.all_special_tokens if str(token) not in named]
         codes = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
     return {

@@ -13,13 +13,16 @@ from unicodedata import category
 
 from models.runners.sentences import sentences
 
-#: Inside words they only say where a line may break, and no model has learnt them.
-_INVISIBLE = "\u00ad\u200b\u2060\ufeff"
+#: Nobody sees them, and no model has learnt them: where a word may break, and which way text runs.
+_INVISIBLE = "\u00ad\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 _WITHOUT_INVISIBLE = str.maketrans(dict.fromkeys(_INVISIBLE))
-#: Where symbols are that are no letters, punctuation or mathematics: emoji, dingbats, arrows in circles.
-_SYMBOL_RANGES = ((0x80, 0x3400), (0x1F000, 0x1FB00))
+#: Emoji and dingbats; what newer versions of Unicode put there has no category yet. Not "®" or "°".
+_SYMBOL_RANGES = ((0x2190, 0x2C00), (0x1F000, 0x1FB00))
 _SYMBOLS = "".join(
-    chr(code) for low, high in _SYMBOL_RANGES for code in range(low, high) if category(chr(code)) == "So"
+    chr(code)
+    for low, high in _SYMBOL_RANGES
+    for code in range(low, high)
+    if category(chr(code)) in ("So", "Cn")
 )
 #: Joiner, variation selectors, skin tones, keycap and the tags of flags belong to the emoji before them.
 _PARTS = "\u200d\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
@@ -40,8 +43,10 @@ _LIST_MARK = re.compile(
 )
 #: Between lines, and between the cells of a table.
 _BREAK = re.compile("([\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+|(?<= )[|](?= ))")
-#: So many characters at the end of a sentence are searched for emoji.
+#: So many characters before the end of a sentence are searched for emoji at a time.
 _LONGEST_TAIL = 100
+_EMOJI_OR_TAG = re.compile(rf"{_EMOJI.pattern}|</?[A-Za-z|][^<>\n]{{0,200}}>")
+_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+|[^\s@]+@[^\s@]+\.[^\s@]+", re.IGNORECASE)
 
 
@@ -97,19 +102,20 @@ def _parts(text: str, language: str, knows: Callable[[str], bool]) -> Iterator[_
             continue
         start = _lead(cell)
         yield False, cell[:start]
-        for sentence in sentences(cell[start:], language):
-            for piece in _at_unknown_emoji(sentence, knows):
-                yield from _peeled(piece)
+        for number, sentence in enumerate(sentences(cell[start:], language)):
+            for is_kept, piece in _cut(sentence, knows, is_first=number == 0):
+                yield from [(False, piece)] if is_kept else _peeled(piece)
 
 
 def _peeled(piece: str) -> Iterator[_Part]:
-    if not has_letters(piece):
-        yield False, piece
-        return
+    """What stands around the words of a sentence, and the words."""
     start, stop = _lead(piece), _tail(piece)
     core = piece[start:stop]
+    if not has_letters(core) or all(map(_ADDRESS.fullmatch, core.split())):
+        yield False, piece
+        return
     yield False, piece[:start]
-    yield not all(map(_ADDRESS.fullmatch, core.split())), core
+    yield True, core
     yield False, piece[stop:]
 
 
@@ -124,12 +130,14 @@ def _lead(text: str) -> int:
 def _tail(text: str) -> int:
     """Where the words end: before white space and emoji."""
     place = len(text)
-    while place and (text[place - 1] in _INVISIBLE or text[place - 1].isspace()):
-        place -= 1
-    for emoji in _EMOJI.finditer(text, max(0, place - _LONGEST_TAIL)):
-        if _EDGE.fullmatch(text, emoji.start()):
-            return _tail(text[: emoji.start()])
-    return place
+    while True:
+        while place and (text[place - 1] in _INVISIBLE or text[place - 1].isspace()):
+            place -= 1
+        emoji = _EMOJI.finditer(text, max(0, place - _LONGEST_TAIL), place)
+        last = next((found for found in emoji if _EDGE.fullmatch(text, found.start(), place)), None)
+        if last is None:
+            return place
+        place = last.start()
 
 
 def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
@@ -137,14 +145,19 @@ def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _at_unknown_emoji(sentence: str, knows: Callable[[str], bool]) -> list[str]:
-    """Cuts before and after emoji that the model has no tokens for."""
-    if sentence.isascii():
-        return [sentence]
-    pieces, start = [], 0
-    for emoji in _EMOJI.finditer(sentence):
-        if not knows(emoji.group()):
-            pieces += [sentence[start : emoji.start()], emoji.group()]
-            start = emoji.end()
-    pieces.append(sentence[start:])
-    return [piece for piece in pieces if piece]
+def _cut(sentence: str, knows: Callable[[str], bool], *, is_first: bool) -> Iterator[tuple[bool, str]]:
+    """Parts of a sentence, and whether each is kept.
+
+    Kept are emoji that the model has no tokens for, and emoji and tags (`</p>`) behind the end of a
+    sentence.
+    """
+    start = 0
+    if "<" in sentence or not sentence.isascii():
+        for found in _EMOJI_OR_TAG.finditer(sentence):
+            before = sentence[start : found.start()].rstrip()
+            is_behind = before.endswith(_ENDS) or not (before or is_first or start)
+            if is_behind or not (found.group().startswith("<") or knows(found.group())):
+                yield False, sentence[start : found.start()]
+                yield True, found.group()
+                start = found.end()
+    yield False, sentence[start:]

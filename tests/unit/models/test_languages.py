@@ -52,12 +52,13 @@ def test_a_document_without_a_source_language_is_read_in_the_tokenizers_own(
 ) -> None:
     """W2: it was read as French, because the document before it was French."""
     model = _load(make(folder), cpu) if make else loaded("translation", "nllb")
+    tokenizer: Any = model.tokenizer
+    tokenizer.src_lang = own  # other tests share the model
     documents = [
         (text, {"target_language": target, **({"source_language": other} if number % 2 == 0 else {})})
         for number, text in enumerate(_TEXTS * 2)
     ]
     answered = _run(model, documents)
-    tokenizer: Any = model.tokenizer
     assert tokenizer.src_lang == own
     for output, (text, params) in zip(answered, documents, strict=True):
         tokenizer.src_lang = params.get("source_language", own)

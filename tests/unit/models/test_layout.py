@@ -125,7 +125,30 @@ def test_an_emoji_inside_a_sentence_goes_with_it_only_if_the_model_knows_it() ->
     assert _shown("I love 🍕 a lot.") == ["«I love»", " 🍕 ", "«a lot.»"]
 
 
-@pytest.mark.parametrize("character", ["\u00ad", "\u200b", "\u2060", "\ufeff"])
+def test_an_emoji_that_stands_for_a_space_cuts_sentences_too() -> None:
+    assert _shown("It is new.😀It is old!👍 Yes", known="😀👍") == [
+        "«It is new.»", "😀", "«It is old!»", "👍 ", "«Yes»"
+    ]  # fmt: skip
+
+
+def test_a_tag_between_sentences_is_kept_and_one_inside_a_sentence_is_part_of_it() -> None:
+    """W13: what followed `</s>` was dropped."""
+    assert _shown("I like my dog.</s>The house is old.") == [
+        "«I like my dog.»",
+        "</s>",
+        "«The house is old.»",
+    ]
+    assert _shown("One.<|im_end|>Two.<br/>Three.") == ["«One.»", "<|im_end|>", "«Two.»", "<br/>", "«Three.»"]
+    assert _shown("I sold my <s>old</s> dog") == ["«I sold my <s>old</s> dog»"]
+    assert _shown("Five < ten now. Six <3 you.") == ["«Five < ten now.»", " ", "«Six <3 you.»"]
+
+
+@pytest.mark.parametrize("text", ["Windows® is new", "It is 20 °C outside", "The iPhone™ and © 2020 are old"])
+def test_signs_that_are_no_emoji_cut_no_sentence(text: str) -> None:
+    assert _shown(text) == [f"«{text}»"]
+
+
+@pytest.mark.parametrize("character", ["\u200f", "\u00ad", "\u200b", "\u2060", "\ufeff"])
 def test_characters_that_nobody_sees_do_not_reach_the_model(character: str) -> None:
     """W17: a word with a soft hyphen in it was translated as noise."""
     assert _shown(f"The wea{character}ther is nice") == ["«The weather is nice»"]
@@ -133,7 +156,21 @@ def test_characters_that_nobody_sees_do_not_reach_the_model(character: str) -> N
 
 
 _ALPHABET = st.sampled_from(
-    [*"aB1.!?-*()[] \t\n\r", "\u00ad", "\u2028", "😀", "\ufe0f", "今", "。", "»", "Mr. ", "- ", "1. "]
+    [
+        *"aB1.!?-*()[] \t\n\r",
+        "\u00ad",
+        "\u2028",
+        "😀",
+        "\ufe0f",
+        "今",
+        "。",
+        "»",
+        "Mr. ",
+        "- ",
+        "1. ",
+        "<b>",
+        "<",
+    ]
 )
 
 
