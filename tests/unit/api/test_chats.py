@@ -31,3 +31,14 @@ def test_a_wrong_chat_is_refused_with_its_row_and_place(api: Api) -> None:
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert (error["line"], error["field"]) == (2, "messages[0].content")
+
+
+def test_a_single_chat_is_sent_like_a_single_text(api: Api) -> None:
+    answer = api.http.post("/v1/jobs", json={"task": "generation", "messages": CHAT})
+    assert answer.status_code == 202, answer.text
+    (ticket,) = api.store.take_window(job_id=answer.json()["id"], window=9, resend_after_seconds=0.0)
+    lease = api.store.claim(ticket.key, worker_id="w", lease_seconds=30)
+    assert lease is not None
+    assert lease.documents[0].messages == CHAT
+    both = api.http.post("/v1/jobs", json={"task": "generation", "messages": CHAT, "text": "x"})
+    assert (both.status_code, "messages" in both.json()["detail"]) == (422, True)
