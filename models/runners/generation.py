@@ -68,6 +68,7 @@ class GenerationEngine(DocumentEngine):
         return {
             **super().describe(),
             "max_tokens": self._lengths.max_tokens,
+            "new_tokens_by_default": self._lengths.by_default(DEFAULT_NEW_TOKENS),
             "samples_by_default": bool(self.loaded.model.generation_config.do_sample),
             "has_chat_template": self._chats.has_template,
         }

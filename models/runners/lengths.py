@@ -57,6 +57,13 @@ class Lengths:
             raise TooLong(f"the prompt has {prompt_tokens} tokens; the model takes {self.max_tokens}")
         return min(otherwise if wanted is None else wanted, room)
 
+    def by_default(self, otherwise: int) -> int:
+        """The most new tokens there can be when a client names no limit."""
+        max_new_tokens, max_length = self._defaults["max_new_tokens"], self._defaults["max_length"]
+        if max_new_tokens is None and max_length is not None:
+            return max_length - 1  # the start token counts, or a prompt of one
+        return otherwise if max_new_tokens is None else max_new_tokens
+
     def is_ended(self, ids: list[int], max_new_tokens: int, *, is_stopped: bool) -> bool:
         """Whether an output ended by itself. The last token a limit allows may be a forced end."""
         return is_stopped and not (self._forced_end is not None and len(ids) >= max_new_tokens)

@@ -65,6 +65,8 @@ def test_the_models_own_limit_holds_when_the_client_names_none(
     model = configured("generation", name, **limits, forced_eos_token_id=None, **_NO_END)
     output = _generated(model, "the dog", {})
     assert output.output_tokens == _alone(model, "the dog")
+    most = limits.get("max_new_tokens", limits.get("max_length", 0) - 1)
+    assert GenerationEngine(model).describe()["new_tokens_by_default"] == most
     assert output.output is not None
     assert output.output["finish_reason"] == "length"
 
