@@ -53,7 +53,9 @@ class TextEncoder:
         self._special_ids = frozenset(
             tokenizer.convert_tokens_to_ids(token) for token in special if len(token) > 1
         ) - {tokenizer.unk_token_id}
+        self._unknown = tokenizer.unk_token or "\0"  # its id says nothing: other text has it, too
         self._has_marks = hasattr(tokenizer, "remove_language_code")  # Marian reads `>>fra<<` in front
+        self._num_marks = self._num_special(self._call(["a"], add_special_tokens=True)[0])
 
     def encode(
         self, texts: Sequence[str], *, parse: bool = False, add_special_tokens: bool = True
@@ -76,8 +78,10 @@ class TextEncoder:
         else:
             encoded = self._call([self._harmless(text) for text in texts], add_special_tokens)
             make = self._literal_by_words
+        num_marks = self._num_marks if add_special_tokens else 0
         for place, text in enumerate(texts):
-            if self._special.search(text):
+            # To search the text would cost more than to tokenise it where languages are special tokens.
+            if self._num_special(encoded[place]) > num_marks or self._unknown in text:
                 literal = make(text)
                 encoded[place] = self._with_marks(literal) if add_special_tokens else literal
         return encoded
@@ -100,6 +104,9 @@ class TextEncoder:
         )
         ids: list[list[int]] = encoded["input_ids"]
         return ids
+
+    def _num_special(self, ids: Sequence[int]) -> int:
+        return sum(map(self._special_ids.__contains__, ids))
 
     def _with_one_beginning(self, ids: list[int]) -> list[int]:
         beginning = self._tokenizer.bos_token_id

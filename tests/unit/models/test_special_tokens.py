@@ -70,6 +70,14 @@ def test_what_is_written_like_a_special_token_is_encoded_as_text(
         assert str(ids)[1:-1] in str(with_marks)
 
 
+@pytest.mark.parametrize("name", ["marian", "m2m100", "nllb", "t5"])
+def test_the_unknown_token_is_text_too(name: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = tokenizers[name]
+    literal = tokenizer("the <unk> dog", split_special_tokens=True)["input_ids"]
+    assert TextEncoder(tokenizer).encode(["the <unk> dog"]) == [literal]
+    assert literal != tokenizer("the <unk> dog")["input_ids"]
+
+
 @pytest.mark.parametrize("name", _KINDS)
 def test_ordinary_text_is_encoded_as_transformers_encodes_it(name: str, tokenizers: dict[str, Any]) -> None:
     encoder = TextEncoder(tokenizers[name])
