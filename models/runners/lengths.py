@@ -93,7 +93,8 @@ def _positions(loaded: LoadedModel, names: Sequence[str]) -> int:
         for name in names:
             value = getattr(config, name, None)
             if isinstance(value, int) and 0 < value < _NO_NUMBER:  # some say -1, some 10^30
-                return int(value * _stretch(config)) - _lost_positions(loaded)
+                limit = value - _lost_positions(loaded)
+                return max(limit, _LONGEST_TOKENS) if _goes_beyond(config) else limit
     limit = loaded.tokenizer.model_max_length
     return int(limit) if limit and 0 < limit < _NO_NUMBER else _LONGEST_TOKENS
 
@@ -108,9 +109,7 @@ def _lost_positions(loaded: LoadedModel) -> int:
     return 0
 
 
-def _stretch(config: Any) -> float:
-    """How much further than its positions a model reads: dynamic scaling begins where they end."""
+def _goes_beyond(config: Any) -> bool:
+    """Whether positions are scaled by the length of a text, so that none is too long."""
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type")) == "dynamic":
-        return max(1.0, float(rope.get("factor") or 1.0))
-    return 1.0
+    return isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type")) == "dynamic"

@@ -168,6 +168,22 @@ def test_an_encoder_and_its_decoder_may_have_positions_of_their_own(
     assert "128" in (beyond.error_message or "")
 
 
+def test_a_rope_that_scales_with_the_text_takes_prompts_beyond_its_positions(
+    tiny_models: TinyModels, tmp_path: Path, cpu: Device
+) -> None:
+    """It was refused what the rope exists for."""
+    tokenizer = hf.AutoTokenizer.from_pretrained(tiny_models["llama"])
+    config = hf.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=32, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0},
+    )  # fmt: skip
+    ref = _saved(hf.LlamaForCausalLM(config), tokenizer, tmp_path)
+    model = load_model(ModelSpec(name="d", task="generation", ref=ref, dtype="float32"), cpu)
+    output = _generated(model, "the dog " * 40, {"max_new_tokens": 2})
+    assert output.error_code is None, output.error_message
+    assert output.input_tokens > 64
+
+
 def test_positions_that_are_counted_from_behind_the_padding_are_fewer(
     tiny_models: TinyModels, tmp_path: Path, cpu: Device
 ) -> None:
