@@ -178,11 +178,11 @@ def _parsed(documents: list[Any], columns: Columns, chunks: Iterable[bytes]) -> 
 
 
 def _documents(value: dict[str, Any]) -> list[Any]:
-    given = [name for name in ("documents", "text") if name in value]
+    given = [name for name in ("documents", "text", "messages") if name in value]
     if len(given) != 1:
-        raise RequestError('give either "documents": [...] or one "text"')
-    if given == ["text"]:
-        row = {name: value.pop(name) for name in ("text", "context", "custom_id") if name in value}
+        raise RequestError('give either "documents": [...] or one "text", or one chat as "messages"')
+    if given != ["documents"]:
+        row = {n: value.pop(n) for n in ("text", "messages", "context", "custom_id") if n in value}
         return [row]
     documents = value.pop("documents")
     if not isinstance(documents, list):

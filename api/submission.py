@@ -123,7 +123,9 @@ def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
 
 def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
     for block in in_blocks(documents):
-        rows = [(d.custom_id, d.task, d.model, d.text, d.context, d.params, d.metadata) for d in block]
+        rows = [
+            (d.custom_id, d.task, d.model, d.text, d.context, d.messages, d.params, d.metadata) for d in block
+        ]
         spool.write(jsontext.dumps(rows))
         spool.write(b"\n")
 
@@ -131,9 +133,9 @@ def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
 def _read(spool: IO[bytes]) -> Iterator[NewDocument]:
     seq = 0
     for line in spool:
-        for custom_id, task, model, text, context, params, metadata in jsontext.loads(line):
+        for custom_id, task, model, text, context, messages, params, metadata in jsontext.loads(line):
             yield NewDocument(
                 seq=seq, custom_id=custom_id, task=Task(task), model=model, text=text, context=context,
-                params=params, metadata=metadata,
+                messages=messages, params=params, metadata=metadata,
             )  # fmt: skip
             seq += 1

@@ -17,7 +17,7 @@ def in_blocks(documents: Iterable[NewDocument]) -> Iterator[list[NewDocument]]:
     num_characters = 0
     for document in documents:
         block.append(document)
-        num_characters += len(document.text) + len(document.context or "")
+        num_characters += document.num_characters
         if len(block) >= _MAX_DOCUMENTS or num_characters >= _MAX_CHARACTERS:
             yield block
             block, num_characters = [], 0

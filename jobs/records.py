@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -71,6 +71,10 @@ class Priority(IntEnum):
     BULK = 6
 
 
+#: A chat: each message has a `role` and a `content`.
+Messages = Sequence[Mapping[str, str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewDocument:
     """One validated input row, with task, model and params resolved."""
@@ -79,11 +83,18 @@ class NewDocument:
     custom_id: str
     task: Task
     model: str
-    text: str
+    text: str  #: empty when there are `messages`
     context: str | None = None
+    messages: Messages | None = None  #: a chat instead of a text
     #: only what the client set, validated by `jobs/params.py`
     params: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] | None = None
+
+    @property
+    def num_characters(self) -> int:
+        """Of all that a model reads."""
+        chat = sum(len(message["content"]) for message in self.messages or ())
+        return len(self.text) + len(self.context or "") + chat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +208,7 @@ class LeasedDocument:
     text: str
     context: str | None
     params: Mapping[str, Any]
+    messages: Messages | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

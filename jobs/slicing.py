@@ -24,7 +24,7 @@ _FIRST_SHARE = 8  # the first slices are an eighth of the size
 
 def estimate_tokens(document: NewDocument) -> int:
     """Work in a document, in tokens of one forward pass."""
-    prompt = (len(document.text) + len(document.context or "")) // _CHARACTERS_PER_TOKEN + 1
+    prompt = document.num_characters // _CHARACTERS_PER_TOKEN + 1
     if document.task is Task.GENERATION:
         limit = document.params.get("max_new_tokens", document.params.get("max_length", _DEFAULT_NEW_TOKENS))
         return prompt + _DECODE_WEIGHT * min(int(limit), 4096)

@@ -6,7 +6,7 @@ caller chooses and gets back.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,10 +31,18 @@ class DocumentInput:
     key: Hashable
     text: str
     context: str | None = None
+    #: a chat instead of `text`, for generation: each with `role` and `content`
+    messages: Sequence[Mapping[str, Any]] | None = None
     #: transformers' own parameter names, validated before they came here
     params: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 6  #: lower is sooner
     group: str = ""  #: documents of equal priority take turns by group (the job)
+
+    @property
+    def num_characters(self) -> int:
+        """Of all that is read."""
+        chat = sum(len(str(message["content"])) for message in self.messages or ())
+        return len(self.text) + len(self.context or "") + chat
 
 
 @dataclass(frozen=True, kw_only=True)

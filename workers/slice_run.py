@@ -120,6 +120,7 @@ class SliceRun:
             key=document.seq,
             text=document.text,
             context=document.context,
+            messages=document.messages,
             params=document.params,
             priority=int(self.lease.priority),
             group=self.lease.key.job_id,

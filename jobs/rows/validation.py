@@ -17,10 +17,11 @@ from jobs.records import NewDocument, NewJob, Task
 from jobs.rows.fitting import misfits
 from jobs.rows.formats import RawRow
 from jobs.rows.ids import Ids
+from jobs.rows.messages import InvalidMessages, chat_of
 from jobs.serving import Standing
 from jobs.tasks import parse_task, with_languages
 
-_FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "params", "metadata"})
+_FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "messages", "params", "metadata"})
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHOWN_ERRORS, _SHOWN_CHARACTERS = 100, 500
@@ -82,6 +83,8 @@ class RowValidator:
                 yield self._document(seq, row)
             except _Problem as problem:
                 self._note(row, problem.field, problem.message)
+            except InvalidMessages as error:
+                self._note(row, error.field, error.message)
             except InvalidParams as error:
                 self._note_params(row, error)
         if self._num_problems:
@@ -134,13 +137,15 @@ class RowValidator:
         context = _text(fields, "context") if fields.get("context") is not None else None
         if model.task is Task.QA and context is None:
             raise _Problem("context", "a question needs a context: the text that holds the answer")
+        messages = chat_of(fields, model.task, _refuse_unstorable)
         return NewDocument(
             seq=seq,
             custom_id=self._custom_id(row, fields.get("custom_id"), seq),
             task=model.task,
             model=model.name,
-            text=_text(fields, "text"),
+            text=_text(fields, "text") if messages is None else "",
             context=context,
+            messages=messages,
             params=self._params(model, fields),
             metadata=_metadata(fields),
         )

@@ -68,7 +68,7 @@ def claim(database: Database, key: SliceKey, *, worker_id: str, lease_seconds: f
 def _open_documents(connection: Connection, slice_row: Any) -> tuple[LeasedDocument, ...]:
     d, r = t.document.c, t.result.c
     rows = connection.execute(
-        select(d.seq, d.text, d.context, d.params)
+        select(d.seq, d.text, d.context, d.params, d.messages_json)
         .select_from(t.document.outerjoin(t.result, (r.job == d.job) & (r.seq == d.seq)))
         .where(
             d.job == slice_row.job,
@@ -79,8 +79,10 @@ def _open_documents(connection: Connection, slice_row: Any) -> tuple[LeasedDocum
         .order_by(d.seq)
     )
     return tuple(
-        LeasedDocument(seq=seq, text=text, context=context, params=from_json(params) or {})
-        for seq, text, context, params in rows
+        LeasedDocument(
+            seq=seq, text=text, context=context, params=from_json(params) or {}, messages=from_json(messages)
+        )
+        for seq, text, context, params, messages in rows
     )
 
 

@@ -114,6 +114,7 @@ def _document(row_id: int, document: NewDocument, planner: SlicePlanner) -> dict
         "custom_id": document.custom_id,
         "text": document.text,
         "context": document.context,
+        "messages_json": to_json(list(document.messages)) if document.messages else None,
         "params": to_json(dict(document.params)) if document.params else None,
         "metadata_json": to_json(dict(document.metadata)) if document.metadata else None,
         "crash_count": 0,

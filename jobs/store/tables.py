@@ -103,6 +103,7 @@ class DocumentRow(Base):
     custom_id: Mapped[str]
     text: Mapped[str]
     context: Mapped[str | None]
+    messages_json: Mapped[str | None]
     params: Mapped[str | None]
     metadata_json: Mapped[str | None]
     crash_count: Mapped[int] = mapped_column(default=0)

@@ -53,19 +53,11 @@ class PromptMaker:
         config: GenerationConfig = loaded.model.generation_config
         self._samples_by_default = bool(config.do_sample)
         self._default_beams = int(config.num_beams or 1)
-        self._default_lengths = (config.max_new_tokens, config.max_length)
 
     @property
     def facts(self) -> dict[str, Any]:
         """How the model decodes when it is not told: what a client's parameters must go with."""
         return {"samples_by_default": self._samples_by_default, "beams_by_default": self._default_beams}
-
-    def default_new_tokens(self, otherwise: int) -> int:
-        """The most new tokens there can be when the client sets no limit."""
-        max_new_tokens, max_length = self._default_lengths
-        if max_new_tokens is None and max_length is not None:
-            return int(max_length) - 1  # the prompt, or the start token, counts
-        return int(max_new_tokens or otherwise)
 
     def make(
         self,

@@ -1,105 +1,256 @@
 """Which languages a translation model takes, and how it is told them.
 
-Marian models have one pair and need nothing. mBART, M2M100 and NLLB mark the source in
-the tokenizer and force the target as the first token. T5 reads a phrase before the text.
+Models of one pair need nothing. mBART, M2M100, NLLB and PLBart mark the source in the
+tokenizer and force the target as the first token. A Marian model of many targets reads a
+token such as `>>fra<<` before the text, T5 a phrase.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import InvalidParameter
 from models.registry import LoadedModel
+from models.runners.sentences import base_language
+
+_MARKED_TYPES = frozenset({"mbart", "m2m_100", "plbart", "nllb-moe"})
+_CODE = re.compile(r"_*([a-z]{2,10}(?:_[A-Za-z]{2,4})?)_*")
+_MARK = re.compile(r"\s*(>>[^\s<>]+<<)\s*")
+#: ISO 639-5 and the names OPUS gives to groups: any language may be meant.
+_GROUPS = re.compile(
+    "mul|art|afa|aav|alv|bat|bnt|cau|cel|cp[fps]|cus|dra|fiu|gem|gmq|gmw|grk|iir|inc|ine|ira|itc|map|mkh|nic|"
+    "poz|pqe|roa|sal|sem|sit|sla|tai|trk|tut|tup|urj|zl[esw]|romance|scandinavia|north_eu",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageChoice:
     """How one document is to be encoded."""
 
-    source: str | None = None
-    prefix: str = ""
+    language: str  #: of the text, as `sentences.base_language` names it
+    source: str | None = None  #: the tokenizer's `src_lang`; None: its own
+    phrase: str = ""  #: before each text
+    mark: int | None = None  #: a token before each text
     forced_bos_token_id: int | None = None
 
 
 class Languages:
-    """The languages of one loaded model."""
+    """The languages of one loaded model; this one has a single pair, known or not."""
+
+    #: shown to people: sources, targets, and both in the form the model names them
+    sources: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    names: Sequence[str] = ()
+    needs_target = False
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self._tokenizer: Any = loaded.tokenizer
-        self._codes = _codes_of(loaded)
-        self._prefixes = _prefixes_of(loaded)
-        config = loaded.model.generation_config
-        self._default_target: int | None = getattr(config, "forced_bos_token_id", None)
-        #: shown to people; empty for models of one fixed pair
-        self.names = sorted(self._codes) or sorted(self._prefixes)
+        tokenizer: Any = loaded.tokenizer
+        self._source = getattr(tokenizer, "source_lang", None) or getattr(tokenizer, "src_lang", None)
+        self._target = getattr(tokenizer, "target_lang", None) or getattr(tokenizer, "tgt_lang", None)
 
-    def choose(self, params: Mapping[str, Any]) -> LanguageChoice:
-        """The choice for a document.
+    @property
+    def pair(self) -> str | None:
+        """The one pair of the model, such as `en-de`, where it is known."""
+        if self.targets or not self._source or not self._target:
+            return None
+        if _is_group(self._source) or _is_group(self._target):
+            return None
+        return f"{base_language(self._source)}-{base_language(self._target)}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `Engine.describe` says of them."""
+        facts = {
+            "languages": list(self.names),
+            "source_languages": list(self.sources),
+            "target_languages": list(self.targets),
+            "needs_target_language": self.needs_target,
+        }
+        return {**facts, "language_pair": self.pair} if self.pair else facts
+
+    def choose(self, params: Mapping[str, Any], text: str) -> tuple[LanguageChoice, str]:
+        """The choice for a document, and its text without a mark that was part of the choice.
 
         Raises:
             InvalidParameter: a language is missing or unknown; the message lists what is allowed.
         """
         source, target = params.get("source_language"), params.get("target_language")
-        if self._codes:
-            return self._by_code(source, target)
-        if self._prefixes:
-            return LanguageChoice(prefix=self._prefix(source, target))
-        if source or target:
+        self._check("source_language", source, self._source)
+        self._check("target_language", target, self._target)
+        return LanguageChoice(language=base_language(source or self._source)), text
+
+    @contextmanager
+    def told(self, choice: LanguageChoice) -> Iterator[None]:
+        """The tokenizer in the state that a choice asks for; afterwards as it was."""
+        yield
+
+    def _check(self, name: str, given: str | None, own: str | None) -> None:
+        if given is None:
+            return
+        if not own:
+            raise InvalidParameter(f"this model does not say which languages it knows: leave {name} out")
+        if not _is_group(own) and base_language(given) != base_language(own):
             raise InvalidParameter(
-                "this model has one fixed language pair: leave source_language and target_language out"
+                f"{name}={given!r}: this model translates {base_language(self._source)} to "
+                f"{base_language(self._target)} and nothing else"
             )
-        return LanguageChoice()
-
-    def encode(self, text: str, choice: LanguageChoice) -> list[int]:
-        """Token ids with the model's own marks."""
-        if choice.source is not None:
-            self._tokenizer.src_lang = choice.source
-        ids: list[int] = self._tokenizer(choice.prefix + text, verbose=False)["input_ids"]
-        return ids
-
-    def _by_code(self, source: str | None, target: str | None) -> LanguageChoice:
-        for name, code in (("source_language", source), ("target_language", target)):
-            if code is not None and code not in self._codes:
-                raise InvalidParameter(
-                    f"{name}={code!r} is not known to this model; it has {_some(self.names)}"
-                )
-        if target is None and self._default_target is None:
-            raise InvalidParameter(f"this model needs target_language; it has {_some(self.names)}")
-        forced = self._codes[target] if target is not None else self._default_target
-        return LanguageChoice(source=source, forced_bos_token_id=forced)
-
-    def _prefix(self, source: str | None, target: str | None) -> str:
-        if source is None and target is None:
-            return next(iter(self._prefixes.values()))
-        name = f"{source}_to_{target}"
-        if name not in self._prefixes:
-            raise InvalidParameter(
-                f"this model does not translate {source} to {target}; it has {_some(self.names)}"
-            )
-        return self._prefixes[name]
 
 
-def _codes_of(loaded: LoadedModel) -> dict[str, int]:
+class CodedLanguages(Languages):
+    """A source set in the tokenizer, and a target forced as the first token."""
+
+    def __init__(self, loaded: LoadedModel, codes: Mapping[str, tuple[str, int]]) -> None:
+        super().__init__(loaded)
+        self._tokenizer: Any = loaded.tokenizer
+        self._codes = codes  # by the name that is shown: the tokenizer's own, and its id
+        self.sources = self.targets = self.names = sorted(codes)
+        config = loaded.model.generation_config
+        self._forced: int | None = getattr(config, "forced_bos_token_id", None)
+        self._begins_with: int | None = getattr(config, "decoder_start_token_id", None)
+        ids = {code_id for _, code_id in codes.values()}
+        self.needs_target = self._forced is None and self._begins_with not in ids
+
+    def choose(self, params: Mapping[str, Any], text: str) -> tuple[LanguageChoice, str]:
+        """See `Languages.choose`."""
+        source, target = params.get("source_language"), params.get("target_language")
+        forced = self._forced
+        if target is not None:
+            forced = self._codes[_find("target_language", target, self._codes)][1]
+            if forced == self._begins_with:
+                forced = None  # its outputs begin with it already
+        elif self.needs_target:
+            raise InvalidParameter(f"this model needs target_language; it has {_some(self.targets)}")
+        code = None
+        if source is not None:
+            code = self._codes[_find("source_language", source, self._codes)][0]
+        language = base_language(code or self._source)
+        return LanguageChoice(language=language, source=code, forced_bos_token_id=forced), text
+
+    @contextmanager
+    def told(self, choice: LanguageChoice) -> Iterator[None]:
+        """See `Languages.told`."""
+        own = self._tokenizer.src_lang
+        if choice.source is None or choice.source == own:
+            yield
+            return
+        self._tokenizer.src_lang = choice.source
+        try:
+            yield
+        finally:
+            self._tokenizer.src_lang = own
+
+
+class MarkedLanguages(Languages):
+    """One source or a group of them, and a target named by a token before the text."""
+
+    def __init__(self, loaded: LoadedModel, marks: Collection[str]) -> None:
+        super().__init__(loaded)
+        tokenizer: Any = loaded.tokenizer
+        self._marks = {mark[2:-2]: int(tokenizer.convert_tokens_to_ids(mark)) for mark in marks}
+        self.targets = self.names = sorted(self._marks)
+        self.sources = [self._source] if self._source and not _is_group(self._source) else []
+        #: of one language the token chooses a script or a dialect, and may be left out
+        self.needs_target = not self._target or _is_group(self._target)
+
+    def choose(self, params: Mapping[str, Any], text: str) -> tuple[LanguageChoice, str]:
+        """See `Languages.choose`; with `parse_special_tokens` a mark may stand in the text."""
+        source, target = params.get("source_language"), params.get("target_language")
+        self._check("source_language", source, self._source)
+        language = base_language(source or self._source)
+        found = _MARK.match(text) if params.get("parse_special_tokens") and target is None else None
+        if found and found.group(1)[2:-2] in self._marks:
+            mark = self._marks[found.group(1)[2:-2]]
+            return LanguageChoice(language=language, mark=mark), text[found.end() :]
+        if target is not None and not (target == self._target and target not in self._marks):
+            mark = self._marks[_find("target_language", target, self._marks)]
+            return LanguageChoice(language=language, mark=mark), text
+        if target is None and self.needs_target:
+            raise InvalidParameter(f"this model needs target_language; it has {_some(self.targets)}")
+        return LanguageChoice(language=language), text
+
+
+class PhrasedLanguages(Languages):
+    """A phrase before the text for each pair, such as "translate English to German: "."""
+
+    def __init__(self, loaded: LoadedModel, phrases: Mapping[tuple[str, str], str]) -> None:
+        super().__init__(loaded)
+        self._phrases = phrases
+        self.sources = sorted({source for source, _ in phrases})
+        self.targets = sorted({target for _, target in phrases})
+        self.names = sorted(f"{source}_to_{target}" for source, target in phrases)
+
+    def choose(self, params: Mapping[str, Any], text: str) -> tuple[LanguageChoice, str]:
+        """See `Languages.choose`; without a target, the model's own first pair of that source."""
+        source, target = params.get("source_language"), params.get("target_language")
+        for pair, phrase in self._phrases.items():
+            if all(
+                given is None or base_language(given) == base_language(own)
+                for given, own in zip((source, target), pair, strict=True)
+            ):
+                return LanguageChoice(language=base_language(pair[0]), phrase=phrase), text
+        raise InvalidParameter(
+            f"this model does not translate {source or 'any language'} to {target or 'any language'}; "
+            f"it has {_some(self.names)}"
+        )
+
+
+def languages_of(loaded: LoadedModel) -> Languages:
+    """The languages of a model."""
+    if codes := _codes_of(loaded):
+        return CodedLanguages(loaded, codes)
+    if marks := getattr(loaded.tokenizer, "supported_language_codes", None):
+        return MarkedLanguages(loaded, marks)
+    if phrases := _phrases_of(loaded):
+        return PhrasedLanguages(loaded, phrases)
+    return Languages(loaded)
+
+
+def _codes_of(loaded: LoadedModel) -> dict[str, tuple[str, int]]:
     tokenizer: Any = loaded.tokenizer
-    if loaded.config.model_type not in {"mbart", "m2m_100", "plbart", "nllb-moe"}:
+    if loaded.config.model_type not in _MARKED_TYPES:
         return {}
     codes = getattr(tokenizer, "lang_code_to_id", None)
-    if codes:
-        return dict(codes)
-    tokens = getattr(tokenizer, "additional_special_tokens", None) or tokenizer.extra_special_tokens
-    return {token.strip("_"): tokenizer.convert_tokens_to_ids(token) for token in tokens}
-
-
-def _prefixes_of(loaded: LoadedModel) -> dict[str, str]:
-    tasks = getattr(loaded.config, "task_specific_params", None) or {}
+    if not codes:
+        named = {name for name in tokenizer.special_tokens_map.values() if isinstance(name, str)}
+        tokens = [str(token) for token in tokenizer.all_special_tokens if str(token) not in named]
+        codes = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
     return {
-        name.removeprefix("translation_"): str(options["prefix"])
-        for name, options in tasks.items()
-        if name.startswith("translation_") and isinstance(options, dict) and options.get("prefix")
+        found.group(1): (code, int(number))
+        for code, number in codes.items()
+        if (found := _CODE.fullmatch(code))
     }
 
 
-def _some(names: list[str]) -> str:
+def _phrases_of(loaded: LoadedModel) -> dict[tuple[str, str], str]:
+    tasks = getattr(loaded.config, "task_specific_params", None) or {}
+    phrases = {}
+    for name, options in tasks.items():
+        source, to, target = name.removeprefix("translation_").partition("_to_")
+        if name.startswith("translation_") and to and isinstance(options, dict) and options.get("prefix"):
+            phrases[source, target] = str(options["prefix"])
+    return phrases
+
+
+def _find(name: str, given: str, codes: Collection[str]) -> str:
+    """The code that a client means: its own name, or the only one of its language."""
+    if given in codes:
+        return given
+    plain = "_" not in given and "-" not in given
+    alike = [code for code in codes if plain and base_language(code) == base_language(given)]
+    if len(alike) == 1:
+        return alike[0]
+    wanted = f"one of {', '.join(sorted(alike))}" if alike else f"it has {_some(sorted(codes))}"
+    raise InvalidParameter(f"{name}={given!r} is not known to this model: {wanted}")
+
+
+def _is_group(code: str) -> bool:
+    return _GROUPS.fullmatch(code) is not None
+
+
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -1,66 +1,84 @@
-"""Cutting a text into pieces that fit a translation model, and nothing lost in between.
+"""The sentences of a line, found by a library that knows the abbreviations of many languages.
 
-A boundary is a mark that ends a sentence, any closing quotes or brackets, and white
-space (or nothing, after the full-width marks of Chinese and Japanese). Abbreviations may
-be cut after; that costs a little quality and never any text. Each piece remembers
-the white space that followed it, so line breaks and paragraphs come back.
+Decision 6 says which and why. It is given windows of bounded length: on some texts (a
+sentence of every other character) its time grows with the square of what it is given.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 
-_SENTENCE = re.compile(r".+?(?:[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”]*|$)\s*|\s+", re.DOTALL)  # noqa: RUF001
-_LINE = re.compile(r"[^\n]*\n*")
+import langcodes
+from sentencex import segment
+
+#: Given to the library at a time; as long as no sentence ends in a window, twice as much.
+_WINDOW_CHARACTERS = 1000
+#: About two thousand tokens: what has no end within it is cut at a space.
+_LONGEST_CHARACTERS = 8000
+_DEFAULT_LANGUAGE = "en"
+#: "M. Dupont", "J. García": what the library knows for English alone.
+_ENDS_WITH_INITIAL = re.compile(r"(?:^|[\s(\[«„“\"'’-])[^\W\d_]\.\s*$")  # noqa: RUF001
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """A text and the white space after it."""
-
-    text: str
-    gap: str
-
-
-def cut(
-    text: str, *, fits: Callable[[str], bool], joins: Callable[[str], bool] | None = None
-) -> list[Sentence]:
-    """Runs of whole sentences, as long as they fit; a sentence that does not is cut at spaces.
+def sentences(line: str, language: str) -> list[str]:
+    """The sentences of a line, each with the white space after it; together they are the line.
 
     Args:
-        text: what to cut.
-        fits: whether the model takes a text at once.
-        joins: whether sentences may become this piece; as `fits` when None.
-
-    Lines are never joined: a list of headings is not one sentence. Joining every
-    `text + gap` gives the input back, but for white space at its very start.
+        line: a text without line ends.
+        language: as `base_language` names it.
     """
-    pieces: list[Sentence] = []
-    for line in _LINE.findall(text):
-        pieces += _merge([p for s in _SENTENCE.findall(line) for p in _shorten(s, fits)], joins or fits)
-    return pieces
+    found: list[str] = []
+    start, window = 0, _WINDOW_CHARACTERS
+    while start < len(line):
+        text = line[start : start + window]
+        pieces = _segment(text, language)
+        if start + window < len(line):  # the last one may go on behind the window
+            if len(pieces) == 1 and window < _LONGEST_CHARACTERS:
+                window *= 2
+                continue
+            pieces = pieces[:-1] or [_up_to_a_space(text)]
+        found += pieces
+        start += sum(map(len, pieces))
+        window = _WINDOW_CHARACTERS
+    return found
 
 
-def _merge(parts: list[str], joins: Callable[[str], bool]) -> list[Sentence]:
-    merged: list[str] = []
-    for part in parts:
-        if merged and joins((merged[-1] + part).strip()):
-            merged[-1] += part
+@cache
+def base_language(code: str | None) -> str:
+    """The language of a model's own code, as ISO 639 writes it: `fra_Latn`, `fr_XX` and `fra` are `fr`.
+
+    A code that is none ("python") stands for itself; None is English.
+    """
+    if not code:
+        return _DEFAULT_LANGUAGE
+    code = code.strip("_<>")
+    try:
+        return str(langcodes.Language.get(code).prefer_macrolanguage().language)
+    except ValueError:
+        return code
+
+
+def _segment(text: str, language: str) -> list[str]:
+    pieces: list[str] = segment(language, text)  # an unknown language is cut by the rules of English
+    if "".join(pieces) != text:  # never seen on a single line; nothing may get lost
+        return [text]
+    if language == _DEFAULT_LANGUAGE:
+        return pieces
+    joined: list[str] = []
+    for piece in pieces:
+        if joined and _is_initial(joined[-1]):
+            joined[-1] += piece
         else:
-            merged.append(part)
-    return [Sentence(m.strip(), m[len(m.rstrip()) :]) for m in merged if m]
+            joined.append(piece)
+    return joined
 
 
-def _shorten(sentence: str, fits: Callable[[str], bool]) -> list[str]:
-    if fits(sentence.strip()):
-        return [sentence]
-    words = re.findall(r"\s*\S+\s*", sentence) or [sentence]
-    if len(words) == 1:
-        middle = len(sentence) // 2
-        halves = [sentence[:middle], sentence[middle:]]
-    else:
-        middle = len(words) // 2
-        halves = ["".join(words[:middle]), "".join(words[middle:])]
-    return [p for half in halves if half for p in _shorten(half, fits)]
+def _is_initial(piece: str) -> bool:
+    found = _ENDS_WITH_INITIAL.search(piece, max(0, len(piece.rstrip()) - 4))
+    return found is not None and piece.rstrip()[-2].isupper()
+
+
+def _up_to_a_space(text: str) -> str:
+    words = text.rsplit(None, 1)
+    return text[: -len(words[1])] if len(words) > 1 else text

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from models.engine.prompt import PromptMaker
+from models.engine.prompt import Prompt, PromptMaker
 from models.errors import DocumentError, InvalidParameter
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
 from models.runners.ctranslate import ctranslate_core, ctranslate_decoder
 from models.runners.decoding_core import decoding_core
 from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
-from models.runners.languages import LanguageChoice, Languages
-from models.runners.sentences import Sentence, cut
-from models.runners.texts import max_positions, text_of
+from models.runners.languages import LanguageChoice, languages_of
+from models.runners.layout import segments
+from models.runners.lengths import Lengths
+from models.runners.sources import Part, Source, SourceTokens
+from models.runners.texts import TextEncoder, cut_at, text_of
 
 #: A translation may be this many times as long as its source, and a little more
 #: (Marian's own limit is 3 times; see `max-length-factor` in its documentation).
@@ -23,10 +26,10 @@ _LENGTH_EXTRA_TOKENS = 16
 
 
 class TranslationEngine(DocumentEngine):
-    """Translates; long documents go sentence by sentence, never cut off.
+    """Translates sentence by sentence, as such models were trained, and keeps the layout.
 
-    A config may say `max_joined_tokens`, for a model that was trained on single sentences: short
-    ones are then put together up to so many tokens only.
+    A config may say `max_joined_tokens`, for a model that was trained on longer texts: sentences
+    of one line are then put together up to so many tokens.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -37,33 +40,63 @@ class TranslationEngine(DocumentEngine):
             super().__init__(loaded, ctranslate_core(loaded.spec, decoder))
         self._provenance = {**loaded.provenance, **(decoder.provenance if decoder else {})}
         self._prompts = PromptMaker(loaded)
-        self._languages = Languages(loaded)
-        self._max_positions = max_positions(loaded)
-        own = getattr(loaded.config, "max_joined_tokens", None)
-        self._max_joined_tokens = self._max_positions if own is None else int(own)
+        self._languages = languages_of(loaded)
+        self._lengths = Lengths(loaded)
+        self._texts = TextEncoder(loaded.tokenizer)
+        self._knows = lru_cache(1024)(self._texts.knows)
+        self._sources = SourceTokens(
+            self._texts,
+            self._languages,
+            max_tokens=self._lengths.max_tokens,
+            max_joined_tokens=int(getattr(loaded.config, "max_joined_tokens", None) or 0),
+        )
 
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
-        """Each text whole when it fits the model, else in runs of sentences."""
-        prepared: list[Prepared | DocumentError] = []
+        """Each text in sentences; what is no sentence is kept as it is."""
+        sources: list[Source | DocumentError] = []
         for document in documents:
             try:
-                prepared.append(self._prepare_one(document))
+                sources.append(self._source(document))
+            except DocumentError as error:
+                sources.append(error)
+        good = [source for source in sources if isinstance(source, Source)]
+        parts = iter(self._sources.parts(good))
+        prepared: list[Prepared | DocumentError] = []
+        for document, source in zip(documents, sources, strict=True):
+            try:
+                prepared.append(
+                    source
+                    if isinstance(source, DocumentError)
+                    else self._prepare_one(document, source.choice, next(parts))
+                )
             except DocumentError as error:
                 prepared.append(error)
         return prepared
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
-        """The translations of the pieces, with the white space that stood between them."""
-        decoded = iter(opened.results)
-        texts = [
-            text_of(self.loaded, next(decoded).sequences[0]).strip() + part.gap if part.text else part.gap
-            for part in opened.facts["parts"]
-        ]
+        """The translations in the places of their sources; nothing follows a stop string."""
+        texts, is_truncated, results = [], False, iter(opened.results)
+        for kept, prompt in opened.facts["parts"]:
+            if prompt is None:
+                texts.append(kept)
+                continue
+            decoded = next(results)
+            ids = decoded.sequences[0]
+            text = text_of(self.loaded, ids).strip()
+            cut = cut_at(prompt.stop, text)
+            if cut is not None:
+                texts.append(cut)
+                break
+            is_truncated |= not self._lengths.is_ended(
+                ids, prompt.max_new_tokens, is_stopped=decoded.is_stopped[0]
+            )
+            texts.append(text)
         return DocumentOutput(
             key=opened.document.key,
-            output={"text": "".join(texts).strip()},
+            output={"text": "".join(texts), "finish_reason": "length" if is_truncated else "stop"},
             input_tokens=opened.input_tokens,
             output_tokens=sum(len(result.sequences[0]) for result in opened.results),
+            truncated=is_truncated,
             provenance={**self._provenance, **opened.facts["provenance"]},
         )
 
@@ -73,48 +106,57 @@ class TranslationEngine(DocumentEngine):
             **super().describe(),
             **self._prompts.facts,
             "decoded_by": "CTranslate2" if "ctranslate2" in self._provenance else "textmill",
-            "max_tokens": self._max_positions,
-            "languages": self._languages.names,
+            "max_tokens": self._lengths.max_tokens,
+            "samples_by_default": bool(self.loaded.model.generation_config.do_sample),
+            "has_chat_template": False,
+            **self._languages.facts,
         }
 
-    def _prepare_one(self, document: DocumentInput) -> Prepared:
-        if document.params.get("num_return_sequences", 1) > 1:
+    def _source(self, document: DocumentInput) -> Source:
+        params = document.params
+        if params.get("num_return_sequences", 1) > 1:
             raise InvalidParameter("translation returns one text: leave num_return_sequences out")
-        choice = self._languages.choose(document.params)
-
-        def num_tokens(text: str) -> int:
-            return len(self._encode(text, choice))
-
-        parts = cut(
-            document.text,
-            fits=lambda text: num_tokens(text) <= self._max_positions,
-            joins=lambda text: num_tokens(text) <= self._max_joined_tokens,
+        choice, text = self._languages.choose(params, document.text)
+        return Source(
+            segments=segments(text, choice.language, knows=self._knows),
+            choice=choice,
+            parse=bool(params.get("parse_special_tokens")),
         )
-        encoded = [self._encode(part.text, choice) for part in parts if part.text]
-        pieces = [self._piece(ids, document, choice) for ids in encoded]
+
+    def _prepare_one(self, document: DocumentInput, choice: LanguageChoice, parts: list[Part]) -> Prepared:
+        params = document.params
+        pieces: list[PieceData] = []
+        placed: list[tuple[str, Prompt | None]] = []
+        for part in parts:
+            if part.ids is None:
+                placed.append((part.text, None))
+                continue
+            prompt = self._prompts.make(
+                part.ids,
+                params,
+                max_new_tokens=self._limit(part.ids, document),
+                forced_bos_token_id=choice.forced_bos_token_id,
+            )
+            if prompt.seed is not None:  # all sentences of a document are drawn by one seed
+                params = {**params, "seed": prompt.seed}
+            placed.append(("", prompt))
+            pieces.append(_piece(prompt))
         return Prepared(
             pieces=pieces,
-            input_tokens=sum(len(ids) for ids in encoded),
-            facts={
-                "parts": tuple(parts) or (Sentence("", ""),),
-                "provenance": pieces[0].data.provenance if pieces else {},
-            },
+            input_tokens=sum(len(piece.data.input_ids) for piece in pieces),
+            facts={"parts": placed, "provenance": pieces[0].data.provenance if pieces else {}},
         )
 
-    def _encode(self, text: str, choice: LanguageChoice) -> list[int]:
-        return self._languages.encode(text, choice)
-
-    def _piece(self, ids: list[int], document: DocumentInput, choice: LanguageChoice) -> PieceData:
-        params = document.params
-        asked = params.get("max_new_tokens", params.get("max_length"))
-        # Our own limit only bounds a runaway; rounded up, so that pieces can share a batch.
+    def _limit(self, ids: list[int], document: DocumentInput) -> int:
+        # Our own only bounds a runaway; rounded up, so that pieces can share a batch.
         own = -(-(_LENGTH_FACTOR * len(ids) + _LENGTH_EXTRA_TOKENS) // 64) * 64
-        limit = min(self._max_positions - 1, own if asked is None else int(asked))
-        prompt = self._prompts.make(
-            ids, params, max_new_tokens=limit, forced_bos_token_id=choice.forced_bos_token_id
-        )
-        return PieceData(
-            num_tokens=len(ids) + min(limit, 2 * len(ids)),
-            data=prompt,
-            num_rows=prompt.num_rows,
-        )
+        return self._lengths.new_tokens(document.params, len(ids), otherwise=own)
+
+
+def _piece(prompt: Prompt) -> PieceData:
+    num_tokens = len(prompt.input_ids)
+    return PieceData(
+        num_tokens=num_tokens + min(prompt.max_new_tokens, 2 * num_tokens),
+        data=prompt,
+        num_rows=prompt.num_rows,
+    )

@@ -63,7 +63,7 @@ class WaitingDocuments:
             self._levels[priority].move_to_end(group)
             self._tidy(priority, group)
             taken.append(document)
-            num_characters += len(document.text) + len(document.context or "")
+            num_characters += document.num_characters
         if priority in self._levels:
             self._served_at_seconds[priority] = self._clock()
         return taken
