@@ -64,6 +64,7 @@ _SHORT = (2, 5, 9, 17)
 #: What a probe may compute, in products of a parameter and a token: about two seconds.
 _CPU_WORK, _GPU_WORK = 2e11, 1e13
 _MOST_TOKENS = 60_000  #: of all rows, however small the model
+_MOST_IDS = 30_000  #: to draw from
 _LONG_ROWS = 12  #: what long rows cost, alone and together, as if they were all as long as the longest
 _RULED_OUT = 1e4  #: scores beyond are no scores: so a model says that a token cannot be it
 #: How much scores may differ: beside their spread between texts, and beside their size (rounding).
@@ -226,7 +227,7 @@ class _Trial:
 def paddings(loaded: LoadedModel, own_id: int | None) -> Iterator[Padding]:
     """Ways to pad, the likeliest first: the tokenizer's side, and the id that the model looks for."""
     tokenizer = loaded.tokenizer
-    num_ids = getattr(loaded.config.get_text_config(), "vocab_size", None) or len(tokenizer)
+    num_ids = _num_ids(loaded)
     is_named = own_id is not None and 0 <= own_id < num_ids
     others = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
     candidates = dict.fromkeys((own_id, tokenizer.pad_token_id) if is_named else (*others, 0))
@@ -247,7 +248,14 @@ def boundaries(config: Mapping[str, Any]) -> list[int]:
 def ordinary_ids(loaded: LoadedModel) -> list[int]:
     """Ids of tokens that may stand in a text."""
     special = set(loaded.tokenizer.all_special_ids)
-    return [number for number in range(min(len(loaded.tokenizer), 30_000)) if number not in special]
+    # A tokenizer may count more tokens than the model has rows for, and the other way round.
+    num_ids = min(len(loaded.tokenizer), _num_ids(loaded), _MOST_IDS)
+    return [number for number in range(num_ids) if number not in special]
+
+
+def _num_ids(loaded: LoadedModel) -> int:
+    """Rows of the model's table of tokens; what has no vocabulary (CANINE) takes any of the tokenizer's."""
+    return getattr(loaded.config.get_text_config(), "vocab_size", None) or len(loaded.tokenizer)
 
 
 def _boundaries(config: Mapping[str, Any]) -> Iterator[int]:

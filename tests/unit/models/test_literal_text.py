@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from models.records import DocumentInput, DocumentOutput
+from models.runners.encoder_proof import ordinary_ids
 from models.runners.literal import literal, make_literal
 from models.runners.qa import QaEngine
 from models.runners.reading import read
@@ -90,6 +91,12 @@ def test_ids_and_decoding_stay_what_they_were(name: str) -> None:
     specials = before.all_special_tokens
     assert after.convert_tokens_to_ids(specials) == before.convert_tokens_to_ids(specials)
     assert after.convert_ids_to_tokens(ids) == before.convert_ids_to_tokens(ids)
+
+
+def test_a_probe_draws_only_tokens_that_the_model_has() -> None:
+    model = tiny("xlm-roberta", "sentiment")
+    make_literal(model.tokenizer)
+    assert max(ordinary_ids(model)) < model.config.vocab_size
 
 
 def test_documents_that_mean_them_and_others_share_a_batch() -> None:
