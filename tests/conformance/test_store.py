@@ -6,9 +6,10 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection
 
 from jobs.errors import (
     EmptySubmission,
@@ -26,7 +27,7 @@ from jobs.records import (
     Outcome,
 )
 from jobs.store.database import Database
-from jobs.store.migrate import migrate
+from jobs.store.migrate import _config, migrate
 from jobs.store.sql import SqlStore
 from jobs.store.tables import Base
 from tests.support.ledger import Ledger, documents, in_threads, succeeded
@@ -225,9 +226,7 @@ def test_a_ledger_of_the_first_schema_is_upgraded_with_all_its_rows(
     job = ledger.submit(5)
     ledger.drain(job)
     database = Database(database_url)
-    database.write(lambda c: c.execute(text("ALTER TABLE job DROP COLUMN kept_documents")))
-    database.write(lambda c: c.execute(text("ALTER TABLE job DROP COLUMN kept_tokens")))
-    database.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '0001'")))
+    _back_to(database, "0001")
     with pytest.raises(StoreUnavailable, match="0001"):
         ledger.store.ping()
     migrate(database)
@@ -235,6 +234,15 @@ def test_a_ledger_of_the_first_schema_is_upgraded_with_all_its_rows(
     ledger.store.ping()
     assert ledger.store.get_job(job.id).counts.succeeded == 5
     assert len(ledger.store.results(job.id)) == 5
+
+
+def _back_to(database: Database, revision: str) -> None:
+    def work(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+    database.write(work)
 
 
 def test_a_retry_begins_a_run_of_its_own_and_keeps_what_was_there(ledger: Ledger) -> None:
