@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from jobs.combinations import Defaults
 from jobs.errors import InvalidRows, ModelNotServed, PayloadTooLarge, RequestError, RowError, UnknownModel
 from jobs.params import InvalidParams, applicable, known_anywhere, validate_each, validate_params
 from jobs.records import NewDocument, NewJob, Task
+from jobs.rows.fields import FieldProblem, check_names, metadata_of, refuse_unstorable, text_of, with_offers
 from jobs.rows.fitting import misfits
 from jobs.rows.formats import RawRow
 from jobs.rows.ids import Ids
@@ -21,16 +21,7 @@ from jobs.rows.messages import InvalidMessages, chat_of
 from jobs.serving import Standing
 from jobs.tasks import parse_task, with_languages
 
-_FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "messages", "params", "metadata"})
-#: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHOWN_ERRORS, _SHOWN_CHARACTERS = 100, 500
-
-
-class _Problem(Exception):
-    def __init__(self, field: str | None, message: str) -> None:
-        self.field = field
-        self.message = message
 
 
 class RowValidator:
@@ -81,7 +72,7 @@ class RowValidator:
                 raise PayloadTooLarge(f"a job may have {self._max_documents} documents at most")
             try:
                 yield self._document(seq, row)
-            except _Problem as problem:
+            except FieldProblem as problem:
                 self._note(row, problem.field, problem.message)
             except InvalidMessages as error:
                 self._note(row, error.field, error.message)
@@ -123,31 +114,25 @@ class RowValidator:
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields
         if fields is None:
-            raise _Problem(row.problem_field, row.problem or "not a row")
-        if not fields.keys() <= _FIELDS:
-            unknown = min(fields.keys() - _FIELDS)
-            raise _Problem(
-                unknown,
-                f"unknown field {unknown!r}; allowed: {', '.join(sorted(_FIELDS))} "
-                "(with text_column, other keys are carried as metadata)",
-            )
+            raise FieldProblem(row.problem_field, row.problem or "not a row")
+        check_names(fields)
         model = self._model(fields)
         if row.offered:
-            fields = _with_offers(row, model.task)
-        context = _text(fields, "context") if fields.get("context") is not None else None
+            fields = with_offers(row, model.task)
+        context = text_of(fields, "context") if fields.get("context") is not None else None
         if model.task is Task.QA and context is None:
-            raise _Problem("context", "a question needs a context: the text that holds the answer")
-        messages = chat_of(fields, model.task, _refuse_unstorable)
+            raise FieldProblem("context", "a question needs a context: the text that holds the answer")
+        messages = chat_of(fields, model.task, refuse_unstorable)
         return NewDocument(
             seq=seq,
             custom_id=self._custom_id(row, fields.get("custom_id"), seq),
             task=model.task,
             model=model.name,
-            text=_text(fields, "text") if messages is None else "",
+            text=text_of(fields, "text") if messages is None else "",
             context=context,
             messages=messages,
             params=self._params(model, fields),
-            metadata=_metadata(fields),
+            metadata=metadata_of(fields),
         )
 
     def _model(self, fields: Mapping[str, Any]) -> ModelEntry:
@@ -158,15 +143,15 @@ class RowValidator:
         try:
             if name is None:
                 if task is None:
-                    raise _Problem(
+                    raise FieldProblem(
                         "task", "no task: give one for the job or in the row (columns need a role)"
                     )
                 return self._catalogue.default(task)
             entry = self._catalogue.get(str(name))
         except UnknownModel as error:
-            raise _Problem("model", str(error)) from None
+            raise FieldProblem("model", str(error)) from None
         if task is not None and entry.task is not task:
-            raise _Problem("model", f"model {entry.name!r} is for {entry.task}, not for {task}")
+            raise FieldProblem("model", f"model {entry.name!r} is for {entry.task}, not for {task}")
         return entry
 
     def _standing(self, model: ModelEntry) -> Standing:
@@ -179,25 +164,25 @@ class RowValidator:
         if value is None:
             return self._job.task
         if not isinstance(value, str):
-            raise _Problem("task", f"must be one of {', '.join(Task)}")
+            raise FieldProblem("task", f"must be one of {', '.join(Task)}")
         try:
             return parse_task(value)
         except ValueError as error:
-            raise _Problem("task", str(error)) from None
+            raise FieldProblem("task", str(error)) from None
 
     def _custom_id(self, row: RawRow, value: Any, seq: int) -> str:
         place, noun = (row.line, "line") if row.position is None else (row.position, "document")
         try:
             taken = self._ids.take(value, seq=seq, place=place, noun=noun)
         except ValueError as error:
-            raise _Problem("custom_id", str(error)) from None
-        _refuse_unstorable("custom_id", taken)
+            raise FieldProblem("custom_id", str(error)) from None
+        refuse_unstorable("custom_id", taken)
         return taken
 
     def _params(self, model: ModelEntry, fields: Mapping[str, Any]) -> dict[str, Any]:
         own = fields.get("params")
         if own is not None and not isinstance(own, dict):
-            raise _Problem("params", "must be an object of parameters")
+            raise FieldProblem("params", "must be an object of parameters")
         own = with_languages(fields.get("task"), own or {})
         is_chat = "messages" in fields
         key = (model.name, is_chat, jsontext.dumps(own, sort_keys=True))
@@ -248,46 +233,3 @@ def _not_served(standing: Standing) -> str:
         f"model {standing.entry.name!r} cannot be served: {standing.why_not}; choose another model "
         "(`textmill models`), or have it repaired"
     )
-
-
-def _with_offers(row: RawRow, task: Task) -> dict[str, Any]:
-    """The row's fields with what columns offer by name: to questions a field, else metadata."""
-    fields = dict(row.fields or {})
-    if task is Task.QA:
-        return {**fields, **{name: value for name, value in row.offered.items() if value not in (None, "")}}
-    return {**fields, "metadata": {**row.offered, **fields.get("metadata", {})}}
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if value is None:
-        raise _Problem(name, f"{name} is missing; give a string")
-    if not isinstance(value, str):
-        raise _Problem(name, f"must be a string, not {type(value).__name__}")
-    if not value.strip():
-        raise _Problem(name, f"{name} is empty")
-    _refuse_unstorable(name, value)
-    return value
-
-
-def _refuse_unstorable(name: str, value: str) -> None:
-    if found := _UNSTORABLE.search(value):
-        what = "a NUL character" if found.group() == "\x00" else "a lone surrogate"
-        raise _Problem(name, f"holds {what} at position {found.start()}")
-
-
-def _metadata(fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    value = fields.get("metadata")
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise _Problem("metadata", "must be an object")
-    try:
-        encoded = jsontext.dumps(value).decode()
-    except (TypeError, ValueError):
-        raise _Problem("metadata", "cannot be stored") from None
-    if encoded.count("[") + encoded.count("{") > jsontext.MAX_NESTING and jsontext.is_nested_too_deep(value):
-        raise _Problem("metadata", f"is nested more than {jsontext.MAX_NESTING} deep")
-    if "\\u0000" in encoded:
-        raise _Problem("metadata", "holds a NUL character")
-    return value
