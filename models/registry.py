@@ -80,6 +80,7 @@ class LoadedModel:
     device: Device
     num_parameters: int
     memory_bytes: int
+    notes: tuple[str, ...] = ()  #: of its own settings: what is not done, a sentence without its stop each
 
     @property
     def config(self) -> PretrainedConfig:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from transformers import StopStringCriteria
 
 from models.engine.beam_choice import choose_beams, choose_beams_alone
 from models.engine.beams import BeamSearch
 from models.engine.processors import banned_tokens, look_at_scores_alone
 from models.engine.samples import Samples
+from models.engine.stops import end_in_stop
 from models.engine.top import best_of_rows
 from models.engine.turn import Search, Turn, check_finite, known_tokens, last_sequences, rows_of
 
@@ -158,17 +158,9 @@ def _look_for_stops(turns: list[Turn], _: Tensor) -> None:
     stop = turns[0].search.options.stop
     assert stop is not None
     proposed = [turn.search.proposed(turn.chosen) for turn in turns]
-    hits = iter(_stopped(stop, [ids for each in proposed for ids in each]))
+    hits = iter(end_in_stop(stop, [ids for each in proposed for ids in each]))
     for turn, each in zip(turns, proposed, strict=True):
         turn.ends = [next(hits) for _ in each]
-
-
-def _stopped(stop: StopStringCriteria, sequences: Sequence[Sequence[int]]) -> list[bool]:
-    """Which sequences end in a stop string; it looks at the last tokens alone."""
-    num_last = stop.maximum_token_len
-    no_token = stop.embedding_vec.shape[0]  # beyond the vocabulary: matches nothing
-    last = [[no_token] * (num_last - len(ids)) + list(ids[-num_last:]) for ids in sequences]
-    return list(stop(torch.tensor(last, device=stop.embedding_vec.device), None).tolist())
 
 
 def _keep_failures_apart(turns: list[Turn], choose_some: _Way, logits: Tensor) -> None:

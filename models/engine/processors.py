@@ -16,6 +16,25 @@ _LOOK_AT_SCORES_ALONE = (
 )  # fmt: skip
 
 
+#: Count new tokens, or forbid by number: padding before the prompt is nothing to them.
+_LOOK_AT_NO_PROMPT = (
+    processors.MinNewTokensLengthLogitsProcessor, processors.SuppressTokensAtBeginLogitsProcessor,
+    processors.ForcedEOSTokenLogitsProcessor, processors.ExponentialDecayLengthPenalty,
+)  # fmt: skip
+_LOOK_AT_SOURCE = (
+    processors.EncoderRepetitionPenaltyLogitsProcessor, processors.EncoderNoRepeatNGramLogitsProcessor,
+)  # fmt: skip
+
+
+def is_the_same_when_padded(processor: LogitsProcessor, *, is_encoder_decoder: bool) -> bool:
+    """Whether it does to a row what it would do if the row's prompt were not padded."""
+    if isinstance(processor, _LOOK_AT_SOURCE):
+        return False
+    if is_encoder_decoder or isinstance(processor, (*_LOOK_AT_SCORES_ALONE, *_LOOK_AT_NO_PROMPT)):
+        return True
+    return isinstance(processor, processors.NoBadWordsLogitsProcessor) and _banned_by(processor) is not None
+
+
 def is_active(processor: LogitsProcessor, length: int) -> bool:
     """Whether it does anything to sequences of this length."""
     if isinstance(processor, processors.MinNewTokensLengthLogitsProcessor):

@@ -71,7 +71,6 @@ class TranslationEngine(DocumentEngine):
         """Facts, counters, and the languages the model takes."""
         return {
             **super().describe(),
-            "decoded_by": "CTranslate2" if "ctranslate2" in self._provenance else "textmill",
             "max_tokens": self._max_positions,
             "languages": self._languages.names,
         }
