@@ -120,7 +120,8 @@ def _within_vocabulary(config: GenerationConfig, num_tokens: int) -> Iterator[st
 def _shortened(config: GenerationConfig, name: str, all_of_it: list[Any], kept: list[Any]) -> Iterator[str]:
     if len(kept) < len(all_of_it):
         setattr(config, name, kept or None)
-        yield f"{len(all_of_it) - len(kept)} entries of {name} are not in the vocabulary and are left out"
+        num_left_out = len(all_of_it) - len(kept)
+        yield f"its own {name} has {num_left_out} entries beyond the vocabulary, which are left out"
 
 
 def _greedy_at_zero(config: GenerationConfig) -> Iterator[str]:
@@ -128,7 +129,7 @@ def _greedy_at_zero(config: GenerationConfig) -> Iterator[str]:
     if config.do_sample and isinstance(config.temperature, int | float) and config.temperature == 0:
         config.do_sample = False
         config.temperature = None
-        yield "generation_config asks for sampling at temperature 0: nothing is sampled by default"
+        yield "its own generation_config samples at temperature 0: by default nothing is sampled"
 
 
 def _returnable(config: GenerationConfig) -> Iterator[str]:
@@ -152,7 +153,7 @@ def _left_out(config: GenerationConfig, name: str, why: str) -> str:
     if len(shown) > _PARTS_SHOWN:
         shown = f"{shown[:_PARTS_SHOWN]}..."
     setattr(config, name, None)
-    return f"{name}={shown} of generation_config is left out: {why}"
+    return f"its own {name}={shown} is left out: {why}"
 
 
 def _raised(model: Any, name: str, value: Any) -> Exception | None:

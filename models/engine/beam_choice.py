@@ -27,12 +27,13 @@ def choose_beams(turns: list[Turn], logits: Tensor) -> None:
             banned = known_tokens(turn.banned, logits)
             log_probabilities[number * num_rows : (number + 1) * num_rows, banned] = -torch.inf
     running = torch.tensor([turn.search.scores[:num_rows] for turn in turns], device=logits.device)  # type: ignore[union-attr]
-    values, tokens = top_of_rows(log_probabilities, min(num_candidates, size))
+    num_columns = min(num_candidates, size)
+    values, tokens = top_of_rows(log_probabilities, num_columns)
     # (documents, beams * candidates): the best of each beam are enough to find the best of all
     values = (values.view(len(turns), num_rows, -1) + running[:, :, None]).flatten(1)
     best, places = values.topk(num_candidates)
     tokens = tokens.view(len(turns), -1).gather(1, places)
-    beams = places // num_candidates
+    beams = places // num_columns
     for turn, *columns in zip(turns, best.tolist(), beams.tolist(), tokens.tolist(), strict=True):
         check_finite(columns[0][0])
         turn.chosen = [Candidate(*each) for each in zip(*columns, strict=True)]
