@@ -149,10 +149,10 @@ class _Prover:
             return
         setting = max(2, _SHRUNK_LENGTH // switch.factor)
         trial = crossing_trial(self._loaded, setting * switch.factor)
-        before = self._try(trial.only(0))
+        before = self._try(trial.first_step())
         with shrunk(self._loaded.model, switch, setting):
             small = self._try(trial)
-            is_seen = before and small and not torch.equal(small[1][0], before[1][0])
+            is_seen = before and small and not torch.equal(small[1][0][:1], before[1][0])
             yield small if is_seen else None
 
     def _as_it_is(self, switch: Switch) -> Tried | None:

@@ -20,7 +20,9 @@ _INT8_TOLERANCE = 0.4
 #: Lengths of prompts: every one but the first is padded among the others. The second row is for models
 #: that take hardly any tokens.
 _LENGTHS = ((13, 8, 5, 4), (4, 3, 2))
-_NUM_FOLLOWING = 4
+_NUM_FOLLOWING = 3
+#: From so many on, every token counts: two texts fewer, or the trials of 124 M take longer than 3 s.
+_MANY_PARAMETERS, _NUM_TEXTS_OF_LARGE = 20_000_000, 2
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,9 @@ class Trial:
         """All of them."""
         return sum(map(len, [*self.prompts, *self.following]))
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row."""
-        return max(len(one) + len(other) for one, other in zip(self.prompts, self.following, strict=True))
-
-    def only(self, *places: int) -> Trial:
-        """Some of the rows."""
-        return Trial([self.prompts[n] for n in places], [self.following[n] for n in places])
+    def first_step(self) -> Trial:
+        """The first row and one token after it."""
+        return Trial(self.prompts[:1], [self.following[0][:1]])
 
     def of_equal_length(self) -> Trial:
         """As many different prompts, all as long as the second and taken from the first and its own."""
@@ -56,10 +53,10 @@ def short_trials(loaded: LoadedModel) -> list[Trial]:
 
 
 def crossing_trial(loaded: LoadedModel, length: int) -> Trial:
-    """Texts twice as long as `length`, a little longer, reaching it while they go on, and below."""
+    """Texts twice as long as `length`, reaching it while they go on, a little longer, and below."""
     # The decoder of an encoder-decoder begins with one token, so it must go on for longer.
-    num_following = length + 3 if loaded.config.is_encoder_decoder else 5
-    lengths = (2 * length + 3, length + 2, max(2, length - 2), max(1, length // 2))
+    num_following = length + 3 if loaded.config.is_encoder_decoder else 4
+    lengths = (2 * length + 3, max(2, length - 2), length + 2, max(1, length // 2))
     return _trial(loaded, lengths, num_following)
 
 
@@ -82,6 +79,8 @@ def _distances(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _trial(loaded: LoadedModel, lengths: Sequence[int], num_following: int) -> Trial:
+    if loaded.num_parameters >= _MANY_PARAMETERS:
+        lengths = lengths[:_NUM_TEXTS_OF_LARGE]
     tokens = _ordinary_tokens(loaded)
     draw = random.Random(0)
     return Trial(

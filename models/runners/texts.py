@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.engine.switches import find_switches
 from models.registry import LoadedModel
 
 _LIMIT_NAMES = ("max_position_embeddings", "n_positions", "max_source_positions")
@@ -11,6 +12,8 @@ _UNLIMITED_TOKENS = 100_000
 
 def max_positions(loaded: LoadedModel) -> int:
     """The longest sequence a decoder or an encoder of the model can take, in tokens."""
+    if any(each.is_shared and each.name in _LIMIT_NAMES for each in find_switches(loaded.config.to_dict())):
+        return _UNLIMITED_TOKENS  # a dynamic rope is there to go beyond the length it was trained for
     for name in _LIMIT_NAMES:
         value = getattr(loaded.config, name, None)
         # T5 keeps `n_positions` in its config and does not use it.

@@ -14,8 +14,11 @@ from models.engine import proof
 from models.engine.prompt import Decoded
 from models.engine.reference import Reference
 from models.errors import CannotLoad
+from models.records import DocumentInput
 from models.runners.decoding_core import decoding_core
+from models.runners.generation import GenerationEngine
 from tests.support.decoding import is_same
+from tests.support.engines import drain
 from tests.support.random_models import (
     BOS,
     DECODER,
@@ -29,6 +32,7 @@ from tests.support.random_models import (
     random_documents,
     save_random,
 )
+from tests.support.tiny_models import WORDS
 
 _HALF = 4  # of the head size: frequencies of a rope
 _LONGROPE = {
@@ -268,6 +272,26 @@ def test_a_model_whose_cache_is_broken_in_transformers_decodes_without_one(
         assert isinstance(theirs, list)
         assert isinstance(ours, Decoded), ours
         assert is_same(ours, theirs, {PAD, EOS})
+
+
+def test_a_prompt_beyond_the_positions_of_a_dynamic_rope_is_no_reason_to_refuse(
+    tmp_path: Path, cpu: Device
+) -> None:
+    """W6: the rope exists to exceed `max_position_embeddings`."""
+    rope = {"rope_type": "dynamic", "rope_theta": 10_000.0, "factor": 4.0}
+    config = hf.LlamaConfig(**_decoder(max_position_embeddings=24, rope_parameters=rope))
+    folder = save_random(tmp_path / "m", config, hf.LlamaForCausalLM)
+    engine = GenerationEngine(load_random(folder, cpu))
+    text = " ".join(WORDS[:30])
+    outputs = drain(engine, [DocumentInput(key=0, text=text, params={"max_new_tokens": 5})])
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    assert ids.shape[1] > 24
+    produced = hf.LlamaForCausalLM.from_pretrained(folder).eval().generate(ids, max_new_tokens=5)
+    assert outputs[0].output is not None, outputs[0]
+    assert outputs[0].output["text"] == tokenizer.decode(
+        produced[0, ids.shape[1] :], skip_special_tokens=True
+    )
 
 
 @pytest.mark.parametrize("window", [100, 4096])
