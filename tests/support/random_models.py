@@ -106,13 +106,17 @@ def random_documents(
 def decode_all(
     core: Core, prompts: Sequence[Prompt], *, seed: int = 0, at_once: int = 5
 ) -> dict[Hashable, Decoded | DocumentError]:
-    """Every prompt as a document of one piece, some at a time in random order; each settled once."""
+    """Every prompt as a document of one piece, in random order; each is settled once.
+
+    `at_once` says how many come before a step at most; all of them if it is as many as there are.
+    """
     draw = random.Random(seed)
     waiting = list(enumerate(prompts))
     draw.shuffle(waiting)
     results: dict[Hashable, Decoded | DocumentError] = {}
     while waiting or len(results) < len(prompts):
-        newcomers = [waiting.pop() for _ in range(min(len(waiting), draw.randint(0, at_once)))]
+        count = draw.randint(0, at_once) if at_once < len(prompts) else at_once
+        newcomers = [waiting.pop() for _ in range(min(len(waiting), count))]
         pieces = [
             Piece(
                 key=key,
