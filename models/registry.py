@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import torch
@@ -26,13 +27,14 @@ from transformers import (
 )
 from transformers.models.auto import modeling_auto
 
+from models.defaults import settle_defaults
 from models.device import Device
 from models.errors import CannotLoad, CannotLoadNow
 from models.memory import is_out_of_memory, memory_bytes
 from models.packing import pack, packs
 from models.precision import DTYPES, choose_dtype, quantise
 from models.records import ModelSpec
-from models.source import Source, find_source, read_files, weights_bytes
+from models.source import Source, find_source, read_files, refuse_other_weights, weights_bytes
 
 T = TypeVar("T")
 
@@ -58,6 +60,9 @@ _FAMILIES = {
         modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
     ),
 }
+#: Some kinds of tokenizers are read by these only; Textmill itself does without.
+_TOKENIZER_PACKAGES = ("tiktoken", "sentencepiece", "sacremoses", "jieba", "fugashi", "blobfile", "protobuf")
+_DECODING = (Family.SEQ2SEQ, Family.CAUSAL)
 #: Families that can do a task, the preferred one first.
 _TASKS = {
     "generation": (Family.SEQ2SEQ, Family.CAUSAL),
@@ -81,6 +86,7 @@ class LoadedModel:
     device: Device
     num_parameters: int
     memory_bytes: int
+    notes: tuple[str, ...] = ()  #: of its own settings: what is not done, a sentence without its stop each
 
     @property
     def config(self) -> PretrainedConfig:
@@ -117,14 +123,14 @@ def load_model(spec: ModelSpec, device: Device) -> LoadedModel:
         CannotLoad: wrong reference, files, task or dtype; the message says which.
         CannotLoadNow: the network or the memory does not allow it at the moment.
     """
-    source = find_source(spec.ref, spec.revision)
-    family = _family_for(spec, source.config)
+    source, family = check_model(spec)
     model_class = _FAMILIES[family][0]
     dtype = choose_dtype(
         spec.dtype, task=spec.task, model_class=model_class, config=source.config, device=device
     )
     tokenizer = _load_tokenizer(spec, source)
     model = _in_memory(spec, lambda: _load_weights(spec, source, model_class, dtype, device))
+    notes = settle_defaults(model, tokenizer) if family in _DECODING else ()
     num_parameters = model.num_parameters()
     if dtype == "int8":
         model = quantise(model)
@@ -140,7 +146,21 @@ def load_model(spec: ModelSpec, device: Device) -> LoadedModel:
         device=device,
         num_parameters=num_parameters,
         memory_bytes=memory_bytes(model),
+        notes=notes,
     )
+
+
+def check_model(spec: ModelSpec) -> tuple[Source, Family]:
+    """Whatever can be told of a model without reading its weights; quick for a local folder.
+
+    Raises:
+        CannotLoad: wrong reference, files or task; the message says what to do.
+        CannotLoadNow: the hub could not be reached.
+    """
+    source = find_source(spec.ref, spec.revision)
+    family = _family_for(spec, source.config)
+    refuse_other_weights(source, _FAMILIES[family][0].__name__)
+    return source, family
 
 
 def estimate_bytes(spec: ModelSpec) -> int:
@@ -174,9 +194,16 @@ def _is_meant_for(family: Family, config: PretrainedConfig) -> bool:
 
 
 def _load_tokenizer(spec: ModelSpec, source: Source) -> PreTrainedTokenizerBase:
-    tokenizer: PreTrainedTokenizerBase = read_files(
-        spec.ref, lambda: AutoTokenizer.from_pretrained(source.location, **source.pinned)
-    )
+    try:
+        tokenizer: PreTrainedTokenizerBase = read_files(
+            spec.ref, lambda: AutoTokenizer.from_pretrained(source.location, **source.pinned)
+        )
+    except CannotLoadNow:
+        raise
+    except CannotLoad as error:
+        missing = [name for name in _TOKENIZER_PACKAGES if name in str(error) and not find_spec(name)]
+        what = f"pip install {' '.join(missing)}" if missing else "look at its tokenizer's files"
+        raise CannotLoad(f"{error} (its tokenizer cannot be read: {what}, then start again)") from error
     if _is_empty(tokenizer):
         raise CannotLoad(
             f"{spec.ref}: the files of its tokenizer are not there; save it beside the model: "
@@ -217,7 +244,8 @@ def _refuse_invented_weights(spec: ModelSpec, source: Source, info: dict[str, An
         raise CannotLoad(
             f"model {spec.name!r} has no trained weights for {', '.join(invented[:4])}"
             f"{' and others' if len(invented) > 4 else ''}: "
-            f"{', '.join(source.config.architectures or [])} was not trained for the task {spec.task!r}"
+            f"{', '.join(source.config.architectures or [])} was not trained for the task {spec.task!r}: "
+            "choose a model that was"
         )
 
 

@@ -22,6 +22,8 @@ from models.memory import is_out_of_memory
 BUNDLED_PREFIX = "bundled:"
 _BUNDLED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _WEIGHTS = "*.safetensors"
+#: Pickled weights and those of other libraries.
+_OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
 #: Names, since the hub's client has changed its HTTP library before.
 _CONNECTION_ERRORS = {
     "ConnectionError",
@@ -86,6 +88,27 @@ def read_files(ref: str, read: Callable[[], Any]) -> Any:
         if is_out_of_memory(error):
             raise
         raise CannotLoad(f"{ref}: {type(error).__name__}: {error}") from error
+
+
+def refuse_other_weights(source: Source, class_name: str) -> None:
+    """Refuses a folder whose weights are of a kind that is not read, and says how to convert them.
+
+    Raises:
+        CannotLoad: there are no weights, or only pickled ones, which can run code.
+    """
+    folder = Path(source.location)
+    if not source.is_local or any(folder.glob(_WEIGHTS)):
+        return
+    others = sorted(path.name for pattern in _OTHER_WEIGHTS for path in folder.glob(pattern))
+    if not others:
+        raise CannotLoad(f"{source.location}: there are no weights: no file ends in .safetensors")
+    raise CannotLoad(
+        f"{source.location}: only .safetensors files are read, because others can run code when they are "
+        f"opened; there is {', '.join(others[:3])}. If you trust it, convert it once, in Python: "
+        f"from transformers import AutoTokenizer, {class_name}; "
+        f"{class_name}.from_pretrained({source.location!r}).save_pretrained('NEW_FOLDER'); "
+        f"AutoTokenizer.from_pretrained({source.location!r}).save_pretrained('NEW_FOLDER')"
+    )
 
 
 def weights_bytes(ref: str) -> int:

@@ -53,7 +53,7 @@ class BeamSearch:
     @property
     def num_candidates(self) -> int:
         """Continuations to pick: enough that as many as there are beams do not end."""
-        return max(2, 1 + len(self.options.end_ids)) * self.width
+        return max(2, 1 + self.options.num_end_ids) * self.width
 
     @property
     def next_tokens(self) -> list[int]:

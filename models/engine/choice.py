@@ -9,55 +9,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, StopStringCriteria
 
-from models.engine.beams import BeamSearch, Candidate
-from models.engine.options import banned_tokens, look_at_scores_alone
+from models.engine.beam_choice import choose_beams, choose_beams_alone
+from models.engine.beams import BeamSearch
+from models.engine.processors import banned_tokens, look_at_scores_alone
 from models.engine.samples import Samples
-from models.engine.top import best_of_rows, top_of_rows
-from models.errors import NotFinite
+from models.engine.stops import end_in_stop
+from models.engine.top import best_of_rows
+from models.engine.turn import Search, Turn, check_finite, known_tokens, last_sequences, rows_of
 
-Search = Samples | BeamSearch
 _ROWS_AT_ONCE = 16
 _Way = Callable[["list[Turn]", Tensor], None]
-
-
-@dataclass(eq=False)
-class Turn:
-    """One document's part of a step: its rows of logits, and what is chosen from them."""
-
-    search: Search
-    rows: slice  #: of the logits; a single one in the first step
-    failure: Exception | None = None
-    chosen: list[Any] = field(default_factory=list)  #: tokens, or candidates
-    active: list[LogitsProcessor] = field(init=False)
-    banned: list[int] | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.active = self.search.options.active(self.length)
-        self.banned = banned_tokens(self.active)
-
-    @property
-    def length(self) -> int:
-        """Of its sequences, start included."""
-        search = self.search
-        sequence = search.beams[0] if isinstance(search, BeamSearch) else search.sequences[search.live[0]]
-        return len(search.options.start_ids) + len(sequence)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether one row stands for all sequences."""
-        return self.length == len(self.search.options.start_ids)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows it has."""
-        return int(self.rows.stop - self.rows.start)
 
 
 def choose(turns: Sequence[Turn], logits: Tensor) -> None:
@@ -72,7 +37,7 @@ def choose(turns: Sequence[Turn], logits: Tensor) -> None:
         needs_much = logits.is_cpu and choose_group is not _choose_greedy
         for some in _few_at_once(group) if needs_much else [group]:
             _keep_failures_apart(some, choose_group, logits)
-    _accept([turn for turn in turns if turn.failure is None])
+    _accept([turn for turn in turns if turn.failure is None], logits)
 
 
 def _groups(turns: Sequence[Turn]) -> Iterable[tuple[list[Turn], _Way]]:
@@ -106,12 +71,14 @@ def _way(turn: Turn) -> tuple[Hashable, _Way]:
     is_plain = turn.banned is not None
     if isinstance(search, BeamSearch):
         if is_plain and search.generator is None:
-            return ("beams", search.width, search.num_candidates, turn.num_rows), _choose_beams
-        return turn, _choose_beams_alone
+            return ("beams", search.width, search.num_candidates, turn.num_rows), choose_beams
+        return turn, choose_beams_alone
     if is_plain and search.generator is None:
         return "greedy", _choose_greedy
     if look_at_scores_alone(turn.active):
-        return ("shared", search.options.group, turn.banned is not None), _choose_shared
+        # By what is really applied: at other lengths, other processors of the same options are active.
+        kinds = tuple(type(processor) for processor in turn.active)
+        return ("shared", search.options.group, kinds), _choose_shared
     return turn, _choose_shared
 
 
@@ -122,7 +89,7 @@ def _ban(turns: Sequence[Turn], logits: Tensor) -> None:
         for turn in turns
         if turn.banned and isinstance(turn.search, Samples)
         for row in range(turn.rows.start, turn.rows.stop)
-        for token in turn.banned
+        for token in known_tokens(turn.banned, logits)
     ]
     if pairs:
         rows, tokens = torch.tensor(pairs, device=logits.device).unbind(1)
@@ -134,19 +101,24 @@ def _choose_greedy(turns: list[Turn], logits: Tensor) -> None:
     own = logits if len(rows) == len(logits) else logits[rows]
     best, tokens = best_of_rows(own)
     for turn, score, token in zip(turns, best.tolist(), tokens.tolist(), strict=True):
-        _check(score)
+        check_finite(score)
         turn.chosen = [token]
 
 
 def _choose_shared(turns: list[Turn], logits: Tensor) -> None:
     """Through the processors that these documents have in common; drawn by each from its own stream."""
-    ids = torch.tensor(_last_sequences(turns), device=logits.device)
-    scores = torch.cat([_rows_of(turn, logits) for turn in turns]).float()
+    ids = torch.tensor(last_sequences(turns), device=logits.device)
+    scores = torch.cat([rows_of(turn, logits) for turn in turns]).float()
     for processor in turns[0].active if turns[0].banned is None else ():
-        scores = processor(ids, scores)
+        # It would ask for the length, which these documents do not share; that it is active is known.
+        banned = banned_tokens([processor]) if len(turns) > 1 else None
+        if banned is None:
+            scores = processor(ids, scores)
+        else:
+            scores[:, known_tokens(banned, scores)] = -torch.inf
     best, tokens = scores.max(dim=-1)
     for score in best.tolist():  # before the first draw, which cannot be repeated
-        _check(score)
+        check_finite(score)
     start = 0
     for turn in turns:
         stop = start + len(turn.search.live)
@@ -168,97 +140,27 @@ def _draw(search: Search, scores: Tensor) -> list[int]:
     return [int(token) for token in drawn[search.live, 0].tolist()]
 
 
-def _choose_beams(turns: list[Turn], logits: Tensor) -> None:
-    """The best continuations of documents with equally many beams."""
-    num_rows, num_candidates = turns[0].num_rows, turns[0].search.num_candidates  # type: ignore[union-attr]
-    rows = [row for turn in turns for row in range(turn.rows.start, turn.rows.stop)]
-    own = logits if len(rows) == len(logits) else logits[rows]
-    log_probabilities = torch.log_softmax(own.float(), dim=-1)
-    for number, turn in enumerate(turns):
-        if turn.banned:
-            log_probabilities[number * num_rows : (number + 1) * num_rows, turn.banned] = -torch.inf
-    running = torch.tensor([turn.search.scores[:num_rows] for turn in turns], device=logits.device)  # type: ignore[union-attr]
-    values, tokens = top_of_rows(log_probabilities, num_candidates)
-    # (documents, beams * candidates): the best of each beam are enough to find the best of all
-    values = (values.view(len(turns), num_rows, -1) + running[:, :, None]).flatten(1)
-    best, places = values.topk(num_candidates)
-    tokens = tokens.view(len(turns), -1).gather(1, places)
-    beams = places // num_candidates
-    for turn, *columns in zip(turns, best.tolist(), beams.tolist(), tokens.tolist(), strict=True):
-        _check(columns[0][0])
-        turn.chosen = [Candidate(*each) for each in zip(*columns, strict=True)]
-
-
-def _choose_beams_alone(turns: list[Turn], logits: Tensor) -> None:
-    """One document's beams through its processors, as in `generate`."""
-    (turn,) = turns
-    search = turn.search
-    assert isinstance(search, BeamSearch)
-    scores = torch.log_softmax(_rows_of(turn, logits).float(), dim=-1)
-    ids = torch.tensor(_last_sequences(turns), device=logits.device)
-    for processor in turn.active:
-        scores = processor(ids, scores)
-    running = torch.tensor(search.scores, device=logits.device)
-    flat = (scores + running[:, None]).view(-1)
-    if search.generator is None:
-        best, places = flat.topk(search.num_candidates)
-    else:
-        places = torch.multinomial(
-            torch.softmax(flat, dim=-1), num_samples=search.num_candidates, generator=search.generator
-        )
-        best, order = flat[places].sort(descending=True)
-        places = places[order]
-    _check(float(best[0]))
-    size = scores.shape[-1]
-    turn.chosen = [
-        Candidate(score, place // size, place % size)
-        for score, place in zip(best.tolist(), places.tolist(), strict=True)
-    ]
-
-
-def _accept(turns: Sequence[Turn]) -> None:
-    ends: dict[int, list[bool]] = {id(turn): [False] * len(turn.chosen) for turn in turns}
+def _accept(turns: Sequence[Turn], logits: Tensor) -> None:
     by_stop: dict[int, list[Turn]] = defaultdict(list)
     for turn in turns:
+        turn.ends = [False] * len(turn.chosen)
         if turn.search.options.stop is not None:
             by_stop[id(turn.search.options.stop)].append(turn)
     for stopping in by_stop.values():
-        proposed = [turn.search.proposed(turn.chosen) for turn in stopping]
-        stop = stopping[0].search.options.stop
-        assert stop is not None
-        hits = iter(_stopped(stop, [ids for each in proposed for ids in each]))
-        for turn, each in zip(stopping, proposed, strict=True):
-            ends[id(turn)] = [next(hits) for _ in each]
+        _keep_failures_apart(stopping, _look_for_stops, logits)
     for turn in turns:
-        turn.search.accept(turn.chosen, ends[id(turn)])
+        if turn.failure is None:
+            turn.search.accept(turn.chosen, turn.ends)
 
 
-def _stopped(stop: StopStringCriteria, sequences: Sequence[Sequence[int]]) -> list[bool]:
-    """Which sequences end in a stop string; it looks at the last tokens alone."""
-    num_last = stop.maximum_token_len
-    no_token = stop.embedding_vec.shape[0]  # beyond the vocabulary: matches nothing
-    last = [[no_token] * (num_last - len(ids)) + list(ids[-num_last:]) for ids in sequences]
-    return list(stop(torch.tensor(last, device=stop.embedding_vec.device), None).tolist())
-
-
-def _rows_of(turn: Turn, logits: Tensor) -> Tensor:
-    """A row for each of its sequences."""
-    own = logits[turn.rows]
-    return own.expand(len(turn.search.live), -1) if turn.is_first else own
-
-
-def _last_sequences(turns: Sequence[Turn]) -> list[list[int]]:
-    """Whole sequences of one document; of several, whose processors do not look, something of one length."""
-    if len(turns) > 1:
-        return [[0] for turn in turns for _ in turn.search.live]
-    search = turns[0].search
-    sequences = search.beams if isinstance(search, BeamSearch) else [search.sequences[n] for n in search.live]
-    return [[*search.options.start_ids, *sequence] for sequence in sequences]
-
-
-def _check(score: float) -> None:
-    if score != score or score == float("inf"):  # NaN alone differs from itself
-        raise NotFinite
+def _look_for_stops(turns: list[Turn], _: Tensor) -> None:
+    """Which of what was chosen completes one of the stop strings that these documents share."""
+    stop = turns[0].search.options.stop
+    assert stop is not None
+    proposed = [turn.search.proposed(turn.chosen) for turn in turns]
+    hits = iter(end_in_stop(stop, [ids for each in proposed for ids in each]))
+    for turn, each in zip(turns, proposed, strict=True):
+        turn.ends = [next(hits) for _ in each]
 
 
 def _keep_failures_apart(turns: list[Turn], choose_some: _Way, logits: Tensor) -> None:

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from models.engine.arena import Tenant
 from models.engine.beams import BeamSearch
-from models.engine.choice import Search, Turn, choose
+from models.engine.choice import choose
 from models.engine.decoding import Decoding
 from models.engine.forward import Forward
-from models.engine.options import Options, OptionsMaker
+from models.engine.options import Options, OptionsMaker, refusal_of
 from models.engine.prompt import Decoded, Prompt
 from models.engine.samples import Samples
 from models.engine.scheduler import Limits, Request, Scheduler
+from models.engine.turn import Search, Turn
 from models.errors import DocumentError, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 from models.registry import LoadedModel
@@ -97,8 +98,10 @@ class DecodingCore(ABC):
         for request in self.scheduler.admit():
             try:
                 search = self._search(self._options.make(request.data))
-            except DocumentError as error:
-                self._settle(request, error)
+            except torch.AcceleratorError:
+                raise  # the device itself has failed
+            except Exception as error:  # transformers checks parameters wherever it first needs them
+                self._settle(request, refusal_of(error))
                 continue
             decoding = Decoding(request, search, Tenant(search.width))
             self._inside[request.key] = decoding

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.engine.arena import Tenant
-from models.engine.choice import Search
 from models.engine.scheduler import Request
+from models.engine.turn import Search
 
 
 @dataclass(eq=False)

@@ -1,16 +1,15 @@
-"""Finds out how a model can be run continuously, by trying.
+"""Tries whether a model can be run continuously, and how its tokens must be laid out for it.
 
-Whatever transformers calls a causal or an encoder-decoder model is accepted. A few
-tokens of two texts go through the model's plain forward pass and through ours; the
-first layout by which both say the same is taken. Where none does (recurrent states,
-windows, biases that are not passed to the attention function), the caller falls back
-on `generate`.
+Whatever transformers calls a causal or an encoder-decoder model is accepted. Texts go
+through the model's own `generate`, each alone, and through our forward pass, all
+together and in chunks; the first layout by which both say the same is taken.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -23,140 +22,129 @@ from models.engine.cross import CrossForward
 from models.engine.decoding import Decoding
 from models.engine.forward import Layout
 from models.engine.options import OptionsMaker
-from models.engine.positions import adapt_positions
 from models.engine.prompt import Prompt
+from models.engine.reference import forgetting
 from models.engine.samples import Samples
 from models.engine.scheduler import Chunk, Request
+from models.engine.trials import Trial, is_same, on_cpu
 from models.registry import Family, LoadedModel
 
 logger = logging.getLogger(__name__)
 
-#: How far logits may be apart, as a share of their spread: rounding, not a wrong position.
-_TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.08, "int8": 0.3}
-_LENGTHS = (7, 4)  # of the two texts
-_NUM_STEPS = 2
 
-
-def fit(loaded: LoadedModel) -> CausalForward | CrossForward | None:
-    """The forward pass that suits a model; None when there is none."""
-    model: Any = loaded.model
-    if not OptionsMaker(loaded.model, loaded.tokenizer).is_served():
-        return None
-    is_causal = loaded.family is Family.CAUSAL
-    before = model.config._attn_implementation
-    adapt_positions(model)
+def forward_of(loaded: LoadedModel, layout: Layout) -> CausalForward | CrossForward:
+    """Our forward pass; from now on the model attends by the engine's attention."""
     attention.register()
+    model: Any = loaded.model
+    model.set_attn_implementation(attention.NAME)
+    return (CausalForward if loaded.family is Family.CAUSAL else CrossForward)(loaded, layout)
+
+
+def layouts_of(loaded: LoadedModel) -> tuple[Layout, Layout]:
+    """The likely one first."""
+    if loaded.family is Family.CAUSAL:
+        return (Layout.PACKED, Layout.ROWS)
+    return (Layout.ROWS, Layout.PACKED)
+
+
+@contextmanager
+def tried(loaded: LoadedModel) -> Iterator[None]:
+    """Afterwards the model attends as before, and has forgotten what it noted."""
+    model: Any = loaded.model
+    before = model.config._attn_implementation
     try:
-        model.set_attn_implementation(attention.NAME)
-        for layout in (Layout.PACKED, Layout.ROWS) if is_causal else (Layout.ROWS, Layout.PACKED):
-            forward = CausalForward(loaded, layout) if is_causal else CrossForward(loaded, layout)
-            if _agrees(forward, loaded):
-                return forward
+        with forgetting(model):
+            yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def agrees(loaded: LoadedModel, layout: Layout, trial: Trial, alone: Sequence[Tensor]) -> str | None:
+    """Why a layout does not do; None: it does.
+
+    Args:
+        loaded: the model.
+        layout: what is tried.
+        trial: the texts.
+        alone: what `generate` says of each of them.
+    """
+    try:
+        with tried(loaded), torch.inference_mode():
+            ours = _by_steps(forward_of(loaded, layout), loaded, trial)
+    except torch.AcceleratorError:
+        raise
     except Exception as error:  # a model's own code may raise anything at all
-        logger.info("model does not fit", extra={"action": "model_does_not_fit", "reason": repr(error)})
-    model.set_attn_implementation(before)
-    return None
+        logger.debug("layout raised", exc_info=error, extra={"action": "layout_raised"})
+        return f"{type(error).__name__}: {error}"
+    return None if is_same(ours, alone, loaded.dtype) else "its answers differ from those of generate"
 
 
-@torch.inference_mode()
-def _agrees(forward: CausalForward | CrossForward, loaded: LoadedModel) -> bool:
-    texts = _texts(loaded)
-    try:
-        ours = _by_steps(forward, loaded, texts)
-    except Exception as error:  # see `fit`
-        logger.debug(
-            "layout does not fit",
-            extra={"action": "layout_does_not_fit", "layout": forward.layout.value, "reason": repr(error)},
-        )
-        return False
-    plain = _plainly(forward, loaded, texts)
-    return all(
-        _is_close(one, other, _TOLERANCE[loaded.dtype]) for one, other in zip(ours, plain, strict=True)
-    )
-
-
-def _texts(loaded: LoadedModel) -> list[list[int]]:
-    """Two texts of arbitrary tokens, with what is decoded after them."""
-    embeddings: Any = loaded.model.get_input_embeddings()
-    size = int(embeddings.weight.shape[0])
-    numbers = torch.randint(
-        0, size, (2, max(_LENGTHS) + _NUM_STEPS), generator=torch.Generator().manual_seed(0)
-    )
-    return [row[: length + _NUM_STEPS].tolist() for row, length in zip(numbers, _LENGTHS, strict=True)]
-
-
-def _by_steps(
-    forward: CausalForward | CrossForward, loaded: LoadedModel, texts: Sequence[list[int]]
-) -> list[Tensor]:
-    """Logits of the last steps, both texts side by side."""
+def _by_steps(forward: CausalForward | CrossForward, loaded: LoadedModel, trial: Trial) -> list[Tensor]:
+    """Logits as of `Reference.logits`, all texts side by side."""
     maker = OptionsMaker(loaded.model, loaded.tokenizer)
-    decodings = []
-    for number, ids in enumerate(texts):
-        params = {"do_sample": False, "num_beams": 1}
-        prompt = Prompt(input_ids=ids[:-_NUM_STEPS], max_new_tokens=_NUM_STEPS + 1, params=params)
-        request = Request(key=number, prompt_tokens=len(prompt.input_ids), max_new_tokens=_NUM_STEPS + 1)
-        decoding = Decoding(request, Samples(maker.make(prompt), forward.device), Tenant(1))
-        forward.enter(decoding, len(ids))
-        decodings.append(decoding)
-    _begin(forward, decodings)
-    logits: list[Tensor] = []
-    for step in range(_NUM_STEPS):
-        for decoding, ids in zip(decodings, texts, strict=True):
+    decodings = [
+        _entered(forward, maker, number, ids, len(trial.following[0]))
+        for number, ids in enumerate(trial.prompts)
+    ]
+    steps = [_begin(forward, decodings)]
+    for step in range(len(trial.following[0]) - 1):
+        for decoding, ids in zip(decodings, trial.following, strict=True):
             search = cast("Samples", decoding.search)
-            search.accept([ids[step - _NUM_STEPS]], [False])
+            search.accept([ids[step]], [False])
             search.live = [0]  # whatever the token means, go on
         ordered, rows = (
             forward.step(decodings, []) if isinstance(forward, CausalForward) else forward.step(decodings)
         )
-        logits += [rows[ordered.index(decoding)] for decoding in decodings]
+        steps.append(torch.stack([rows[ordered.index(decoding)] for decoding in decodings]))
         for decoding in decodings:
             decoding.own.num_entries += 1
             decoding.num_positions += 1
     for decoding in decodings:
         decoding.leave()
-    return logits
+    return on_cpu(list(torch.stack(steps, dim=1)))
 
 
-def _begin(forward: CausalForward | CrossForward, decodings: Sequence[Decoding]) -> None:
+def _entered(
+    forward: CausalForward | CrossForward, maker: OptionsMaker, key: int, ids: list[int], num_new: int
+) -> Decoding:
+    params = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1}
+    prompt = Prompt(input_ids=ids, max_new_tokens=num_new, params=params)
+    request = Request(key=key, prompt_tokens=len(ids), max_new_tokens=num_new)
+    decoding = Decoding(request, Samples(maker.make(prompt), forward.device), Tenant(1))
+    forward.enter(decoding, len(ids) + num_new)
+    return decoding
+
+
+def _begin(forward: CausalForward | CrossForward, decodings: Sequence[Decoding]) -> Tensor:
+    """Computes the prompts; the logits of the first new token, (texts, vocabulary)."""
     if isinstance(forward, CrossForward):
-        forward.begin(decodings)
+        logits = forward.begin(decodings)
         lengths = [1] * len(decodings)
     else:
+        logits = _by_chunks(forward, decodings)
         lengths = [decoding.request.prompt_tokens for decoding in decodings]
-        for start, count in ((0, 3), (3, None)):  # in two chunks, to see that the second sees the first
-            forward.step(
-                [],
-                [
-                    (decoding, Chunk(decoding.request, start, (count or length - start)))
-                    for decoding, length in zip(decodings, lengths, strict=True)
-                ],
-            )
     for decoding, length in zip(decodings, lengths, strict=True):
         decoding.own.num_entries = decoding.num_positions = length
         forward.activate(decoding)
+    return logits
 
 
-def _plainly(
-    forward: CausalForward | CrossForward, loaded: LoadedModel, texts: Sequence[list[int]]
-) -> list[Tensor]:
-    """The same logits by the model's plain forward pass, one text at a time."""
-    model: Any = loaded.model
-    by_text = []
-    for ids in texts:
-        tokens = torch.tensor([ids], device=forward.device)
-        if isinstance(forward, CausalForward):
-            logits = model(input_ids=tokens, use_cache=False).logits[0]
-        else:
-            start = OptionsMaker(model, loaded.tokenizer).start_token
-            decoded = torch.tensor([[start, *ids[-_NUM_STEPS:]]], device=forward.device)
-            logits = model(
-                input_ids=tokens[:, :-_NUM_STEPS], decoder_input_ids=decoded, use_cache=False
-            ).logits[0]
-        by_text.append(logits[-_NUM_STEPS:])
-    return [logits[step] for step in range(_NUM_STEPS) for logits in by_text]
+def _by_chunks(forward: CausalForward, decodings: Sequence[Decoding]) -> Tensor:
+    """Each prompt in three chunks where it is long enough, to see that later ones see the earlier."""
+    first: dict[int, Tensor] = {}
+    bounds = [_bounds(decoding.request.prompt_tokens) for decoding in decodings]
+    for number in range(max(map(len, bounds)) - 1):
+        chunks = [
+            (decoding, Chunk(decoding.request, own[number], own[number + 1] - own[number]))
+            for decoding, own in zip(decodings, bounds, strict=True)
+            if number + 1 < len(own)
+        ]
+        ordered, rows = forward.step([], chunks)
+        first |= {id(decoding): row for decoding, row in zip(ordered, rows, strict=True)}
+    return torch.stack([first[id(decoding)] for decoding in decodings])
 
 
-def _is_close(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    one, other = one.float(), other.float()
-    spread = (other - other.mean()).norm()
-    return bool((one - other).norm() <= tolerance * spread)
+def _bounds(num_tokens: int) -> list[int]:
+    return sorted(
+        {0, min(3, num_tokens), (num_tokens + 3) // 2 if num_tokens > 3 else num_tokens, num_tokens}
+    )

@@ -38,10 +38,16 @@ def limits_for(loaded: LoadedModel) -> Limits:
 def entry_bytes(loaded: LoadedModel) -> int:
     """Bytes of the keys and values of one token, in all layers."""
     config: Any = loaded.config.get_text_config(decoder=True)
-    size = int(config.hidden_size)
+    # Gemma 4 has heads of another size in each kind of layer, and raises when asked for the one size.
+    layers = getattr(config, "per_layer_config", None)
+    if not layers:
+        layers = [config] * int(getattr(config, "decoder_layers", None) or config.num_hidden_layers)
+    itemsize = 4 if loaded.dtype == "int8" else torch.finfo(loaded.model.dtype).bits // 8
+    return 2 * itemsize * sum(map(_entry_numbers, layers))
+
+
+def _entry_numbers(config: Any) -> int:
+    """Numbers in the keys of one token, in a layer."""
     num_heads = int(config.num_attention_heads)
     num_groups = int(getattr(config, "num_key_value_heads", None) or num_heads)
-    head_size = int(getattr(config, "head_dim", None) or size // num_heads)
-    num_layers = int(getattr(config, "decoder_layers", None) or config.num_hidden_layers)
-    itemsize = 4 if loaded.dtype == "int8" else torch.finfo(loaded.model.dtype).bits // 8
-    return 2 * num_layers * num_groups * head_size * itemsize
+    return num_groups * int(getattr(config, "head_dim", None) or config.hidden_size // num_heads)

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, StopStringCriteria
-from transformers.generation import logits_process as processors
 from transformers.generation.configuration_utils import GenerationMode
 
+from models.engine.processors import is_active
 from models.engine.prompt import Prompt
-from models.errors import InvalidParameter
+from models.errors import DocumentError, InvalidParameter
 
 _SERVED_MODES = frozenset({
     GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE,
     GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE,
 })  # fmt: skip
-#: Work on each row of scores by itself and look at nothing else, so rows of equal options share a call.
-_LOOK_AT_SCORES_ALONE = (
-    processors.TemperatureLogitsWarper, processors.TopKLogitsWarper, processors.TopPLogitsWarper,
-    processors.MinPLogitsWarper, processors.TypicalLogitsWarper, processors.EpsilonLogitsWarper,
-    processors.EtaLogitsWarper, processors.SuppressTokensLogitsProcessor,
-    processors.InfNanRemoveLogitsProcessor, processors.LogitNormalization,
-)  # fmt: skip
 _MAX_CACHED = 64
 
 
@@ -42,6 +35,7 @@ class Options:
     prompt: Prompt
     start_ids: list[int]  #: what the sequences begin with: the prompt, or an encoder-decoder's start token
     end_ids: frozenset[int]
+    num_end_ids: int  #: as listed; one that is listed twice counts twice, as in `generate`
     group: Hashable  #: equal for documents whose processors are the same
     processors: list[LogitsProcessor]
     stop: StopStringCriteria | None
@@ -68,7 +62,7 @@ class Options:
 
     def active(self, length: int) -> list[LogitsProcessor]:
         """The processors that do anything to sequences of this length."""
-        return [each for each in self.processors if _is_active(each, length)]
+        return [each for each in self.processors if is_active(each, length)]
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class _Base:
     """What documents of equal parameters share."""
 
     config: GenerationConfig
-    end_ids: frozenset[int]
+    end_ids: list[int]
 
 
 class OptionsMaker:
@@ -121,14 +115,14 @@ class OptionsMaker:
             device=str(self._model.device),
             model_kwargs={},
         )
-        stop = None
-        if prompt.stop:
-            stop = _remembered(self._stops, prompt.stop, lambda: self._stop(prompt.stop))
+        strings = prompt.stop or _as_tuple(config.stop_strings)
+        stop = _remembered(self._stops, strings, lambda: self._stop(strings)) if strings else None
         return Options(
             config=config,
             prompt=prompt,
             start_ids=start_ids,
-            end_ids=base.end_ids,
+            end_ids=frozenset(base.end_ids),
+            num_end_ids=len(base.end_ids),
             group=group,
             processors=list(made),
             stop=stop,
@@ -148,7 +142,7 @@ class OptionsMaker:
             raise InvalidParameter(f"decoding by {mode.value} is not served")
         self._make_tensors_of_tokens(config)
         ends = config._eos_token_tensor
-        return _Base(config, frozenset([] if ends is None else ends.tolist()))
+        return _Base(config, [] if ends is None else ends.tolist())
 
     def _make_tensors_of_tokens(self, config: GenerationConfig) -> None:
         self._model._prepare_special_tokens(
@@ -167,50 +161,13 @@ class OptionsMaker:
             raise InvalidParameter(f"stop: {error}") from error
 
 
-def look_at_scores_alone(active: Sequence[LogitsProcessor]) -> bool:
-    """Whether rows of other documents with the same options may be in the same call."""
-    return all(isinstance(each, _LOOK_AT_SCORES_ALONE) or _banned_by(each) is not None for each in active)
+def refusal_of(error: Exception) -> DocumentError:
+    """What is told of a document whose parameters made transformers raise."""
+    return error if isinstance(error, DocumentError) else InvalidParameter(str(error) or repr(error))
 
 
-def banned_tokens(active: Sequence[LogitsProcessor]) -> list[int] | None:
-    """The tokens they forbid, if that is all they do."""
-    banned: list[int] = []
-    for each in active:
-        tokens = _banned_by(each)
-        if tokens is None:
-            return None
-        banned += tokens
-    return banned
-
-
-def _banned_by(processor: LogitsProcessor) -> list[int] | None:
-    if isinstance(
-        processor, (processors.MinNewTokensLengthLogitsProcessor, processors.MinLengthLogitsProcessor)
-    ):
-        return list(processor.eos_token_id.tolist())
-    if isinstance(
-        processor, (processors.SuppressTokensLogitsProcessor, processors.SuppressTokensAtBeginLogitsProcessor)
-    ):
-        tokens = getattr(processor, "suppress_tokens", getattr(processor, "begin_suppress_tokens", None))
-        return list(tokens.tolist()) if tokens is not None else None
-    if isinstance(processor, processors.NoBadWordsLogitsProcessor):
-        sequences = list(processor.sequence_bias)
-        return [ids[0] for ids in sequences] if all(len(ids) == 1 for ids in sequences) else None
-    return None
-
-
-def _is_active(processor: LogitsProcessor, length: int) -> bool:
-    if isinstance(processor, processors.MinNewTokensLengthLogitsProcessor):
-        return bool(length - processor.prompt_length_to_skip < processor.min_new_tokens)
-    if isinstance(processor, processors.MinLengthLogitsProcessor):
-        return bool(length < processor.min_length)
-    if isinstance(processor, processors.ForcedBOSTokenLogitsProcessor):
-        return length == 1
-    if isinstance(processor, processors.ForcedEOSTokenLogitsProcessor):
-        return bool(length == processor.max_length - 1)
-    if isinstance(processor, processors.SuppressTokensAtBeginLogitsProcessor):
-        return bool(length == processor.begin_index)
-    return True
+def _as_tuple(strings: str | list[str] | None) -> tuple[str, ...]:
+    return (strings,) if isinstance(strings, str) else tuple(strings or ())
 
 
 def _remembered(memory: OrderedDict[Any, Any], key: Hashable, make: Any) -> Any:

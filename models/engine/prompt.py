@@ -53,6 +53,9 @@ class PromptMaker:
         config: GenerationConfig = loaded.model.generation_config
         self._samples_by_default = bool(config.do_sample)
         self._default_beams = int(config.num_beams or 1)
+        strings = config.stop_strings or ()
+        self._default_stop = (strings,) if isinstance(strings, str) else tuple(strings)
+        self._default_returned = int(config.num_return_sequences or 1)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -74,9 +77,11 @@ class PromptMaker:
                 would be ignored.
         """
         is_sampled = bool(params.get("do_sample", self._samples_by_default))
-        num_returned = int(params.get("num_return_sequences", 1))
         num_beams = int(params.get("num_beams", self._default_beams))
-        if num_returned > num_beams and not (is_sampled and num_beams == 1):
+        is_free = is_sampled and num_beams == 1  # as many sequences as anybody wants
+        num_returned = self._default_returned if is_free else min(self._default_returned, num_beams)
+        num_returned = int(params.get("num_return_sequences", num_returned))
+        if num_returned > num_beams and not is_free:
             raise InvalidParameter(
                 f"num_return_sequences={num_returned} needs do_sample without beams, "
                 f"or num_beams of at least {num_returned}"
@@ -85,9 +90,15 @@ class PromptMaker:
         return Prompt(
             input_ids=input_ids,
             max_new_tokens=max_new_tokens,
-            params={name: params[name] for name in _PASSED_ON if name in params},
+            params=self._passed_on(params, num_returned),
             num_rows=max(num_beams, num_returned),
-            stop=tuple(params.get("stop", ())),
+            stop=tuple(params.get("stop", self._default_stop)),
             seed=int(params.get("seed", secrets.randbits(31))) if is_sampled else None,
             forced_bos_token_id=forced_bos_token_id,
         )
+
+    def _passed_on(self, params: Mapping[str, Any], num_returned: int) -> dict[str, Any]:
+        passed = {name: params[name] for name in _PASSED_ON if name in params}
+        if num_returned != self._default_returned:  # fewer than the model would return by itself
+            passed["num_return_sequences"] = num_returned
+        return passed

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class BatchCore:
         *,
         batch_key: Callable[[Piece], Hashable] = lambda _: None,
         alike: float = ALIKE,
+        facts: Mapping[str, Any] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Sets up.
@@ -48,8 +50,10 @@ class BatchCore:
             compute: one batch; a result for each piece, or a `DocumentError` in its place.
             batch_key: only pieces of equal ones share a batch.
             alike: see `into_batches`; 0 where padding costs nothing.
+            facts: for `Engine.describe`.
             clock: seconds, from any start.
         """
+        self.facts = facts
         self._name = spec.name
         self._compute = compute
         self._batch_key = batch_key

@@ -109,7 +109,8 @@ class CTranslateDecoder:
 def ctranslate_core(spec: ModelSpec, decoder: CTranslateDecoder) -> BatchCore:
     """A decoder's batches: larger than others, and of any lengths, for it pads the encoder alone."""
     spec = replace(spec, max_batch_tokens=decoder.max_batch_tokens)
-    return BatchCore(spec, decoder.decode, batch_key=decoder.group, alike=0.0)
+    facts = {"way": "batches", "decoded_by": "CTranslate2", "proven": True}
+    return BatchCore(spec, decoder.decode, batch_key=decoder.group, alike=0.0, facts=facts)
 
 
 def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:

@@ -1,4 +1,4 @@
-"""How a model decodes: continuously where it can, else by `generate` in batches.
+"""How a model decodes: continuously as far as that is proven, else by `generate`.
 
 Pieces whose `data` is a `Prompt` go in, `Decoded` comes out.
 """
@@ -7,43 +7,103 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Sequence
-from typing import cast
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Any, cast
 
 from models.engine.causal import CausalCore, CausalForward
 from models.engine.core import DecodingCore
 from models.engine.cross import CrossCore
-from models.engine.fitting import fit
+from models.engine.fitting import forward_of
+from models.engine.forward import Layout
 from models.engine.limits import limits_for
+from models.engine.positions import adapt_positions
+from models.engine.prompt import Prompt
+from models.engine.proof import ALONE, Proof, prove
+from models.engine.reference import Reference
 from models.registry import LoadedModel
 from models.runners.batch_core import BatchCore
 from models.runners.document_engine import Core, Result
 from models.runners.generate import BatchDecoder
 from models.runners.plan import Piece
+from models.runners.routed_core import RoutedCore
 
 logger = logging.getLogger(__name__)
 
 
 def decoding_core(loaded: LoadedModel) -> Core:
-    """The core that suits a model."""
-    forward = fit(loaded)
-    if forward is None:
-        logger.warning(
-            "model decodes in batches",
-            extra={"action": "no_continuous_decoding", "model": loaded.spec.name},
-        )
-        decoder = BatchDecoder(loaded)
-        return BatchCore(loaded.spec, decoder.decode, batch_key=decoder.group)
-    limits = limits_for(loaded)
+    """The core that suits a model.
+
+    Raises:
+        CannotLoad: transformers itself cannot decode with this model.
+    """
+    adapt_positions(loaded.model)
+    reference = Reference(loaded)
+    proof = prove(loaded, reference)
+    facts = _facts(loaded, proof)
+    logger.log(
+        logging.WARNING if "why" in facts else logging.INFO,
+        "model decodes",
+        extra={"action": "way_of_decoding", "model": loaded.spec.name, **facts},
+    )
+    if proof.layout is None:
+        return _by_generate(loaded, reference, proof, facts)
+    fast = _continuously(loaded, proof, facts)
+    if proof.proven_tokens is None:
+        return fast
+    limit = proof.proven_tokens
+    is_causal = not reference.is_encoder_decoder
+    return RoutedCore(
+        fast,
+        _by_generate(loaded, reference, proof, facts),
+        is_fast=lambda piece: _longest(piece.data, is_causal=is_causal) <= limit,
+    )
+
+
+def _by_generate(
+    loaded: LoadedModel, reference: Reference, proof: Proof, facts: Mapping[str, Any]
+) -> BatchCore:
+    decoder = BatchDecoder(loaded, reference, proof.batches or ALONE)
+    return BatchCore(loaded.spec, decoder.decode, batch_key=decoder.group, facts=facts)
+
+
+def _continuously(loaded: LoadedModel, proof: Proof, facts: Mapping[str, Any]) -> ContinuousCore:
+    forward, limits = forward_of(loaded, Layout(proof.layout)), limits_for(loaded)
     if isinstance(forward, CausalForward):
-        return ContinuousCore(CausalCore(loaded, forward, limits))
-    return ContinuousCore(CrossCore(loaded, forward, limits))
+        return ContinuousCore(CausalCore(loaded, forward, limits), facts)
+    return ContinuousCore(CrossCore(loaded, forward, limits), facts)
+
+
+def _longest(prompt: Prompt, *, is_causal: bool) -> int:
+    """Tokens of the longest sequence that an encoder or decoder may see of a prompt."""
+    if is_causal:
+        return len(prompt.input_ids) + prompt.max_new_tokens
+    return max(len(prompt.input_ids), 1 + prompt.max_new_tokens)
+
+
+def _facts(loaded: LoadedModel, proof: Proof) -> dict[str, Any]:
+    """What people are told of a model's decoding."""
+    facts: dict[str, Any] = {
+        "way": "continuous" if proof.layout else proof.batches,
+        "decoded_by": "textmill" if proof.layout else "transformers",
+        "proven": True,
+    }
+    if proof.proven_tokens is not None:
+        facts["proven_tokens"] = proof.proven_tokens
+    sentences = [f"{note[0].upper()}{note[1:]}." for note in (_why(proof), *loaded.notes) if note]
+    return {**facts, "why": " ".join(sentences)} if sentences else facts
+
+
+def _why(proof: Proof) -> str | None:
+    if proof.layout is None or proof.proven_tokens is None:
+        return proof.why
+    return f"longer documents go by transformers' generate, {proof.batches}: {proof.why}"
 
 
 class ContinuousCore:
     """The decoding engine as a core of pieces."""
 
-    def __init__(self, core: DecodingCore) -> None:
+    def __init__(self, core: DecodingCore, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
         self._core = core
         self._pieces: defaultdict[Hashable, dict[int, Piece]] = defaultdict(dict)  # by document
 

@@ -32,6 +32,11 @@ class Core(Protocol):
     """Computes pieces, in steps."""
 
     @property
+    def facts(self) -> Mapping[str, Any]:
+        """Facts of `Engine.describe`: how it computes."""
+        ...
+
+    @property
     def counters(self) -> Mapping[str, int]:
         """Counters of `Engine.describe`."""
         ...
@@ -142,7 +147,7 @@ class DocumentEngine(ABC):
 
     def describe(self) -> Mapping[str, Any]:
         """Facts and counters."""
-        return {**self.loaded.facts, **self._core.counters}
+        return {**self.loaded.facts, **self._core.facts, **self._core.counters}
 
     def close(self) -> None:
         """Frees the model's memory."""

@@ -1,9 +1,9 @@
-"""Decoding by `model.generate`, for models that cannot be run continuously.
+"""Decoding by `model.generate`, for models and documents that cannot be run continuously.
 
-Prompts of a batch are padded, so whatever looks at the whole prompt must not see the
-padding: such prompts are grouped with others of their own length only. Greedy rows may
-share a batch under different limits, because a greedy continuation cut short is the
-shorter continuation; a beam search cut short is not, so its limit is part of the group.
+Which prompts may share a batch depends on the model (whether padding, or company, changes
+what it computes; see `models/engine/proof.py`) and on what the documents ask for. Greedy
+rows may share a batch under different limits, because a greedy continuation cut short is
+the shorter continuation; a beam search cut short is not, so its limit is part of the group.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList
 
+from models.engine.options import Options, OptionsMaker, refusal_of
+from models.engine.processors import is_the_same_when_padded
 from models.engine.prompt import Decoded, Prompt
-from models.errors import NotFinite
+from models.engine.proof import ALONE, BATCHES
+from models.engine.reference import Reference
+from models.engine.stops import end_in_stop
+from models.errors import DocumentError, NotFinite
 from models.registry import LoadedModel
 from models.runners.plan import Piece
 
-_LOOK_AT_PROMPT = ("repetition_penalty", "no_repeat_ngram_size")
 #: Greedy rows whose limits fall into the same step of this many tokens share a batch.
 _LIMIT_STEP_TOKENS = 32
 
@@ -28,95 +32,108 @@ _LIMIT_STEP_TOKENS = 32
 class BatchDecoder:
     """Runs `generate` on prompts of one group."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, reference: Reference, way: str = BATCHES) -> None:
+        """Sets up; `way` is the fastest by which the model's rows do not change each other."""
         self._loaded = loaded
-        config: GenerationConfig = loaded.model.generation_config
-        eos = config.eos_token_id if config.eos_token_id is not None else loaded.config.eos_token_id
-        self._eos_ids = frozenset([eos] if isinstance(eos, int) else eos or [])
-        pad = config.pad_token_id if config.pad_token_id is not None else loaded.tokenizer.pad_token_id
-        self._pad_id: int = pad if pad is not None else min(self._eos_ids, default=0)
-        self._is_encoder_decoder = bool(loaded.config.is_encoder_decoder)
-        self._default_beams = int(config.num_beams or 1)
-        self._has_forced_end = config.forced_eos_token_id is not None
+        self._reference = reference
+        self._way = way
+        self._options = OptionsMaker(loaded.model, loaded.tokenizer)
 
     def group(self, piece: Piece) -> Hashable:
         """Equal for prompts that may share a batch without changing one another."""
         prompt: Prompt = piece.data
-        if prompt.seed is not None:
-            return object()  # its random numbers are its own, and `generate` has one stream: alone
-        looks_back = not self._is_encoder_decoder and any(k in prompt.params for k in _LOOK_AT_PROMPT)
-        # A row with a forced last token, and a beam search, are not prefixes of longer ones.
-        is_exact = self._has_forced_end or prompt.params.get("num_beams", self._default_beams) > 1
-        limit = prompt.max_new_tokens if is_exact else -(-prompt.max_new_tokens // _LIMIT_STEP_TOKENS)
+        if self._way == ALONE or prompt.seed is not None:
+            # Its random numbers are its own, and `generate` has one stream.
+            return object()
+        try:
+            options = self._options.make(prompt)
+        except torch.AcceleratorError:
+            raise
+        except Exception:  # it will be told why when it is its turn
+            return object()
+        is_padded = self._way == BATCHES and all(
+            is_the_same_when_padded(each, is_encoder_decoder=self._reference.is_encoder_decoder)
+            for each in options.processors
+        )
         return (
-            tuple(sorted((k, v) for k, v in prompt.params.items())),
+            options.group,
             prompt.stop,
-            prompt.forced_bos_token_id,
-            limit,
-            len(prompt.input_ids) if looks_back else None,
+            _limit_group(options),
+            None if is_padded else len(prompt.input_ids),
         )
 
-    def decode(self, pieces: Sequence[Piece]) -> list[Decoded]:
+    def decode(self, pieces: Sequence[Piece]) -> list[Decoded | DocumentError]:
         """Decodes prompts of one group together.
 
         Raises:
             NotFinite: the model returned NaN for one of them.
         """
         prompts: list[Prompt] = [piece.data for piece in pieces]
-        inputs = self._padded(prompts)
         first = prompts[0]
-        options: dict[str, Any] = dict(first.params)
-        options["max_new_tokens"] = max(p.max_new_tokens for p in prompts)
-        if first.forced_bos_token_id is not None:
-            options["forced_bos_token_id"] = first.forced_bos_token_id
-        if first.stop:
-            options |= {"stop_strings": list(first.stop), "tokenizer": self._loaded.tokenizer}
+        try:
+            options = self._options.make(first)
+        except torch.AcceleratorError:
+            raise
+        except Exception as error:
+            return [refusal_of(error) for _ in prompts]
         with _own_random_stream(first.seed, self._loaded.device.torch):
-            produced = self._loaded.model.generate(  # type: ignore[operator]
-                **inputs,
-                **options,
-                pad_token_id=self._pad_id,
+            produced = self._reference.generate(
+                [prompt.input_ids for prompt in prompts],
+                **self._parameters(first),
+                max_new_tokens=max(p.max_new_tokens for p in prompts),
+                pad_token_id=self._reference.pad_id,
                 logits_processor=LogitsProcessorList([_RefuseNaN()]),
             )
-        start = 1 if self._is_encoder_decoder else inputs["input_ids"].shape[1]
-        return self._rows(prompts, produced[:, start:].tolist())
+        start = self._reference.num_before([prompt.input_ids for prompt in prompts])
+        return self._rows(prompts, produced[:, start:].tolist(), options)
 
-    def _padded(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-        longest = max(len(p.input_ids) for p in prompts)
-        ids, mask = [], []
-        for prompt in prompts:
-            pad = longest - len(prompt.input_ids)
-            padding, ones = [self._pad_id] * pad, [1] * len(prompt.input_ids)
-            if self._is_encoder_decoder:
-                ids.append(prompt.input_ids + padding)
-                mask.append(ones + [0] * pad)
-            else:  # a continuation must follow its prompt directly
-                ids.append(padding + prompt.input_ids)
-                mask.append([0] * pad + ones)
-        device = self._loaded.device.torch
-        return {
-            "input_ids": torch.tensor(ids, device=device),  # (rows, longest)
-            "attention_mask": torch.tensor(mask, device=device),
-        }
+    def _parameters(self, prompt: Prompt) -> dict[str, Any]:
+        parameters = dict(prompt.params)
+        if prompt.forced_bos_token_id is not None:
+            parameters["forced_bos_token_id"] = prompt.forced_bos_token_id
+        if prompt.stop:
+            parameters["stop_strings"] = list(prompt.stop)
+        if prompt.stop or self._loaded.model.generation_config.stop_strings:
+            parameters["tokenizer"] = self._loaded.tokenizer
+        return parameters
 
-    def _rows(self, prompts: Sequence[Prompt], produced: list[list[int]]) -> list[Decoded]:
+    def _rows(
+        self, prompts: Sequence[Prompt], produced: list[list[int]], options: Options
+    ) -> list[Decoded | DocumentError]:
         per_row = len(produced) // len(prompts)
-        rows = []
+        rows: list[Decoded | DocumentError] = []
         for i, prompt in enumerate(prompts):
-            cut = [self._cut(r, prompt.max_new_tokens) for r in produced[i * per_row : (i + 1) * per_row]]
+            start_ids = options.start_ids if self._reference.is_encoder_decoder else prompt.input_ids
+            cut = [
+                _cut(ids[: prompt.max_new_tokens], start_ids, options)
+                for ids in produced[i * per_row : (i + 1) * per_row]
+            ]
             rows.append(
                 Decoded(sequences=[ids for ids, _ in cut], is_stopped=[stopped for _, stopped in cut])
             )
         return rows
 
-    def _cut(self, ids: list[int], limit: int) -> tuple[list[int], bool]:
-        ids = ids[:limit]
-        for i, token in enumerate(ids):
-            if token in self._eos_ids and (i > 0 or not self._is_encoder_decoder or token != self._pad_id):
-                return ids[: i + 1], True
-        while ids and ids[-1] == self._pad_id:  # a stop string ends a row without an end token
-            ids = ids[:-1]
-        return ids, False
+
+def _cut(ids: list[int], start_ids: list[int], options: Options) -> tuple[list[int], bool]:
+    """A row without what fills it up, and whether an end token ended it."""
+    for number, token in enumerate(ids):
+        if token in options.end_ids:
+            ids = ids[: number + 1]
+            break
+    if options.stop is not None:
+        begun = [[*start_ids, *ids[: number + 1]] for number in range(len(ids))]
+        ends = end_in_stop(options.stop, begun)
+        ids = ids[: ends.index(True) + 1] if True in ends else ids
+    return ids, bool(ids) and ids[-1] in options.end_ids
+
+
+def _limit_group(options: Options) -> int:
+    """Equal for limits that may share a batch, which runs to the largest."""
+    limit = options.prompt.max_new_tokens
+    # A beam search is no prefix of a longer one, nor is a row whose last token is forced.
+    if options.num_beams > 1 or options.config.forced_eos_token_id is not None:
+        return limit
+    return -(-limit // _LIMIT_STEP_TOKENS) * _LIMIT_STEP_TOKENS
 
 
 class _RefuseNaN(LogitsProcessor):
@@ -129,17 +146,18 @@ class _RefuseNaN(LogitsProcessor):
 
 
 class _own_random_stream:  # noqa: N801  # used as a function
-    """Seeds torch inside and puts its state back after, so that documents do not touch each other."""
+    """Seeds torch inside and puts its state back after, so that documents do not touch each other.
+
+    Also where nothing is sampled: Reformer hashes at random.
+    """
 
     def __init__(self, seed: int | None, device: torch.device) -> None:
-        self._seed = seed
-        devices = [device] if device.type == "cuda" else []
-        self._fork = torch.random.fork_rng(devices=devices, enabled=seed is not None)
+        self._seed = seed or 0
+        self._fork = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
     def __enter__(self) -> None:
         self._fork.__enter__()
-        if self._seed is not None:
-            torch.manual_seed(self._seed)
+        torch.manual_seed(self._seed)
 
     def __exit__(self, *details: Any) -> None:
         self._fork.__exit__(*details)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.engine.switches import find_switches
 from models.errors import TooLong
 from models.registry import Family, LoadedModel
 
@@ -94,7 +95,7 @@ def _positions(loaded: LoadedModel, names: Sequence[str]) -> int:
             value = getattr(config, name, None)
             if isinstance(value, int) and 0 < value < _NO_NUMBER:  # some say -1, some 10^30
                 limit = value - _lost_positions(loaded)
-                return max(limit, _LONGEST_TOKENS) if _goes_beyond(config) else limit
+                return max(limit, _LONGEST_TOKENS) if _goes_beyond(loaded) else limit
     limit = loaded.tokenizer.model_max_length
     return int(limit) if limit and 0 < limit < _NO_NUMBER else _LONGEST_TOKENS
 
@@ -109,7 +110,7 @@ def _lost_positions(loaded: LoadedModel) -> int:
     return 0
 
 
-def _goes_beyond(config: Any) -> bool:
+def _goes_beyond(loaded: LoadedModel) -> bool:
     """Whether positions are scaled by the length of a text, so that none is too long."""
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    return isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type")) == "dynamic"
+    switches = find_switches(loaded.config.to_dict())
+    return any(switch.is_shared and switch.name in _NAMES for switch in switches)

@@ -1,4 +1,4 @@
-"""Between text and tokens: what a model reads of a text, what its output says, how long both may be."""
+"""Between text and tokens: what a model reads of a text, and what its output says."""
 
 from __future__ import annotations
 
@@ -8,21 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from models.registry import LoadedModel
-
-_LIMIT_NAMES = ("max_position_embeddings", "n_positions", "max_source_positions")
-#: These read any length: their positions are relative (T5) or a recurrent state's.
-_UNLIMITED_TOKENS = 100_000
-
-
-def max_positions(loaded: LoadedModel) -> int:
-    """The longest sequence an encoder of the model can take, in tokens."""
-    for name in _LIMIT_NAMES:
-        value = getattr(loaded.config, name, None)
-        # T5 keeps `n_positions` in its config and does not use it.
-        if isinstance(value, int) and value > 0 and loaded.config.model_type not in {"t5", "mt5", "umt5"}:
-            return value
-    limit = loaded.tokenizer.model_max_length
-    return int(limit) if limit and limit < _UNLIMITED_TOKENS else 512
 
 
 def text_of(loaded: LoadedModel, ids: list[int]) -> str:

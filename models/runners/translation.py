@@ -105,9 +105,7 @@ class TranslationEngine(DocumentEngine):
         return {
             **super().describe(),
             **self._prompts.facts,
-            "decoded_by": "CTranslate2" if "ctranslate2" in self._provenance else "textmill",
             "max_tokens": self._lengths.max_tokens,
-            "samples_by_default": bool(self.loaded.model.generation_config.do_sample),
             "has_chat_template": False,
             **self._languages.facts,
         }

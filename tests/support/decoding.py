@@ -11,8 +11,12 @@ import torch
 from models.engine.causal import CausalCore, CausalForward
 from models.engine.core import DecodingCore
 from models.engine.cross import CrossCore
-from models.engine.fitting import fit
+from models.engine.fitting import forward_of
+from models.engine.forward import Layout
+from models.engine.positions import adapt_positions
 from models.engine.prompt import Decoded, Prompt, PromptMaker
+from models.engine.proof import prove
+from models.engine.reference import Reference
 from models.engine.scheduler import Limits
 from models.errors import DocumentError
 from models.registry import LoadedModel
@@ -45,8 +49,10 @@ TIGHT = Limits(max_rows=24, max_entries=1500, max_chunk_tokens=24)
 
 def make_core(loaded: LoadedModel, limits: Limits = TIGHT) -> DecodingCore:
     """The engine's core in front of a model, with limits of the test's own."""
-    forward = fit(loaded)
-    assert forward is not None, "this model decodes by `generate`"
+    adapt_positions(loaded.model)
+    proof = prove(loaded, Reference(loaded))
+    assert proof.layout is not None, proof.why
+    forward = forward_of(loaded, Layout(proof.layout))
     if isinstance(forward, CausalForward):
         return CausalCore(loaded, forward, limits)
     return CrossCore(loaded, forward, limits)

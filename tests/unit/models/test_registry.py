@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models import registry
 from models.device import Device
 from models.errors import CannotLoad
 from models.records import ModelSpec
-from models.registry import Family, LoadedModel, load_model
+from models.registry import Family, LoadedModel, check_model, load_model
 from tests.support.tiny_models import TinyModels
 
 
@@ -176,3 +177,46 @@ def test_a_model_without_the_files_of_its_tokenizer_is_refused(
             path.unlink()
     with pytest.raises(CannotLoad, match="tokenizer are not there"):
         load_model(ModelSpec(name=name, task="generation", ref=str(folder)), cpu)
+
+
+def test_a_folder_of_pickled_weights_is_refused_with_how_to_convert_it(copy_of, cpu: Device) -> None:  # type: ignore[no-untyped-def]
+    """H16: "no file named model.safetensors", and no hint. What is said is run here."""
+    folder = copy_of("gpt2")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CannotLoad, match=r"pytorch_model\.bin") as refused:
+        check_model(spec(folder, "generation"))
+    converted = folder.parent / "converted"
+    program = str(refused.value).split("in Python: ")[1].replace("NEW_FOLDER", str(converted))
+    exec(program, {})
+    assert load_model(spec(converted, "generation"), cpu).num_parameters > 0
+
+
+def test_a_folder_without_weights_is_refused(copy_of) -> None:  # type: ignore[no-untyped-def]
+    folder = copy_of("gpt2")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CannotLoad, match=r"no weights: no file ends in \.safetensors"):
+        check_model(spec(folder, "generation"))
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("this needs the tiktoken library", "pip install tiktoken"),
+        ("broken", "look at its tokenizer's files"),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_read_says_what_to_do(
+    message: str,
+    advice: str,
+    tiny_models: TinyModels,
+    cpu: Device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError(message)
+
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)
+    monkeypatch.setattr(registry.AutoTokenizer, "from_pretrained", refuse)
+    with pytest.raises(CannotLoad, match=advice):
+        load_model(spec(tiny_models["gpt2"], "generation"), cpu)
