@@ -1,13 +1,13 @@
 """Chats: a document may have messages instead of a text.
 
-Revision 0003, after 0001.
+Revision 0004, after 0001.
 """
 
 from alembic import op
 import sqlalchemy as sa
 
 
-revision = '0003'
+revision = '0004'
 down_revision = '0001'
 branch_labels = None
 depends_on = None
