@@ -9,7 +9,7 @@ import pytest
 
 from jobs.blocks import in_blocks
 from jobs.records import NewDocument, NewJob, Task
-from jobs.rows.formats import read_jsonl, read_objects
+from jobs.rows.formats import read_objects
 from jobs.rows.validation import RowValidator
 from jobs.slicing import estimate_tokens
 from tests.unit.jobs.test_rows import CATALOGUE, problems_of, validated
@@ -23,13 +23,12 @@ def _problem(row: dict[str, Any], **job: Any) -> tuple[str | None, str]:
     return problem.field, problem.message
 
 
-def test_a_chat_is_taken_as_it_was_sent_from_lines_and_from_objects() -> None:
+def test_a_chat_is_taken_as_it_was_sent() -> None:
     row = {"custom_id": "a", "messages": CHAT, "params": {"max_new_tokens": 3}}
-    for rows in (read_jsonl([orjson.dumps(row)], max_line_bytes=1000), read_objects([row])):
-        (document,) = validated(rows, task=Task.GENERATION)
-        assert document.messages == CHAT
-        assert document.text == ""
-        assert document.params == {"max_new_tokens": 3}
+    (document,) = validated(read_objects([row]), task=Task.GENERATION)
+    assert document.messages == CHAT
+    assert document.text == ""
+    assert document.params == {"max_new_tokens": 3}
 
 
 @pytest.mark.parametrize(
