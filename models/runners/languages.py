@@ -1,8 +1,9 @@
 """Which languages a translation model takes, and how it is told them.
 
 Models of one pair need nothing. mBART, M2M100, NLLB and PLBart mark the source in the
-tokenizer and force the target as the first token. A Marian model of many targets reads a
-token such as `>>fra<<` before the text, T5 a phrase.
+tokenizer and force the target as the first token. A model of many targets may read a token
+before the text (Marian `>>fra<<`, MADLAD `<2fr>`), and T5 a phrase. What a client says in
+words before a text goes for each of its sentences.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from models.errors import InvalidParameter
@@ -19,7 +21,10 @@ from models.runners.sentences import base_language
 
 _MARKED_TYPES = frozenset({"mbart", "m2m_100", "plbart", "nllb-moe"})
 _CODE = re.compile(r"_*([a-z]{2,10}(?:_[A-Za-z]{2,4})?)_*")
-_MARK = re.compile(r"\s*(>>[^\s<>]+<<)\s*")
+_MARK = re.compile(r"\s*(?:>>|<2)([A-Za-z_]+)(?:<<|>)\s*")
+_PHRASE = re.compile(r"\s*translate [\w ()]{2,40} to [\w ()]{2,40}: *", re.IGNORECASE)
+_T5_TYPES = frozenset({"t5", "mt5", "umt5"})
+_ANY = "mul"
 #: ISO 639-5 and the names OPUS gives to groups: any language may be meant.
 _GROUPS = re.compile(
     "mul|art|afa|aav|alv|bat|bnt|cau|cel|cp[fps]|cus|dra|fiu|gem|gmq|gmw|grk|iir|inc|ine|ira|itc|map|mkh|nic|"
@@ -35,7 +40,7 @@ class LanguageChoice:
     language: str  #: of the text, as `sentences.base_language` names it
     source: str | None = None  #: the tokenizer's `src_lang`; None: its own
     phrase: str = ""  #: before each text
-    mark: int | None = None  #: a token before each text
+    mark: tuple[int, ...] = ()  #: tokens before each text
     forced_bos_token_id: int | None = None
 
 
@@ -52,6 +57,7 @@ class Languages:
         tokenizer: Any = loaded.tokenizer
         self._source = getattr(tokenizer, "source_lang", None) or getattr(tokenizer, "src_lang", None)
         self._target = getattr(tokenizer, "target_lang", None) or getattr(tokenizer, "tgt_lang", None)
+        self._reads_phrases = loaded.config.model_type in _T5_TYPES
 
     @property
     def pair(self) -> str | None:
@@ -82,7 +88,10 @@ class Languages:
         source, target = params.get("source_language"), params.get("target_language")
         self._check("source_language", source, self._source)
         self._check("target_language", target, self._target)
-        return LanguageChoice(language=base_language(source or self._source)), text
+        language = base_language(source or self._source)
+        if self._reads_phrases and (said := _PHRASE.match(text)):
+            return LanguageChoice(language=language, phrase=said.group()), text[said.end() :]
+        return LanguageChoice(language=language), text
 
     @contextmanager
     def told(self, choice: LanguageChoice) -> Iterator[None]:
@@ -150,8 +159,10 @@ class MarkedLanguages(Languages):
 
     def __init__(self, loaded: LoadedModel, marks: Collection[str]) -> None:
         super().__init__(loaded)
-        tokenizer: Any = loaded.tokenizer
-        self._marks = {mark[2:-2]: int(tokenizer.convert_tokens_to_ids(mark)) for mark in marks}
+        self._source = self._source or _ANY
+        self._marks = {name[1]: mark for mark in marks if (name := _MARK.fullmatch(mark))}
+        self._tokenizer: Any = loaded.tokenizer
+        self._written = cache(self._write)
         self.targets = self.names = sorted(self._marks)
         self.sources = [self._source] if self._source and not _is_group(self._source) else []
         #: of one language the token chooses a script or a dialect, and may be left out
@@ -163,15 +174,26 @@ class MarkedLanguages(Languages):
         self._check("source_language", source, self._source)
         language = base_language(source or self._source)
         found = _MARK.match(text) if params.get("parse_special_tokens") and target is None else None
-        if found and found.group(1)[2:-2] in self._marks:
-            mark = self._marks[found.group(1)[2:-2]]
-            return LanguageChoice(language=language, mark=mark), text[found.end() :]
+        if found and found[1] in self._marks:
+            return self._marked(language, self._marks[found[1]]), text[found.end() :]
         if target is not None and not (target == self._target and target not in self._marks):
-            mark = self._marks[_find("target_language", target, self._marks)]
-            return LanguageChoice(language=language, mark=mark), text
+            return self._marked(language, self._marks[_find("target_language", target, self._marks)]), text
         if target is None and self.needs_target:
             raise InvalidParameter(f"this model needs target_language; it has {_some(self.targets)}")
         return LanguageChoice(language=language), text
+
+    def _marked(self, language: str, mark: str) -> LanguageChoice:
+        phrase, ids = self._written(mark)
+        return LanguageChoice(language=language, phrase=phrase, mark=ids)
+
+    def _write(self, mark: str) -> tuple[str, tuple[int, ...]]:
+        """A mark that is a word, as text; one that is a special token, as ids: in a text it is text."""
+        added = self._tokenizer.added_tokens_decoder.values()
+        is_special = any(token.content == mark and token.special for token in added)
+        if self._reads_phrases and not is_special:
+            return f"{mark} ", ()
+        marked, bare = (self._tokenizer(text)["input_ids"] for text in (f"{mark} a", "a"))
+        return "", tuple(marked[: len(marked) - len(bare)])
 
 
 class PhrasedLanguages(Languages):
@@ -187,6 +209,9 @@ class PhrasedLanguages(Languages):
     def choose(self, params: Mapping[str, Any], text: str) -> tuple[LanguageChoice, str]:
         """See `Languages.choose`; without a target, the model's own first pair of that source."""
         source, target = params.get("source_language"), params.get("target_language")
+        if source is None and target is None and (said := _PHRASE.match(text)):
+            source, target = self._said(said.group())
+            return LanguageChoice(language=base_language(source), phrase=said.group()), text[said.end() :]
         for pair, phrase in self._phrases.items():
             if all(
                 given is None or base_language(given) == base_language(own)
@@ -198,12 +223,16 @@ class PhrasedLanguages(Languages):
             f"it has {_some(self.names)}"
         )
 
+    def _said(self, phrase: str) -> tuple[str | None, str | None]:
+        known = {own.strip().lower(): pair for pair, own in self._phrases.items()}
+        return known.get(phrase.strip().lower(), (None, None))
+
 
 def languages_of(loaded: LoadedModel) -> Languages:
     """The languages of a model."""
     if codes := _codes_of(loaded):
         return CodedLanguages(loaded, codes)
-    if marks := getattr(loaded.tokenizer, "supported_language_codes", None):
+    if marks := _marks_of(loaded):
         return MarkedLanguages(loaded, marks)
     if phrases := _phrases_of(loaded):
         return PhrasedLanguages(loaded, phrases)
@@ -224,6 +253,15 @@ def _codes_of(loaded: LoadedModel) -> dict[str, tuple[str, int]]:
         for code, number in codes.items()
         if (found := _CODE.fullmatch(code))
     }
+
+
+def _marks_of(loaded: LoadedModel) -> list[str]:
+    tokenizer: Any = loaded.tokenizer
+    if loaded.config.model_type in _T5_TYPES:
+        return sorted(
+            word for word in tokenizer.get_vocab() if word.startswith("<2") and _MARK.fullmatch(word)
+        )
+    return list(getattr(tokenizer, "supported_language_codes", ()))
 
 
 def _phrases_of(loaded: LoadedModel) -> dict[tuple[str, str], str]:

@@ -65,7 +65,7 @@ class SourceTokens:
         choice, parse = encoding
         with self._languages.told(choice):
             found = self._texts.encode([choice.phrase + text for text in texts], parse=parse)
-        return found if choice.mark is None else [[choice.mark, *ids] for ids in found]
+        return [[*choice.mark, *ids] for ids in found] if choice.mark else found
 
     def _fitted(self, parts: list[Part], encoding: tuple[LanguageChoice, bool]) -> list[Part]:
         if self._max_joined_tokens:

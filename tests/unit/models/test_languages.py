@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 
 from models.device import Device
 from models.records import DocumentInput, ModelSpec
@@ -166,6 +167,44 @@ def test_t5_is_told_its_pair_by_its_own_phrase(given: dict[str, str], phrase: st
     (answered,) = _run(model, [("The park", given)])
     assert answered.output["text"] == translated_alone(model, phrase + "The park", **_SHORT)
     assert TranslationEngine(model).describe()["target_languages"] == ["de", "fr"]
+
+
+@pytest.mark.parametrize("phrase", ["translate English to French: ", "translate English to Latin: "])
+def test_a_phrase_that_a_client_writes_goes_for_every_sentence(phrase: str, loaded: Loader) -> None:
+    """W11: as transformers' own examples write it; German was asked for before it."""
+    model = loaded("translation", "t5")
+    (answered,) = _run(model, [(f"{phrase}The park. The dog.", {})])
+    sentences = ("The park.", "The dog.")
+    assert answered.output["text"] == " ".join(
+        translated_alone(model, phrase + each, **_SHORT) for each in sentences
+    )
+
+
+def test_a_target_may_be_a_token_before_the_text_as_madlad_has_it(
+    tiny_models: TinyModels, tmp_path: Path, cpu: Device
+) -> None:
+    tokenizer: Any = hf.AutoTokenizer.from_pretrained(tiny_models["t5"])
+    tokenizer.add_tokens(["<2de>", "<2fr>"])
+    plain: Any = hf.AutoModelForSeq2SeqLM.from_pretrained(tiny_models["t5"])
+    plain.config.task_specific_params = None
+    plain.resize_token_embeddings(len(tokenizer))
+    plain.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = _load(tmp_path, cpu)
+    answered, short, refused, written = _run(
+        model,
+        [
+            ("The clock. The park.", {"target_language": "fr", "source_language": "en"}),
+            ("The clock. The park.", {"target_language": "fra"}),
+            ("The clock.", {}),
+            ("<2fr> The clock. The park.", {"parse_special_tokens": True}),
+        ],
+    )
+    wanted = " ".join(
+        translated_alone(model, f"<2fr> {each}", **_SHORT) for each in ("The clock.", "The park.")
+    )
+    assert answered.output["text"] == short.output["text"] == written.output["text"] == wanted
+    assert "de, fr" in refused.error_message
 
 
 def test_t5_refuses_a_pair_that_it_has_no_phrase_for(loaded: Loader) -> None:

@@ -80,9 +80,9 @@ def test_the_time_grows_with_the_text_and_not_with_its_square(
     what: str, language: str, *, is_known: bool
 ) -> None:
     """L1: 100,000 dots in one row froze the worker for minutes."""
-    long = (_HOSTILE[what] * 40_000)[:39_999]
+    long = (_HOSTILE[what] * 20_000)[:19_999]
     text = f"{long}a" if is_known else f"a{long}"
     started = time.process_time()
     found = segments(text, language, knows=lambda emoji: is_known)
-    assert time.process_time() - started < 4  # it takes half a second or less; what was there before, minutes
+    assert time.process_time() - started < 3  # a quarter of a second or less, as a rule
     assert "".join(segment.text for segment in found) == text
