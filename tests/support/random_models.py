@@ -38,7 +38,7 @@ PARAMETERS: tuple[dict[str, Any], ...] = (
     {"do_sample": False},
     {"do_sample": False, "num_beams": 3},
     {"do_sample": True, "temperature": 1.5},
-    {"do_sample": False, "min_new_tokens": 8},
+    {"do_sample": False, "min_new_tokens": 5},
     {"do_sample": False, "repetition_penalty": 1.3},
 )
 
