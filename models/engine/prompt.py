@@ -44,6 +44,8 @@ class Decoded:
 
     sequences: list[list[int]] = field(default_factory=list)
     is_stopped: list[bool] = field(default_factory=list)  #: by an end token, not by the limit
+    #: what a result must add to the prompt's provenance to be computed again
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 class PromptMaker:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
+from models.decoding.core import PagedCore
 from models.engine.causal import CausalCore, CausalForward
 from models.engine.core import DecodingCore
 from models.engine.cross import CrossCore
@@ -20,7 +22,7 @@ from models.engine.positions import adapt_positions
 from models.engine.prompt import Prompt
 from models.engine.proof import ALONE, Proof, prove
 from models.engine.reference import Reference
-from models.registry import LoadedModel
+from models.registry import Family, LoadedModel
 from models.runners.batch_core import BatchCore
 from models.runners.document_engine import Core, Result
 from models.runners.generate import BatchDecoder
@@ -38,6 +40,30 @@ def decoding_core(loaded: LoadedModel) -> Core:
     """
     adapt_positions(loaded.model)
     reference = Reference(loaded)
+    core = _proven_core(loaded, reference)
+    if loaded.device.is_cpu or loaded.family is not Family.CAUSAL:
+        return core
+    return _by_pages_first(loaded, reference, core)
+
+
+def _by_pages_first(loaded: LoadedModel, reference: Reference, other: Core) -> Core:
+    """On CUDA, documents decode by pages and graphs; `other` takes those that this does not serve."""
+    from models.decoding.factory import paged_core  # needs Triton
+
+    paged, verdict = paged_core(loaded, reference)
+    logger.info(
+        "model decodes by pages" if paged else "model does not decode by pages",
+        extra={"action": "paged_decoding", "model": loaded.spec.name, **asdict(verdict)},
+    )
+    if paged is None:
+        return other
+    return RoutedCore(
+        ContinuousCore(paged, other.facts), other, is_fast=lambda piece: paged.serves(piece.data)
+    )
+
+
+def _proven_core(loaded: LoadedModel, reference: Reference) -> Core:
+    """The engine for all devices as far as it is proven, else `generate`."""
     proof = prove(loaded, reference)
     facts = _facts(loaded, proof)
     logger.log(
@@ -102,7 +128,7 @@ def _why(proof: Proof) -> str | None:
 class ContinuousCore:
     """The decoding engine as a core of pieces."""
 
-    def __init__(self, core: DecodingCore, facts: Mapping[str, Any]) -> None:
+    def __init__(self, core: DecodingCore | PagedCore, facts: Mapping[str, Any]) -> None:
         self.facts = facts
         self._core = core
         self._pieces: defaultdict[Hashable, dict[int, Piece]] = defaultdict(dict)  # by document

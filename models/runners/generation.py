@@ -60,7 +60,7 @@ class GenerationEngine(DocumentEngine):
             input_tokens=opened.input_tokens,
             output_tokens=sum(len(ids) for ids in decoded.sequences),
             truncated=any(reason == "length" for _, reason in finished),
-            provenance={**self.loaded.provenance, **prompt.provenance},
+            provenance={**self.loaded.provenance, **prompt.provenance, **decoded.provenance},
         )
 
     def describe(self) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""What a model's own forward sees: a cache that hands through, and an attention function over pages.
+
+`update` hands a layer's new keys and values on as they are; the attention function stores
+them in pages and attends, by the backend of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, Cache
+from transformers.masking_utils import sdpa_mask
+
+from models.decoding.kv_pages import KVPages
+from models.decoding.layout import Shape
+from models.decoding.state import BatchState
+
+NAME = "textmill-pages"
+#: What a model may pass without it meaning anything here.
+_IGNORED = frozenset({
+    "dropout", "position_ids", "use_cache", "cache_position", "is_causal", "output_attentions",
+    "output_hidden_states", "kwargs", "cache", "past_key_values",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's part of a step; queries, keys and values are (tokens, heads, head size) views."""
+
+    number: int
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+    scale: float
+    window: int  #: positions a token sees, itself included; 0: all before it
+
+
+class AttentionBackend(Protocol):
+    """A way of computing attention over pages."""
+
+    def begin(self, state: BatchState, shape: Shape) -> None:
+        """Packs a step's tokens: rows get their new pages; token ids and positions are laid out."""
+        ...
+
+    def attend(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer) -> Tensor:
+        """Stores the layer's new keys and values and attends; (tokens, heads, head size)."""
+        ...
+
+
+class Step(Cache):
+    """The cache of one forward pass: counts for nothing, only leads the attention to its pages."""
+
+    def __init__(self, backend: AttentionBackend, state: BatchState, pages: KVPages, shape: Shape) -> None:
+        super().__init__(layers=[])
+        self._backend = backend
+        self._state = state
+        self._pages = pages
+        self._shape = shape
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Positions are given to the model, not counted from here."""
+        return 0
+
+    def get_mask_sizes(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        """Masks are not used."""
+        return 1, 0
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        """Hands new keys and values on to the attention function."""
+        entries = NewEntries(self, layer_idx, key_states, value_states)
+        return entries, entries
+
+    def attend(self, entries: NewEntries, query: Tensor, scale: float, window: int) -> Tensor:
+        """One layer's attention; `query` is (1, heads, tokens, head size)."""
+        layer = Layer(
+            entries.layer,
+            query[0].transpose(0, 1),
+            entries.keys[0].transpose(0, 1),
+            entries.values[0].transpose(0, 1),
+            scale,
+            window,
+        )
+        return self._backend.attend(self._state, self._pages, self._shape, layer)
+
+
+@dataclass(frozen=True, eq=False)
+class NewEntries:
+    """Stands where a layer expects keys and values: those of the step's tokens, (1, heads, tokens, size)."""
+
+    step: Step
+    layer: int
+    keys: Tensor
+    values: Tensor
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Any,
+    value: Any,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of every token over its own document; shapes as in transformers.
+
+    Raises:
+        NotImplementedError: the model asks for something that is not served here.
+    """
+    refuse_unknown(kwargs)
+    scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+    return key.step.attend(key, query, scale, sliding_window or 0)[None], None
+
+
+def refuse_unknown(options: dict[str, Any]) -> None:
+    """Raises when a model asks its attention for something that would be left out."""
+    unknown = {name for name, given in options.items() if given is not None and given is not False} - _IGNORED
+    if unknown:
+        raise NotImplementedError(f"attention with {', '.join(sorted(unknown))}")
+
+
+@contextmanager
+def attending(model: Any, name: str = NAME) -> Iterator[None]:
+    """Lets a model call an attention function of ours, as long as it lasts.
+
+    The first engine and `generate` use the same model in between, by functions of their own.
+    """
+    before = model.config._attn_implementation
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -1,0 +1,63 @@
+"""Keys and values of all layers, in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.decoding.pages import PAGE_TOKENS
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """Of the keys, and of the values, of one token in one layer."""
+
+    num_heads: int
+    head_size: int
+
+
+class KVPages:
+    """Pages of every layer, (pages, heads, positions, head size): allocated whole, given back whole."""
+
+    def __init__(self, layers: Sequence[LayerSize], dtype: torch.dtype, device: torch.device) -> None:
+        self._layers = layers
+        self._dtype = dtype
+        self._device = device
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+
+    @property
+    def page_bytes(self) -> int:
+        """Bytes of one page in all layers."""
+        numbers = sum(2 * layer.num_heads * layer.head_size for layer in self._layers)
+        return numbers * PAGE_TOKENS * self._dtype.itemsize
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that are allocated."""
+        return sum(each.numel() * each.element_size() for each in (*self.keys, *self.values))
+
+    @property
+    def is_allocated(self) -> bool:
+        """Whether there are pages."""
+        return bool(self.keys)
+
+    def allocate(self, num_pages: int) -> None:
+        """Makes the pages.
+
+        Raises:
+            torch.OutOfMemoryError: they do not fit; nothing stays allocated.
+        """
+        keys, values = [], []
+        for layer in self._layers:
+            shape = (num_pages, layer.num_heads, PAGE_TOKENS, layer.head_size)
+            keys.append(torch.zeros(shape, dtype=self._dtype, device=self._device))
+            values.append(torch.zeros(shape, dtype=self._dtype, device=self._device))
+        self.keys, self.values = keys, values
+
+    def release(self) -> None:
+        """Gives all of them back."""
+        self.keys, self.values = [], []

@@ -1,0 +1,70 @@
+"""One text on its way through the decoding engine, from `add` to its result. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens are chosen; requests of equal parameters share one."""
+
+    temperature: float = 0.0  #: 0: always the most likely token
+    top_k: int = 0  #: 0: all tokens
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    min_new_tokens: int = 0
+    min_length: int = 0  #: of prompt and new tokens together
+    end_ids: tuple[int, ...] = ()
+    banned_ids: tuple[int, ...] = ()
+    forced_last_id: int = -1  #: the last token that the limit allows; -1: none is forced
+
+
+@dataclass(kw_only=True, eq=False)
+class Request:
+    """One text to decode, what it has produced, and where it stands."""
+
+    key: Hashable
+    input_ids: NDArray[np.int32]
+    max_new_tokens: int
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    priority: float = 6.0  #: lower is sooner
+    stop: Any = None  #: tells whether a sequence ends in a stop string
+    arrival: int = field(default=-1, init=False)
+    seat: int = field(default=-1, init=False)  #: its row of the batch state; -1: none
+    num_filled: int = field(default=0, init=False)  #: tokens of the prompt whose keys are in pages
+    num_launched: int = field(default=0, init=False)  #: new tokens that are computed, read or not
+    new_tokens: list[int] = field(default_factory=list, init=False)
+    is_gone: bool = field(default=False, init=False)  #: settled or dropped: later tokens are nobody's
+
+    @property
+    def num_to_fill(self) -> int:
+        """Tokens of the prompt still to be computed; its last token is the first that decodes."""
+        return len(self.input_ids) - 1 - self.num_filled
+
+    @property
+    def max_entries(self) -> int:
+        """Keys that it has in the end, at most: the last token's are never computed."""
+        return len(self.input_ids) - 1 + self.max_new_tokens
+
+    @property
+    def min_length(self) -> int:
+        """Below this length, prompt included, no token may end it."""
+        return max(self.sampling.min_length, len(self.input_ids) + self.sampling.min_new_tokens)
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Who comes first."""
+        return (self.priority, self.arrival)
+
+    def begin_again(self) -> None:
+        """Forgets what was computed; the same tokens come out of it once more."""
+        self.seat = -1
+        self.num_filled = self.num_launched = 0
+        self.new_tokens = []

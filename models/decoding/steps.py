@@ -1,0 +1,118 @@
+"""One step of all rows, as a function of the batch state: eager, or captured once for each shape."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from models.decoding.attention.interface import AttentionBackend, Step, attending
+from models.decoding.forward import PackedForward
+from models.decoding.kv_pages import KVPages
+from models.decoding.layout import Shape
+from models.decoding.sampling.interface import Sampler
+from models.decoding.state import BatchState
+
+
+@dataclass(frozen=True)
+class Program:
+    """From the inbox to chosen tokens, without a word from the host."""
+
+    forward: PackedForward
+    attention: AttentionBackend
+    sampler: Sampler
+    state: BatchState
+    pages: KVPages
+
+    def run(self, shape: Shape) -> None:
+        """Computes a step; the model must be calling our attention (`attending`)."""
+        state = self.state
+        self.attention.begin(state, shape)
+        step = Step(self.attention, state, self.pages, shape)
+        tokens = slice(shape.num_tokens)
+        hidden = self.forward.hidden(state.token_ids[tokens], state.positions[tokens], step)
+        self.sampler.choose(state, shape, self.forward.scores(hidden[: shape.num_rows]))
+
+
+class StepRunner(Protocol):
+    """Runs steps."""
+
+    def prepare(self, shape: Shape) -> None:
+        """Makes sure that a step of this shape can run; may overwrite the inbox."""
+        ...
+
+    def run(self, shape: Shape) -> None:
+        """Runs what the inbox asks for."""
+        ...
+
+    def release(self) -> None:
+        """The pages are about to go: whatever knows their addresses goes too."""
+        ...
+
+
+class EagerSteps:
+    """Operator by operator, as torch does."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def prepare(self, shape: Shape) -> None:
+        """Nothing is needed."""
+
+    def run(self, shape: Shape) -> None:
+        """As the interface says."""
+        with attending(self._program.forward.model):
+            self._program.run(shape)
+
+    def release(self) -> None:
+        """Nothing is kept."""
+
+
+class CapturedSteps:
+    """CUDA graphs, captured when a shape is first needed and replayed from then on."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._graphs: dict[Shape, torch.cuda.CUDAGraph] = {}
+        self._stream = torch.cuda.Stream(program.state.device)
+        self._pool: Any = None
+
+    def prepare(self, shape: Shape) -> None:
+        """As the interface says; a capture takes some 30 ms."""
+        if shape in self._graphs:
+            return
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        self._program.state.vacate(shape)
+        torch.cuda.synchronize()
+        collects = gc.isenabled()
+        gc.disable()  # nothing of CUDA may be freed while a stream is captured
+        try:
+            with attending(self._program.forward.model), torch.cuda.stream(self._stream):
+                self._graphs[shape] = self._capture(shape)
+        finally:
+            if collects:
+                gc.enable()
+        torch.cuda.synchronize()
+
+    def run(self, shape: Shape) -> None:
+        """As the interface says."""
+        self._graphs[shape].replay()
+
+    def release(self) -> None:
+        """As the interface says."""
+        self._graphs.clear()
+        self._pool = None
+
+    def _capture(self, shape: Shape) -> torch.cuda.CUDAGraph:
+        self._program.run(shape)  # compiles what is new, with nobody in it
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        try:
+            self._program.run(shape)
+        finally:
+            graph.capture_end()
+        return graph

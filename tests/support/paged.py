@@ -1,0 +1,27 @@
+"""The second decoding engine in front of small models, on the device at hand and by either backend."""
+
+from __future__ import annotations
+
+import torch
+
+from models.decoding.core import PagedCore
+from models.decoding.factory import build_program
+from models.decoding.parameters import SamplingMaker
+from models.decoding.scheduler import Limits
+from models.decoding.steps import CapturedSteps, EagerSteps, Program
+from models.registry import LoadedModel
+
+#: Small enough that requests wait, prompts are cut into chunks, and seats and pages are taken again.
+TIGHT = Limits(max_rows=8, num_pages=41, max_entries=128, chunk_sizes=(8, 24), max_begun=4)
+HAS_CUDA = torch.cuda.is_available()
+
+
+def make_paged_core(
+    loaded: LoadedModel, limits: Limits = TIGHT, *, by_triton: bool | None = None
+) -> tuple[PagedCore, Program]:
+    """The engine's core, and its program for tests that look at its memory."""
+    if by_triton is None:
+        by_triton = not loaded.device.is_cpu
+    program = build_program(loaded, limits, by_triton=by_triton)
+    steps = EagerSteps(program) if loaded.device.is_cpu else CapturedSteps(program)
+    return PagedCore(program, steps, limits, SamplingMaker(loaded)), program

@@ -1,0 +1,86 @@
+"""What a CUDA graph would bake into it, seen on a CPU: every operator of a step and what it is given.
+
+A graph replays the same operators on the same addresses with the same numbers. So two steps of
+one shape must dispatch alike, and nothing may be read on the host in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from models.decoding.attention.interface import attending
+from models.decoding.layout import Shape
+from models.decoding.steps import Program
+
+#: Operators that look at values on the host, or whose result's shape depends on them.
+_HOST_READS = frozenset({
+    "_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "_assert_async", "masked_select",
+    "_unique2", "bincount", "lift_fresh",
+})  # fmt: skip
+
+Tape = list[tuple[str, tuple[Any, ...]]]
+
+
+class TapedSteps:
+    """Runs steps operator by operator and notes for each shape what was dispatched."""
+
+    def __init__(self, program: Program) -> None:
+        self.tapes: dict[Shape, list[Tape]] = {}
+        self.host_reads: set[str] = set()
+        self._program = program
+
+    def prepare(self, shape: Shape) -> None:
+        """Nothing is needed."""
+
+    def run(self, shape: Shape) -> None:
+        """Runs and notes."""
+        program = self._program
+        lasting = _addresses([
+            *vars(program.state).values(), *program.pages.keys, *program.pages.values,
+            *program.forward.model.parameters(), *program.forward.model.buffers(),
+        ])  # fmt: skip
+        recorder = _Recorder(lasting)
+        with attending(program.forward.model), recorder:
+            program.run(shape)
+        self.tapes.setdefault(shape, []).append(recorder.tape)
+        self.host_reads |= recorder.host_reads
+
+    def release(self) -> None:
+        """Addresses are about to change."""
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, lasting: set[int]) -> None:
+        super().__init__()
+        self.tape: Tape = []
+        self.host_reads: set[str] = set()
+        self._lasting = lasting
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = function.overloadpacket.__name__
+        flat, _ = tree_flatten((args, kwargs or {}))
+        if name in _HOST_READS or (name in ("index", "index_put_") and any(map(_is_mask, flat))):
+            self.host_reads.add(name)
+        self.tape.append((name, tuple(self._seen(each) for each in flat)))
+        return function(*args, **(kwargs or {}))
+
+    def _seen(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return repr(value)
+        address = value.untyped_storage().data_ptr()
+        place = (address, value.storage_offset()) if address in self._lasting else "of this step"
+        return (place, tuple(value.shape), value.stride(), value.dtype)
+
+
+def _is_mask(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.bool
+
+
+def _addresses(values: Iterable[Any]) -> set[int]:
+    return {value.untyped_storage().data_ptr() for value in values if isinstance(value, Tensor)}
