@@ -109,6 +109,10 @@ bench: $(VENV)/.dev  ## Speed beside plain Celery, transformers and CTranslate2,
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.engine
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.sentiment
 
+.PHONY: bench-gpu
+bench-gpu: $(VENV)/.dev  ## Speed on a GPU beside transformers and the roofline, in six minutes
+	@$(BIN)/python -m benchmarks.gpu
+
 # -- Models --------------------------------------------------------------------
 
 .PHONY: train-sentiment train-qa train-translation train-generation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import dataclasses
 import itertools
 import random
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 import transformers as hf
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from models.device import Device
 from models.memory import memory_bytes
@@ -71,6 +74,29 @@ def generation_1b(device: Device, dtype: str, count: int) -> Workload:
     return Workload("generation-1b", 1, model, loaded, _prompts(count, 1, 1))
 
 
+def classic(device: Device, dtype: str, count: int) -> Workload:
+    """The same model on the work that engines for GPUs like to be compared by.
+
+    Prompts of 100 to 1,024 tokens, and as many new ones, evenly spread.
+    """
+    work = generation_1b(device, dtype, 0)
+    draw = random.Random(0)
+    rows = [_row(draw, draw.randint(100, 1024), draw.randint(100, 1024)) for _ in range(count)]
+    return dataclasses.replace(work, name="classic", rows=rows)
+
+
+def tiny(device: Device, dtype: str) -> Workload:
+    """A few short documents for a model of no size, to see that a benchmark runs."""
+    torch.manual_seed(0)
+    config = hf.GPT2Config(
+        vocab_size=200, n_embd=32, n_layer=1, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
+    )
+    model = _placed(hf.GPT2LMHeadModel(config), device, dtype)
+    draw = random.Random(0)
+    rows = [Row(draw.choices(range(1, 200), k=draw.randint(1, 20)), draw.randint(2, 5)) for _ in range(6)]
+    return Workload("tiny", 1, model, _loaded(model, "generation", device, dtype), rows)
+
+
 def translation(device: Device, dtype: str, count: int) -> Workload:
     """The size of opus-mt models (74 M), beam 4; sentences, some of them long."""
     torch.manual_seed(0)
@@ -100,13 +126,19 @@ def _loaded(model: Any, task: str, device: Device, dtype: str) -> LoadedModel:
         spec=ModelSpec(name=task, task=task, ref="random"),
         family=Family.CAUSAL if task == "generation" else Family.SEQ2SEQ,
         model=pack(ours) if packs(dtype, device) else ours,
-        tokenizer=None,  # type: ignore[arg-type]  # rows are tokens already
+        tokenizer=_tokenizer(),
         revision=None,
         dtype=dtype,
         device=device,
         num_parameters=model.num_parameters(),
         memory_bytes=memory_bytes(ours),
     )
+
+
+def _tokenizer() -> hf.PreTrainedTokenizerFast:
+    """One that knows next to nothing: rows are tokens already."""
+    words = Tokenizer(WordLevel({"<pad>": 0}, unk_token="<pad>"))
+    return hf.PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>")
 
 
 def _prompts(count: int, prompt_parts: int, new_parts: int) -> list[Row]:
