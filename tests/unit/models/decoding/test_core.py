@@ -26,7 +26,7 @@ _PARAMETERS: tuple[dict[str, Any], ...] = (
     {"repetition_penalty": 1.3},
     {"repetition_penalty": 0.8, "min_new_tokens": 3},
     {"min_new_tokens": 5},
-    {"num_beams": 1, "do_sample": False, "top_k": 5},
+    {"num_beams": 1, "do_sample": False},
 )
 _DEVICES = [
     pytest.param("cpu", marks=pytest.mark.skipif(HAS_CUDA, reason="a GPU is at hand")),
@@ -50,7 +50,9 @@ def _prompts(model: LoadedModel, count: int, *, seed: int, longest: int = 20) ->
         if draw.random() < 0.3:
             params["stop"] = [draw.choice("aeiou") + draw.choice("nrst"), "zz"]
         ids = model.tokenizer(" ".join(draw.choices(WORDS, k=draw.randint(1, longest))))["input_ids"]
-        prompts.append(maker.make(ids[:100], params, max_new_tokens=draw.randint(1, 14)))
+        prompts.append(
+            maker.make(ids[:100], params, max_new_tokens=draw.randint(params.get("min_new_tokens", 1), 14))
+        )
     return prompts
 
 
@@ -66,7 +68,8 @@ def _sampled(model: LoadedModel, count: int) -> list[Prompt]:
     maker = PromptMaker(model)
     prompts = []
     for number, prompt in enumerate(_prompts(model, count, seed=5)):
-        params = {"do_sample": number % 4 != 0, "seed": number, **ways[number % len(ways)]}
+        sampled = {"do_sample": True, "seed": number, **ways[number % len(ways)]}
+        params = sampled if number % 4 else {"do_sample": False}
         prompts.append(maker.make(prompt.input_ids, params, max_new_tokens=prompt.max_new_tokens))
     return prompts
 
