@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 
 from tests.support.tiny_models import SENTENCES, TinyModels
 from textmill.client import Textmill
+from textmill.errors import RequestRefused
 from textmill.stack.background import BackgroundStack
 
 PROMPT = "I enjoy walking with my cute dog"
@@ -80,7 +81,7 @@ def test_a_translation_through_the_queue_is_what_generate_gives(
         assert result.output["text"] == tokenizer.decode(direct[0], skip_special_tokens=True).strip()
 
 
-def test_a_model_that_cannot_be_loaded_fails_its_documents_with_the_reason(tmp_path: Path) -> None:
+def test_jobs_for_a_model_that_cannot_be_loaded_are_refused_with_the_reason(tmp_path: Path) -> None:
     with (
         (tmp_path / "log").open("wb") as log,
         BackgroundStack(
@@ -91,6 +92,8 @@ def test_a_model_that_cannot_be_loaded_fails_its_documents_with_the_reason(tmp_p
         ) as stack,
         Textmill(stack.url) as client,
     ):  # fmt: skip
-        (result,) = client.submit([{"text": "x"}], task="generation").wait().results()
-        assert result.error is not None
-        assert "nothing-here" in str(result.error)
+        with pytest.raises(RequestRefused) as refused:
+            client.submit([{"text": "x"}], task="generation")
+        (row,) = refused.value.rows
+        assert "nothing-here" in row.message
+        assert list(client.jobs()) == []
