@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.decoding.attention.interface import AttentionBackend
 from models.decoding.attention.reference import ReferenceAttention
@@ -22,6 +22,9 @@ from models.decoding.steps import CapturedSteps, EagerSteps, Program
 from models.engine.reference import Reference
 from models.registry import LoadedModel
 from models.verdicts import remembered
+
+if TYPE_CHECKING:
+    from models.decoding.fused.fusion import Fusion
 
 #: Share of the device's memory that keys and values may take.
 _CACHE_SHARE = 0.2
@@ -60,6 +63,8 @@ def paged_core(
     verdict = (proof or _remembered_proof)(loaded, reference, program, limits)
     if not verdict.proven_tokens:
         return None, verdict
+    if not verdict.is_fused:
+        program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
     steps = CapturedSteps(program) if is_cuda else EagerSteps(program)
     return PagedCore(program, steps, limits, SamplingMaker(loaded)), verdict
@@ -89,13 +94,22 @@ def _num_pages(loaded: LoadedModel, pages: KVPages, limits: Limits) -> int:
     return max(2, min(limits.num_pages, affordable))
 
 
+# Triton is there where CUDA's torch is, and only there: what needs it is imported where it is used.
+
+
+def _fusion(loaded: LoadedModel) -> Fusion:
+    from models.decoding.fused.fusion import Fusion
+
+    return Fusion(loaded.model)
+
+
 def build_program(loaded: LoadedModel, limits: Limits, *, by_triton: bool) -> Program:
     """The step of a model.
 
     Raises:
         NotImplementedError: the model is of a kind that is not served here; the message says why.
     """
-    forward = PackedForward(loaded)
+    forward = PackedForward(loaded, _fusion(loaded) if by_triton else None)
     state = BatchState(
         num_seats=limits.max_rows,
         most_pages=num_pages_for(limits.max_entries),
@@ -109,7 +123,6 @@ def build_program(loaded: LoadedModel, limits: Limits, *, by_triton: bool) -> Pr
     attention: AttentionBackend = ReferenceAttention()
     sampler: Sampler = ReferenceSampler()
     if by_triton:
-        # Triton is there where CUDA's torch is, and only there.
         from models.decoding.attention.cuda import TritonAttention
         from models.decoding.sampling.cuda import TritonSampler
 

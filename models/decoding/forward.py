@@ -7,7 +7,9 @@ rows and prompts stand in one sequence, each with its own position.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,18 +21,26 @@ from models.decoding.layout import Shape, padded
 from models.decoding.state import BatchState
 from models.registry import LoadedModel
 
+if TYPE_CHECKING:
+    from models.decoding.fused.fusion import Fusion
+
 
 class PackedForward:
     """The model without its head, and the head."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, fusion: Fusion | None = None) -> None:
         """Looks at what the model takes.
+
+        Args:
+            loaded: the model.
+            fusion: kernels that take the place of several of the model's own.
 
         Raises:
             NotImplementedError: it counts positions by itself, or has no head of its own.
         """
         self.model: Any = loaded.model
         self._base: Any = self.model.base_model
+        self._fusion = fusion
         takes = inspect.signature(self._base.forward).parameters
         if "position_ids" not in takes or self._base is self.model:
             raise NotImplementedError("positions that a model counts by itself")
@@ -50,6 +60,22 @@ class PackedForward:
     def dtype(self) -> torch.dtype:
         """Of keys and values."""
         return self._weight.dtype
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether some modules compute by fused kernels."""
+        return self._fusion is not None and self._fusion.num_replaced > 0
+
+    def leave_plain(self) -> None:
+        """From now on every module computes as transformers wrote it."""
+        self._fusion = None
+
+    @contextmanager
+    def made_ours(self) -> Iterator[None]:
+        """The model calls our attention and our kernels, as long as it lasts."""
+        fused = nullcontext() if self._fusion is None else self._fusion.in_force()
+        with attending(self.model), fused:
+            yield
 
     def hidden(self, token_ids: Tensor, positions: Tensor, step: Step) -> Tensor:
         """(tokens, hidden size), of tokens (tokens,) at positions (tokens,)."""
@@ -77,7 +103,7 @@ def measure(forward: PackedForward, state: BatchState) -> tuple[list[LayerSize],
     measuring = _Measuring()
     no_pages = KVPages([], forward.dtype, state.device)
     step = Step(measuring, state, no_pages, Shape(1, 0))
-    with torch.inference_mode(), attending(forward.model):
+    with torch.inference_mode(), forward.made_ours():
         forward.hidden(state.token_ids[:1], state.positions[:1], step)
     numbers = sorted(measuring.layers)
     if not numbers or numbers != list(range(len(numbers))):

@@ -49,10 +49,20 @@ class Verdict:
 
     proven_tokens: int
     why: str | None = None  #: not all lengths
+    is_fused: bool = False  #: with fused kernels inside
 
 
 def prove(loaded: LoadedModel, reference: Reference, program: Program, limits: Limits) -> Verdict:
-    """Tries a model."""
+    """Tries a model, with fused kernels and, where it does not come out right with them, without."""
+    is_fused = program.forward.is_fused
+    verdict = _try(loaded, reference, program, limits)
+    if not is_fused or verdict.proven_tokens:
+        return replace(verdict, is_fused=is_fused)
+    program.forward.leave_plain()
+    return _try(loaded, reference, program, limits)
+
+
+def _try(loaded: LoadedModel, reference: Reference, program: Program, limits: Limits) -> Verdict:
     switches = find_switches(loaded.config.to_dict())
     shared = next((switch for switch in switches if switch.is_shared), None)
     if shared is not None:

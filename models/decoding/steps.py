@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
-from models.decoding.attention.interface import AttentionBackend, Step, attending
+from models.decoding.attention.interface import AttentionBackend, Step
 from models.decoding.forward import PackedForward
 from models.decoding.kv_pages import KVPages
 from models.decoding.layout import Shape
@@ -27,7 +27,7 @@ class Program:
     pages: KVPages
 
     def run(self, shape: Shape) -> None:
-        """Computes a step; the model must be calling our attention (`attending`)."""
+        """Computes a step; the model must be made ours (`PackedForward.made_ours`)."""
         state = self.state
         self.attention.begin(state, shape)
         step = Step(self.attention, state, self.pages, shape)
@@ -63,7 +63,7 @@ class EagerSteps:
 
     def run(self, shape: Shape) -> None:
         """As the interface says."""
-        with attending(self._program.forward.model):
+        with self._program.forward.made_ours():
             self._program.run(shape)
 
     def release(self) -> None:
@@ -90,7 +90,7 @@ class CapturedSteps:
         collects = gc.isenabled()
         gc.disable()  # nothing of CUDA may be freed while a stream is captured
         try:
-            with attending(self._program.forward.model), torch.cuda.stream(self._stream):
+            with self._program.forward.made_ours(), torch.cuda.stream(self._stream):
                 self._graphs[shape] = self._capture(shape)
         finally:
             if collects:

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from models.decoding.attention.interface import attending
 from models.decoding.layout import Shape
 from models.decoding.steps import Program
 
@@ -46,7 +45,7 @@ class TapedSteps:
             *program.forward.model.parameters(), *program.forward.model.buffers(),
         ])  # fmt: skip
         recorder = _Recorder(lasting)
-        with attending(program.forward.model), recorder:
+        with program.forward.made_ours(), recorder:
             program.run(shape)
         self.tapes.setdefault(shape, []).append(recorder.tape)
         self.host_reads |= recorder.host_reads

@@ -328,6 +328,7 @@ _BUILDERS: dict[str, Callable[[Path], None]] = {
     "gpt2": _gpt2,
     "llama": _rotary(hf.LlamaConfig, hf.LlamaForCausalLM),
     "qwen": _rotary(hf.Qwen2Config, hf.Qwen2ForCausalLM),
+    "gemma": _rotary(hf.GemmaConfig, hf.GemmaForCausalLM, head_dim=8),
     "mistral": _rotary(hf.MistralConfig, hf.MistralForCausalLM, sliding_window=6),
     "bloom": _bloom,
     "marian": _marian,
