@@ -69,7 +69,8 @@ def generation_1b(device: Device, dtype: str, count: int) -> Workload:
         num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=16_384, rope_theta=500_000.0,
         tie_word_embeddings=True,
     )  # fmt: skip
-    model = _placed(hf.LlamaForCausalLM(config), device, dtype)
+    with device.torch:  # a CPU draws so many numbers for twenty seconds
+        model = _placed(hf.LlamaForCausalLM(config), device, dtype)
     loaded = _loaded(model, "generation", device, dtype)
     return Workload("generation-1b", 1, model, loaded, _prompts(count, 1, 1))
 

@@ -53,7 +53,7 @@ class PagedCore:
     def __init__(self, program: Program, runner: StepRunner, limits: Limits, sampling: SamplingMaker) -> None:
         self.counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
         self._program = program
-        self._runner = runner
+        self.runner = runner
         self._sampling = sampling
         self._seats = Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
         self.scheduler = Scheduler(limits, self._seats)
@@ -164,10 +164,11 @@ class PagedCore:
         if not requests and not chunks:
             return None
         seats = np.fromiter((request.seat for request in requests), np.int32, len(requests))
-        shape = shape_for(len(requests), num_prompt, self._seats.num_seats)
-        self._runner.prepare(shape)
+        longest = self._seats.longest(seats)
+        shape = shape_for(len(requests), num_prompt, self._seats.num_seats, longest=longest)
+        self.runner.prepare(shape)
         self._stage(shape, seats, chunks, entered)
-        self._runner.run(shape)
+        self.runner.run(shape)
         chosen, event = self._program.state.receive(len(requests))
         self._count(shape, len(requests), chunks)
         for request in requests:
@@ -256,7 +257,7 @@ class PagedCore:
         )
         self._num_good = 0
         if is_out_of_memory(error):
-            self._runner.release()
+            self.runner.release()
             release_cached_memory()
         if len(running) == 1:
             self._settle(running[0], _told(error))
@@ -274,7 +275,6 @@ class PagedCore:
             if self._flight is not None and self._flight.event is not None:
                 self._flight.event.synchronize()  # the device may still be writing into them
             self._flight = None
-            self._runner.release()
             self._program.pages.release()
 
 

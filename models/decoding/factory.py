@@ -11,6 +11,7 @@ from models.decoding.attention.reference import ReferenceAttention
 from models.decoding.core import PagedCore
 from models.decoding.forward import PackedForward, measure
 from models.decoding.kv_pages import KVPages
+from models.decoding.layout import popular_shapes
 from models.decoding.pages import num_pages_for
 from models.decoding.parameters import SamplingMaker
 from models.decoding.probe import Verdict, prove
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
 
 #: Share of the device's memory that keys and values may take.
 _CACHE_SHARE = 0.2
-_MAX_ROWS = 256
+#: An eighth of them is kept for urgent requests: 504 rows on an ordinary day.
+_MAX_ROWS = 576
 #: Keys that a row may have at most; longer documents decode by the first engine.
 _MOST_ENTRIES = 8192
 _CHUNK_SIZES = (256, 512, 1024, 2048)
+#: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
+_CAPTURE_SECONDS = 5.0
 
 
 Proof = Callable[[LoadedModel, Reference, Program, Limits], Verdict]
@@ -67,6 +71,8 @@ def paged_core(
         program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
     steps = CapturedSteps(program) if is_cuda else EagerSteps(program)
+    shapes = popular_shapes(limits.max_rows, limits.chunk_sizes, limits.max_entries)
+    steps.capture_ahead(shapes, within_seconds=_CAPTURE_SECONDS)
     return PagedCore(program, steps, limits, SamplingMaker(loaded)), verdict
 
 

@@ -50,9 +50,12 @@ class PackedForward:
             raise NotImplementedError("a head that is no product with one matrix")
         self.vocabulary = int(head.weight.shape[0])
         padding = padded(self.vocabulary) - self.vocabulary
-        self._weight = functional.pad(head.weight.detach(), (0, 0, 0, padding))
+        self._weight = head.weight.detach()
         bias = getattr(head, "bias", None)
-        self._bias = None if bias is None else functional.pad(bias.detach(), (0, padding))
+        self._bias = None if bias is None else bias.detach()
+        if padding:  # a copy
+            self._weight = functional.pad(self._weight, (0, 0, 0, padding))
+            self._bias = None if self._bias is None else functional.pad(self._bias, (0, padding))
         # Passes through the models' mask making untouched; our attention knows better.
         self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self._weight.dtype, device=self._weight.device)
 

@@ -20,7 +20,10 @@ class LayerSize:
 
 
 class KVPages:
-    """Pages of every layer, (pages, heads, positions, head size): allocated whole, given back whole."""
+    """Pages of every layer, (pages, heads, positions, head size): allocated whole, given back whole.
+
+    `places` says where they are: a graph that reads it outlives the pages that it was captured with.
+    """
 
     def __init__(self, layers: Sequence[LayerSize], dtype: torch.dtype, device: torch.device) -> None:
         self._layers = layers
@@ -28,6 +31,8 @@ class KVPages:
         self._device = device
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
+        #: (layers, 2) addresses of keys and of values
+        self.places = torch.zeros(len(layers), 2, dtype=torch.int64, device=device)
 
     @property
     def page_bytes(self) -> int:
@@ -54,9 +59,12 @@ class KVPages:
         keys, values = [], []
         for layer in self._layers:
             shape = (num_pages, layer.num_heads, PAGE_TOKENS, layer.head_size)
-            keys.append(torch.zeros(shape, dtype=self._dtype, device=self._device))
-            values.append(torch.zeros(shape, dtype=self._dtype, device=self._device))
+            # Empty: nobody reads what was not written, and to fill a large cache takes milliseconds.
+            keys.append(torch.empty(shape, dtype=self._dtype, device=self._device))
+            values.append(torch.empty(shape, dtype=self._dtype, device=self._device))
         self.keys, self.values = keys, values
+        found = [[key.data_ptr(), value.data_ptr()] for key, value in zip(keys, values, strict=True)]
+        self.places.copy_(torch.tensor(found))
 
     def release(self) -> None:
         """Gives all of them back."""

@@ -7,6 +7,7 @@ one copy: rows, their new pages, prompt tokens, blocks of prompt tokens, records
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Columns. Floats are kept by their bits.
@@ -63,6 +64,7 @@ class Shape:
 
     num_rows: int
     num_prompt: int
+    num_keys: int = 0  #: keys that no row of the step has more of; 0: as many as a row can have
 
     @property
     def num_tokens(self) -> int:
@@ -78,11 +80,26 @@ class Shape:
 
 
 #: Rows that steps are made for, alone and beside prompts (each pair is a graph of its own).
-_ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512)
-_ROWS_BESIDE_PROMPTS = (16, 64, 128, 192, 256, 384, 512)
+_ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576)
+_ROWS_BESIDE_PROMPTS = (16, 64, 128, 192, 256, 384, 512, 576)
+#: Keys of the longest row: attention is launched for so many, and programs without keys cost time.
+_KEYS = (512, 2048, 8192)
 
 
-def shape_for(num_rows: int, num_prompt: int, max_rows: int) -> Shape:
-    """The smallest shape that holds so many rows, beside a chunk of this very size."""
+def shape_for(num_rows: int, num_prompt: int, max_rows: int, *, longest: int) -> Shape:
+    """The smallest shape that holds so many rows of so many keys, beside a chunk of this very size."""
     sizes = _ROWS_BESIDE_PROMPTS if num_prompt else _ROWS
-    return Shape(next((size for size in sizes if num_rows <= size <= max_rows), max_rows), num_prompt)
+    rows = next((size for size in sizes if num_rows <= size <= max_rows), max_rows)
+    return Shape(rows, num_prompt, next((size for size in _KEYS if longest <= size), 0))
+
+
+def popular_shapes(max_rows: int, chunk_sizes: Sequence[int], max_entries: int) -> list[Shape]:
+    """All that steps can have: those of short rows first, and large ones before small ones."""
+    beside = [(rows, chunk) for rows in _ROWS_BESIDE_PROMPTS for chunk in chunk_sizes]
+    pairs = sorted([*((rows, 0) for rows in _ROWS), *beside], key=sum, reverse=True)
+    found = {
+        shape_for(min(rows, max_rows), num_prompt, max_rows, longest=min(keys, max_entries)): None
+        for keys in _KEYS
+        for rows, num_prompt in pairs
+    }
+    return list(found)

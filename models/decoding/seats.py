@@ -59,6 +59,10 @@ class Seats:
         """The pages of a seat, in order."""
         return self._held[seat, : self._num_held[seat]]
 
+    def longest(self, seats: Ints) -> int:
+        """Keys of the longest of these, the next token's included."""
+        return int(self._lengths[seats].max(initial=0)) + 1
+
     def advance(self, seats: Ints) -> tuple[Ints, Pages]:
         """One more token for each of these; places in `seats` that got a page for it, and the pages."""
         growing = np.flatnonzero(self._lengths[seats] % PAGE_TOKENS == 0)

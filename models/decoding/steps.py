@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +17,9 @@ from models.decoding.kv_pages import KVPages
 from models.decoding.layout import Shape
 from models.decoding.sampling.interface import Sampler
 from models.decoding.state import BatchState
+from models.memory import is_out_of_memory, release_cached_memory
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class Program:
 class StepRunner(Protocol):
     """Runs steps."""
 
+    def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
+        """Prepares steps of these shapes, in this order, for so long."""
+        ...
+
     def prepare(self, shape: Shape) -> None:
         """Makes sure that a step of this shape can run; may overwrite the inbox."""
         ...
@@ -48,7 +58,7 @@ class StepRunner(Protocol):
         ...
 
     def release(self) -> None:
-        """The pages are about to go: whatever knows their addresses goes too."""
+        """Gives back the memory of whatever can be made again; pages may come and go without it."""
         ...
 
 
@@ -57,6 +67,9 @@ class EagerSteps:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+
+    def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
+        """Nothing is needed."""
 
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
@@ -71,7 +84,10 @@ class EagerSteps:
 
 
 class CapturedSteps:
-    """CUDA graphs, captured when a shape is first needed and replayed from then on."""
+    """CUDA graphs, captured when a shape is first needed and replayed from then on.
+
+    They read from `KVPages.places` where the pages are, so that they stay while pages come and go.
+    """
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -79,8 +95,32 @@ class CapturedSteps:
         self._stream = torch.cuda.Stream(program.state.device)
         self._pool: Any = None
 
+    def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
+        """As the interface says; where the memory has no room for it, nothing is captured."""
+        begun = time.monotonic()
+        self._program.pages.allocate(1)  # nobody's: nobody sits in these steps
+        try:
+            for shape in shapes:
+                if time.monotonic() - begun > within_seconds:
+                    break
+                self.prepare(shape)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.release()
+            release_cached_memory()
+        finally:
+            self._program.pages.release()
+        facts = {"num_graphs": self.num_graphs, "seconds": round(time.monotonic() - begun, 2)}
+        logger.info("graphs captured", extra={"action": "graphs_captured", **facts})
+
+    @property
+    def num_graphs(self) -> int:
+        """Shapes that need no capture."""
+        return len(self._graphs)
+
     def prepare(self, shape: Shape) -> None:
-        """As the interface says; a capture takes some 30 ms."""
+        """As the interface says."""
         if shape in self._graphs:
             return
         if self._pool is None:

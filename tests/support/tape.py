@@ -34,6 +34,9 @@ class TapedSteps:
         self.host_reads: set[str] = set()
         self._program = program
 
+    def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
+        """Nothing is needed."""
+
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 

@@ -31,8 +31,9 @@ class TritonAttention:
             split: keys that are summed up by one program; part of a row's bits.
         """
         self._split = split
-        self._splits = -(-state.most_pages * PAGE_TOKENS // split)
-        size = state.num_seats * num_heads * self._splits * (head_size + 2) if self._splits > 1 else 1
+        self._most_keys = state.most_pages * PAGE_TOKENS
+        most = -(-self._most_keys // split)
+        size = state.num_seats * num_heads * most * (head_size + 2) if most > 1 else 1
         self._parts = torch.zeros(size, device=state.device)
 
     def begin(self, state: BatchState, shape: Shape) -> None:
@@ -56,18 +57,17 @@ class TritonAttention:
         return out
 
     def _prefill(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer, out: Tensor) -> None:
-        keys, values = pages.keys[layer.number], pages.values[layer.number]
-        prompt = state.prompt_in(shape)
+        places, prompt = pages.places[layer.number], state.prompt_in(shape)
         key_heads = layer.keys.shape[1]
         sizes = _sizes(state, layer)
         kernels.store_prompt[(shape.num_prompt,)](
-            layer.keys, layer.values, keys, values, prompt, state.rows, shape.num_rows, shape.num_prompt,
+            layer.keys, layer.values, places, prompt, state.rows, shape.num_rows, shape.num_prompt,
             *_strides(layer), KEY_HEADS=key_heads, HEADS_P=triton.next_power_of_2(key_heads), **sizes,
         )  # fmt: skip
         tile, block, warps, stages = _prefill_tiles(layer)
         blocks = num_blocks(shape.num_prompt)
         kernels.prefill[(blocks * (BLOCK_TOKENS // tile), out.shape[1])](
-            layer.queries, keys, values, prompt[PROMPT_PARTS * shape.num_prompt :], state.rows, out,
+            layer.queries, places, prompt[PROMPT_PARTS * shape.num_prompt :], state.rows, out,
             layer.scale, shape.num_rows, blocks, layer.queries.stride(0), layer.queries.stride(1),
             HEADS=out.shape[1], KEY_HEADS=key_heads, WINDOW=layer.window, MOST=BLOCK_TOKENS, TILE=tile,
             BLOCK=block, num_warps=warps, num_stages=stages, **sizes,
@@ -77,15 +77,16 @@ class TritonAttention:
         heads, key_heads = out.shape[1], layer.keys.shape[1]
         sizes = _sizes(state, layer)
         block, warps, stages = _decode_tiles(layer)
-        pieces = {"WINDOW": layer.window, "SPLIT": self._split, "SPLITS": self._splits}
-        kernels.decode[(shape.num_rows, key_heads, self._splits)](
-            layer.queries, layer.keys, layer.values, pages.keys[layer.number], pages.values[layer.number],
-            state.seats, state.positions, state.rows, out, self._parts, layer.scale,
+        splits = -(-min(shape.num_keys or self._most_keys, self._most_keys) // self._split)
+        pieces = {"WINDOW": layer.window, "SPLIT": self._split, "SPLITS": splits}
+        kernels.decode[(shape.num_rows, key_heads, splits)](
+            layer.queries, layer.keys, layer.values, pages.places[layer.number], state.seats,
+            state.positions, state.rows, out, self._parts, layer.scale,
             layer.queries.stride(0), layer.queries.stride(1), *_strides(layer),
             HEADS=heads, KEY_HEADS=key_heads, GROUP_P=max(_LEAST, triton.next_power_of_2(heads // key_heads)),
             BLOCK=block, num_warps=warps, num_stages=stages, **sizes, **pieces,
         )  # fmt: skip
-        if self._splits > 1:
+        if splits > 1:
             kernels.join[(shape.num_rows * heads,)](
                 self._parts, state.positions, out,
                 HEADS=heads, SIZE=sizes["SIZE"], SIZE_P=sizes["SIZE_P"], num_warps=1, **pieces,

@@ -50,6 +50,12 @@ def begin(
 
 
 @triton.jit
+def _at(places, which, KIND: tl.constexpr):
+    """Where a layer's keys (0) or values (1) are: read by each step, for pages move and graphs stay."""
+    return tl.multiple_of(tl.load(places + which).to(tl.pointer_type(KIND)), 16)
+
+
+@triton.jit
 def _cells(table, start, end, head, HEADS: tl.constexpr, SIZE: tl.constexpr, PAGE: tl.constexpr,
            BLOCK: tl.constexpr):  # fmt: skip
     """Where the keys of the places from `start`, which begins a page, to `end` lie; (BLOCK,)."""
@@ -85,7 +91,7 @@ def _add(best, total, mixed, queries, keys, values, cells, is_seen, is_visible, 
 
 @triton.jit
 def decode(
-    queries, new_keys, new_values, keys, values, seats, positions, rows, out, parts, scale,
+    queries, new_keys, new_values, places, seats, positions, rows, out, parts, scale,
     q_token, q_head, k_token, k_head, v_token, v_head,
     HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, GROUP_P: tl.constexpr, SIZE: tl.constexpr,
     SIZE_P: tl.constexpr, WINDOW: tl.constexpr, COLUMNS: tl.constexpr, PAGE: tl.constexpr,
@@ -106,6 +112,8 @@ def decode(
         lowest = tl.maximum(position + 1 - WINDOW, 0)
     if (first <= position) & (first + SPLIT > lowest):
         table = rows + tl.load(seats + row) * COLUMNS + PAGES
+        keys = _at(places, 0, queries.dtype.element_ty)
+        values = _at(places, 1, queries.dtype.element_ty)
         g = tl.arange(0, GROUP_P)
         d = tl.arange(0, SIZE_P)
         n = tl.arange(0, BLOCK)
@@ -132,8 +140,8 @@ def decode(
         )
         end = tl.minimum(first + SPLIT, position)
         for start in range(tl.maximum(first, lowest // BLOCK * BLOCK), end, BLOCK):
-            places = start + n
-            is_seen = (places < end) & (places >= lowest)
+            where = start + n
+            is_seen = (where < end) & (where >= lowest)
             cells = _cells(table, start, end, head, KEY_HEADS, SIZE, PAGE, BLOCK)
             best, total, mixed = _add(
                 best, total, mixed, query, keys, values, cells, is_seen, is_seen[None, :], scale, SIZE, SIZE_P
@@ -181,11 +189,13 @@ def join(
 
 @triton.jit(do_not_specialize=["num_rows", "num_prompt"])
 def store_prompt(
-    new_keys, new_values, keys, values, prompt, rows, num_rows, num_prompt, k_token, k_head, v_token, v_head,
+    new_keys, new_values, places, prompt, rows, num_rows, num_prompt, k_token, k_head, v_token, v_head,
     KEY_HEADS: tl.constexpr, HEADS_P: tl.constexpr, SIZE: tl.constexpr, SIZE_P: tl.constexpr,
     COLUMNS: tl.constexpr, PAGE: tl.constexpr,
 ):  # fmt: skip
     """Puts the keys and values of a prompt token into its page."""
+    keys = _at(places, 0, new_keys.dtype.element_ty)
+    values = _at(places, 1, new_keys.dtype.element_ty)
     t = tl.program_id(0)
     h = tl.arange(0, HEADS_P)[:, None]
     d = tl.arange(0, SIZE_P)[None, :]
@@ -201,7 +211,7 @@ def store_prompt(
 
 @triton.jit(do_not_specialize=["num_rows", "num_blocks"])
 def prefill(
-    queries, keys, values, blocks, rows, out, scale, num_rows, num_blocks, q_token, q_head,
+    queries, places, blocks, rows, out, scale, num_rows, num_blocks, q_token, q_head,
     HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, SIZE: tl.constexpr, SIZE_P: tl.constexpr,
     WINDOW: tl.constexpr, COLUMNS: tl.constexpr, PAGE: tl.constexpr, MOST: tl.constexpr,
     TILE: tl.constexpr, BLOCK: tl.constexpr,
@@ -213,6 +223,8 @@ def prefill(
     count = tl.load(blocks + 3 * num_blocks + block) - skipped
     if count > 0:
         table = rows + tl.load(blocks + block) * COLUMNS + PAGES
+        keys = _at(places, 0, queries.dtype.element_ty)
+        values = _at(places, 1, queries.dtype.element_ty)
         token = num_rows + tl.load(blocks + num_blocks + block) + skipped
         position = tl.load(blocks + 2 * num_blocks + block) + skipped
         m = tl.arange(0, TILE)
@@ -230,11 +242,11 @@ def prefill(
         if WINDOW > 0:
             lowest = tl.maximum(position + 1 - WINDOW, 0)
         for start in range(lowest // BLOCK * BLOCK, end, BLOCK):
-            places = start + n
-            is_seen = places < end
-            is_visible = places[None, :] <= (position + m)[:, None]
+            where = start + n
+            is_seen = where < end
+            is_visible = where[None, :] <= (position + m)[:, None]
             if WINDOW > 0:
-                is_visible = is_visible & (places[None, :] > (position + m)[:, None] - WINDOW)
+                is_visible = is_visible & (where[None, :] > (position + m)[:, None] - WINDOW)
             cells = _cells(table, start, end, head // (HEADS // KEY_HEADS), KEY_HEADS, SIZE, PAGE, BLOCK)
             best, total, mixed = _add(
                 best, total, mixed, query, keys, values, cells, is_seen, is_visible, scale, SIZE, SIZE_P

@@ -58,9 +58,10 @@ def _scores_of(scores, seen, row, seat, ids, is_there, penalty, stride, VOCABULA
                WIDTH: tl.constexpr):  # fmt: skip
     """Scores of tokens, the repetition penalty applied; minus infinity for what is no token."""
     x = tl.load(scores + row.to(tl.int64) * stride + ids, mask=is_there, other=0.0).to(tl.float32)
-    factor = penalty + tl.zeros_like(x)
-    is_seen = tl.load(seen + seat.to(tl.int64) * WIDTH + ids, mask=is_there & (factor != 1.0), other=0)
-    x = tl.where(is_seen != 0, tl.where(x < 0, x * factor, tl.div_rn(x, factor)), x)
+    if penalty != 1.0:  # a branch: loads that are masked away cost half of the kernel
+        factor = penalty + tl.zeros_like(x)
+        is_seen = tl.load(seen + seat.to(tl.int64) * WIDTH + ids, mask=is_there, other=0)
+        x = tl.where(is_seen != 0, tl.where(x < 0, x * factor, tl.div_rn(x, factor)), x)
     return tl.where(is_there & (ids < VOCABULARY), x, float("-inf"))
 
 

@@ -167,6 +167,21 @@ def test_bits_of_a_row_do_not_depend_on_its_company() -> None:
     assert torch.equal(backend.attend(case.state, case.pages, Shape(2, 0), few), together[[1, 3]])
 
 
+def test_bits_of_a_row_do_not_depend_on_what_a_step_is_launched_for() -> None:
+    """A step of short rows has fewer pieces; those without keys add nothing."""
+    case = _case(4, 2, 16, seed=3)
+    backend = _triton(case, 32)
+    inbox = case.state.host_inbox()
+    short = np.array([1, 2], np.int32)  # of 16 and 17 keys
+    stage_rows(inbox, Shape(2, 0), short, (short[:0], short[:0]), case.state.num_seats)
+    case.state.send(2 * case.state.num_seats, 2 * case.state.num_seats)
+    layer = case.layer
+    few = Layer(0, layer.queries[:2], layer.keys[:2], layer.values[:2], layer.scale, 0)
+    backend.begin(case.state, Shape(2, 0))
+    whole = backend.attend(case.state, case.pages, Shape(2, 0), few)
+    assert torch.equal(backend.attend(case.state, case.pages, Shape(2, 0, 32), few), whole)
+
+
 def test_tokens_are_packed_alike_by_both() -> None:
     """Rows first, then the chunk; who ended, and who pads, is nobody; seen tokens of penalised rows are noted."""
     case = _case(4, 2, 8)

@@ -291,6 +291,22 @@ def test_what_the_sampler_does_not_do_is_not_served_here(loaded: Loader) -> None
     assert not is_served(do_sample=True, temperature=-1.0)
 
 
+def test_after_a_rest_the_same_comes_out_without_a_capture(small: Loader) -> None:
+    """Pages are given back and made anew, elsewhere perhaps; what was captured stays."""
+    model = small("generation", "llama")
+    core, program = make_paged_core(model)
+    found = []
+    graphs = []
+    for _ in range(3):
+        for number, prompt in enumerate(_prompts(model, 12, seed=3)):
+            core.add(number, prompt, priority=6)
+        found.append(_run(core))
+        graphs.append(getattr(core.runner, "num_graphs", 0))
+        assert program.pages.num_bytes == 0
+    assert found[0] == found[1] == found[2]
+    assert graphs[0] == graphs[1] == graphs[2]
+
+
 def test_memory_of_pages_stays_within_the_budget_and_falls_back(small: Loader) -> None:
     model = small("generation", "llama")
     core, program = make_paged_core(model)
