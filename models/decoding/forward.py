@@ -62,7 +62,8 @@ class PackedForward:
     @property
     def dtype(self) -> torch.dtype:
         """Of keys and values."""
-        return self._weight.dtype
+        dtype: torch.dtype = self._weight.dtype
+        return dtype
 
     @property
     def is_fused(self) -> bool:

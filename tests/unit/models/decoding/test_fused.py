@@ -19,7 +19,7 @@ from models.decoding.fused.fusion import Fusion, Packed
 from models.decoding.probe import prove
 from models.decoding.scheduler import Limits
 from models.engine.reference import Reference
-from tests.support.rows import DEVICE
+from tests.support.seated import DEVICE
 from tests.support.tiny_models import Loader
 
 _CLOSE = {"rtol": 2e-6, "atol": 2e-6}
