@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 import transformers as hf
 
+from benchmarks.workload import drain
 from models.device import available_cores, prepare_device
 from models.records import DocumentInput, ModelSpec
 from models.registry import load_model
@@ -88,22 +89,11 @@ def by_pipeline(folder: str, texts: Sequence[str], dtype: str) -> float:
 
 def by_engine(engine: SentimentEngine, texts: Sequence[str]) -> float:
     """Documents per second, all submitted at once."""
-    _drain(engine, texts[:_BATCH])
+    documents = [DocumentInput(key=key, text=text) for key, text in enumerate(texts)]
+    drain(engine, documents[:_BATCH])
     begun = time.perf_counter()
-    _drain(engine, texts)
+    drain(engine, documents)
     return len(texts) / (time.perf_counter() - begun)
-
-
-def _drain(engine: SentimentEngine, texts: Sequence[str]) -> None:
-    engine.submit([DocumentInput(key=key, text=text) for key, text in enumerate(texts)])
-    done = 0
-    while engine.has_work:
-        for output in engine.step():
-            if output.output is None:
-                raise RuntimeError(f"document {output.key}: {output.error_message}")
-            done += 1
-    if done != len(texts):
-        raise RuntimeError(f"{done} of {len(texts)} documents came back")
 
 
 if __name__ == "__main__":

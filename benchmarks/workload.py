@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from models.device import Device
+from models.engine.interface import Engine
 from models.memory import memory_bytes
 from models.packing import pack, packs
-from models.records import ModelSpec
+from models.records import DocumentInput, ModelSpec
 from models.registry import Family, LoadedModel
 
 _PROMPT_PARTS, _NEW_PARTS = 16, 3
@@ -47,6 +49,19 @@ class Workload:
     def useful_tokens(self) -> int:
         """New tokens, over all documents."""
         return sum(row.new_tokens for row in self.rows)
+
+
+def drain(engine: Engine, documents: Sequence[DocumentInput]) -> None:
+    """Hands documents in and takes every outcome."""
+    engine.submit(documents)
+    done = 0
+    while engine.has_work:
+        for output in engine.step():
+            if output.output is None:
+                raise RuntimeError(f"document {output.key}: {output.error_message}")
+            done += 1
+    if done != len(documents):
+        raise RuntimeError(f"{done} of {len(documents)} documents came back")
 
 
 def generation(device: Device, dtype: str, count: int) -> Workload:

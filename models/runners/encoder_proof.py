@@ -130,8 +130,7 @@ class _Trial:
         limit = longest if self._boundaries and longest < self._max_tokens else None
         for padding in self._paddings():
             self._forward.padding = padding
-            # The short ones first: they cost little, and mostly decide.
-            if all(self._is_right_together(rows[:most], alone) for most in (len(_SHORT), len(rows))):
+            if all(self._is_right_together(company, rows, alone) for company in _companies(len(rows))):
                 return Proof(way=Way.BATCHES, padding=padding, proven_tokens=limit, why=_why(None, limit))
         return self._without_padding(rows, alone, limit)
 
@@ -151,8 +150,8 @@ class _Trial:
             else "its scores change with the texts beside it",
         )
 
-    def _is_right_together(self, rows: Sequence[Tokens], alone: Scores) -> bool:
-        return self._same(alone[: len(rows)], self._together(rows))
+    def _is_right_together(self, company: Sequence[int], rows: Sequence[Tokens], alone: Scores) -> bool:
+        return self._same([alone[n] for n in company], self._together([rows[n] for n in company]))
 
     def _is_right_at_equal_lengths(self, rows: Sequence[Tokens], alone: Scores) -> bool:
         for row, scores in zip(rows, alone, strict=True):
@@ -222,6 +221,17 @@ class _Trial:
             bool(np.isfinite(b).all()) and float(np.abs(a - b).max(initial=0.0)) <= allowed
             for a, b in zip(one, other, strict=True)
         )
+
+
+def _companies(num_rows: int) -> Iterator[Sequence[int]]:
+    """Which rows are computed together.
+
+    The short ones first: they cost little, and mostly decide. Then the long ones beside the
+    shortest, which is padded most.
+    """
+    yield range(min(num_rows, len(_SHORT)))
+    if num_rows > len(_SHORT):
+        yield [0, *range(len(_SHORT), num_rows)]
 
 
 def paddings(loaded: LoadedModel, own_id: int | None) -> Iterator[Padding]:

@@ -12,7 +12,7 @@ from models.records import DocumentInput, DocumentOutput
 from models.registry import Family, LoadedModel
 from models.runners.chats import ChatEncoder
 from models.runners.decoding_core import decoding_core
-from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
+from models.runners.document_engine import Core, DocumentEngine, OpenDocument, PieceData, Prepared
 from models.runners.lengths import Lengths
 from models.runners.texts import TextEncoder, cut_at, text_of
 
@@ -25,8 +25,14 @@ _SEAM_TOKENS = 16
 class GenerationEngine(DocumentEngine):
     """Continues prompts."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(loaded, decoding_core(loaded))
+    def __init__(self, loaded: LoadedModel, core: Core | None = None) -> None:
+        """Sets up.
+
+        Args:
+            loaded: the model.
+            core: decodes prompts; by default what suits the model.
+        """
+        super().__init__(loaded, core or decoding_core(loaded))
         self._prompts = PromptMaker(loaded)
         self._lengths = Lengths(loaded)
         self._texts = TextEncoder(loaded.tokenizer)

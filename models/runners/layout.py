@@ -133,6 +133,9 @@ def _tail(text: str) -> int:
     while True:
         while place and (text[place - 1] in _INVISIBLE or text[place - 1].isspace()):
             place -= 1
+        # No emoji ends so, and to look for one costs more than the tokens of a sentence.
+        if not place or text[place - 1].isascii() or text[place - 1].isalpha():
+            return place
         emoji = _EMOJI.finditer(text, max(0, place - _LONGEST_TAIL), place)
         last = next((found for found in emoji if _EDGE.fullmatch(text, found.start(), place)), None)
         if last is None:

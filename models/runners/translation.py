@@ -12,7 +12,7 @@ from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
 from models.runners.ctranslate import ctranslate_core, ctranslate_decoder
 from models.runners.decoding_core import decoding_core
-from models.runners.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
+from models.runners.document_engine import Core, DocumentEngine, OpenDocument, PieceData, Prepared
 from models.runners.languages import LanguageChoice, languages_of
 from models.runners.layout import segments
 from models.runners.lengths import Lengths
@@ -32,12 +32,17 @@ class TranslationEngine(DocumentEngine):
     of one line are then put together up to so many tokens.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        decoder = ctranslate_decoder(loaded)
-        if decoder is None:
-            super().__init__(loaded, decoding_core(loaded))
-        else:
-            super().__init__(loaded, ctranslate_core(loaded.spec, decoder))
+    def __init__(self, loaded: LoadedModel, core: Core | None = None) -> None:
+        """Sets up.
+
+        Args:
+            loaded: the model.
+            core: decodes sentences; by default what suits the model.
+        """
+        decoder = None if core else ctranslate_decoder(loaded)
+        if decoder is not None:
+            core = ctranslate_core(loaded.spec, decoder)
+        super().__init__(loaded, core or decoding_core(loaded))
         self._provenance = {**loaded.provenance, **(decoder.provenance if decoder else {})}
         self._prompts = PromptMaker(loaded)
         self._languages = languages_of(loaded)
