@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from models.engine.switches import find_switches
 from models.registry import LoadedModel
 from models.runners.encoder_forward import EncoderForward, Padding
 from models.runners.framing import Tokens
@@ -127,12 +128,17 @@ class _Trial:
         rows, alone = self._computable(self._rows())
         self._scale = _scales(alone)
         longest = len(rows[-1].ids)
-        limit = longest if self._boundaries and longest < self._max_tokens else None
+        limit = longest if self._lies_beyond(longest) and longest < self._max_tokens else None
         for padding in self._paddings():
             self._forward.padding = padding
             if all(self._is_right_together(company, rows, alone) for company in _companies(len(rows))):
                 return Proof(way=Way.BATCHES, padding=padding, proven_tokens=limit, why=_why(None, limit))
         return self._without_padding(rows, alone, limit)
+
+    def _lies_beyond(self, longest: int) -> bool:
+        """Whether something changes at a length that no row has."""
+        switches = [switch.length for switch in find_switches(self._loaded.config.to_dict())]
+        return any(one + 2 >= longest for one in (*self._boundaries, *switches))
 
     def _without_padding(self, rows: Sequence[Tokens], alone: Scores, limit: int | None) -> Proof:
         for padding in self._paddings():

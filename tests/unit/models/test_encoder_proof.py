@@ -71,9 +71,16 @@ def test_the_fastest_right_way_is_taken_and_said(kind: str) -> None:
     assert ("why" in facts) == (kind in _BY_EQUAL_LENGTHS)
 
 
+def test_what_holds_beyond_every_window_holds_for_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.runners.encoder_proof._MOST_TOKENS", 12 * 40)
+    facts = SentimentEngine(tiny("longformer", "sentiment")).describe()
+    assert facts["proven"]
+    assert "proven_tokens" not in facts
+
+
 def test_what_is_longer_than_what_was_tried_is_computed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.runners.encoder_proof._MOST_TOKENS", 12 * 40)
-    model = tiny("longformer", "sentiment")
+    model = tiny("longformer", "sentiment", attention_window=[48, 48])
     right, engine = alone(model), SentimentEngine(model)
     facts = engine.describe()
     assert facts["proven_tokens"] == 42
