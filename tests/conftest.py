@@ -1,7 +1,11 @@
 """Settings of the whole test run."""
 
-import os
+from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # Before torch loads; see workers/__main__.py.
@@ -10,3 +14,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # How long an example takes says more of who else uses the machine; tests that hang have a timeout.
 settings.register_profile("textmill", deadline=None)
 settings.load_profile("textmill")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What probes find out about models is kept for this run, its processes' included, and for nobody else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,17 @@ class Oracle:
     def __init__(self, entry: Entry, folder: Path) -> None:
         self._entry = entry
         self.tokenizer: Any = hf.AutoTokenizer.from_pretrained(folder)
-        self.model: Any = _auto_class(entry, folder).from_pretrained(folder, dtype=torch.float32).eval()
+        self._as_loaded = _auto_class(entry, folder).from_pretrained(folder, dtype=torch.float32).eval()
+        self.model: Any = self._as_loaded
 
     @torch.inference_mode()
     def right(self, document: DocumentInput) -> Right:
-        """What is right for a document."""
+        """What is right for a document, by a model that has seen no other.
+
+        Some remember: a dynamic rope keeps the frequencies of a longer text for one of just the length that
+        it was trained for; BigBird, given a short text, reads all later ones with full attention.
+        """
+        self.model = copy.deepcopy(self._as_loaded)
         find = {"sentiment": self._labels, "qa": self._answer}.get(self._entry.task, self._decoded)
         try:
             return find(document)
