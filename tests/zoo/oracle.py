@@ -113,21 +113,38 @@ class Oracle:
 
     def _answer(self, document: DocumentInput) -> Right:
         assert document.context is not None
-        encoded = self.tokenizer(
-            document.text, document.context, return_tensors="pt", return_offsets_mapping=True
-        )
-        offsets = encoded.pop("offset_mapping")[0].tolist()
+        context = document.context
+        is_question_first = self.tokenizer.padding_side != "left"  # as in transformers' pipeline
+        pair = (document.text, context) if is_question_first else (context, document.text)
+        encoded = self.tokenizer(*pair, return_tensors="pt")
+        offsets = self._offsets(encoded, int(is_question_first))
         outputs = self.model(**encoded)
         starts, ends = outputs.start_logits[0].tolist(), outputs.end_logits[0].tolist()
-        places = [place for place, part in enumerate(encoded.sequence_ids(0)) if part == 1]
         longest = int(document.params["max_answer_length"])
         _score, first, last = max(
             (starts[i] + ends[j], i, j)
-            for i in places
-            for j in places
-            if i <= j < i + longest and document.context[offsets[i][0] : offsets[j][1]].strip()
+            for i in offsets
+            for j in offsets
+            if i <= j < i + longest and context[offsets[i][0] : offsets[j][1]].strip()
         )
-        return Right(spans=_spans(document.context, offsets[first][0], offsets[last][1]))
+        forms = _spans(context, offsets[first][0], offsets[last][1])
+        if self.tokenizer.is_fast:  # by the tokenizer's own words, as the pipeline has them
+            start, _ = encoded.word_to_chars(0, encoded.token_to_word(0, first), int(is_question_first))
+            _, end = encoded.word_to_chars(0, encoded.token_to_word(0, last), int(is_question_first))
+            forms |= _spans(context, start, end)
+        return Right(spans=forms)
+
+    def _offsets(self, encoded: Any, sequence: int) -> dict[int, tuple[int, int]]:
+        """First and last character of each token of the context, by the token's place."""
+        if not self.tokenizer.is_fast:  # CANINE: a token a character, and one behind the last
+            places = encoded["token_type_ids"][0].nonzero().flatten().tolist()[:-1]
+            return {place: (number, number + 1) for number, place in enumerate(places)}
+        parts = encoded.sequence_ids(0)
+        return {
+            place: tuple(encoded.token_to_chars(0, place))
+            for place, part in enumerate(parts)
+            if part == sequence and encoded.token_to_chars(0, place) is not None
+        }
 
 
 def _auto_class(entry: Entry, folder: Path) -> Any:

@@ -76,7 +76,10 @@ def _become_a_worker() -> None:
 def _checked(entry: Entry) -> Finding:
     # Reformer prints a line for each argument that it does not know, token by token.
     with tempfile.TemporaryDirectory(prefix="zoo-") as root, contextlib.redirect_stdout(io.StringIO()):
-        return check(entry, Folders(Path(root))[entry])
+        try:
+            return check(entry, Folders(Path(root))[entry])
+        except Exception as error:  # the others are still worth knowing
+            return Finding(entry=entry, alone=[f"the check itself raised {error!r}"])
 
 
 def main(arguments: Sequence[str]) -> int:
