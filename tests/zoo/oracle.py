@@ -121,18 +121,25 @@ class Oracle:
         outputs = self.model(**encoded)
         starts, ends = outputs.start_logits[0].tolist(), outputs.end_logits[0].tolist()
         longest = int(document.params["max_answer_length"])
+        words = self._words(encoded, offsets, int(is_question_first))
         _score, first, last = max(
             (starts[i] + ends[j], i, j)
             for i in offsets
             for j in offsets
-            if i <= j < i + longest and context[offsets[i][0] : offsets[j][1]].strip()
+            if i <= j < i + longest and context[words[i][0] : words[j][1]].strip()
         )
-        forms = _spans(context, offsets[first][0], offsets[last][1])
-        if self.tokenizer.is_fast:  # by the tokenizer's own words, as the pipeline has them
-            start, _ = encoded.word_to_chars(0, encoded.token_to_word(0, first), int(is_question_first))
-            _, end = encoded.word_to_chars(0, encoded.token_to_word(0, last), int(is_question_first))
-            forms |= _spans(context, start, end)
-        return Right(spans=forms)
+        of_tokens = context[offsets[first][0] : offsets[last][1]]
+        forms = _spans(context, offsets[first][0], offsets[last][1]) if of_tokens.strip() else frozenset()
+        return Right(spans=forms | _spans(context, words[first][0], words[last][1]))
+
+    def _words(
+        self, encoded: Any, offsets: dict[int, tuple[int, int]], sequence: int
+    ) -> dict[int, tuple[int, int]]:
+        """As `offsets`, of each token's word: the pipeline's answers begin and end with words."""
+        if not self.tokenizer.is_fast:
+            return offsets
+        words = {place: encoded.token_to_word(0, place) for place in offsets}
+        return {place: tuple(encoded.word_to_chars(0, word, sequence)) for place, word in words.items()}
 
     def _offsets(self, encoded: Any, sequence: int) -> dict[int, tuple[int, int]]:
         """First and last character of each token of the context, by the token's place."""
