@@ -27,6 +27,12 @@ logger = logging.getLogger(__name__)
 
 Verdict = Mapping[str, Any]  #: of plain JSON values
 
+#: Of `tokenizer_config.json`, beside what the tokenizer itself is made of.
+_TOKENIZER_SETTINGS = (
+    "special_tokens_map", "padding_side", "truncation_side", "model_max_length", "model_input_names",
+    "chat_template",
+)  # fmt: skip
+
 
 def remembered(loaded: LoadedModel, question: str, find_out: Callable[[], Verdict]) -> Verdict:
     """The verdict on one question about a model: read when it was found before, else found and kept.
@@ -72,9 +78,9 @@ def _tokenizer_of(loaded: LoadedModel) -> str:
     tokenizer: Any = loaded.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     content = backend.to_str() if backend is not None else _vocabulary_of(tokenizer)
-    settings = f"{type(tokenizer).__name__} {tokenizer.special_tokens_map} {tokenizer.padding_side}"
-    template = getattr(tokenizer, "chat_template", None)
-    return hashlib.sha256(f"{settings} {template} {content}".encode()).hexdigest()
+    settings = [type(tokenizer).__name__, content]
+    settings += [str(getattr(tokenizer, name, None)) for name in _TOKENIZER_SETTINGS]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
 def _vocabulary_of(tokenizer: Any) -> str:

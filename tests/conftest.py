@@ -1,8 +1,12 @@
 """Settings of the whole test run."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Before torch loads; see workers/__main__.py.
@@ -15,3 +19,11 @@ settings.load_profile("textmill")
 # Without a GPU, Triton's kernels run through its interpreter; read when Triton itself is imported.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What probes find out about models is kept for this run, its processes' included, and for nobody else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

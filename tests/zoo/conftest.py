@@ -17,13 +17,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _one_thread_and_own_verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tiny products gain nothing from threads; what a probe finds out is not the developer's business."""
+def _one_thread() -> Iterator[None]:
+    """Tiny products gain nothing from threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("verdicts")))
-        yield
+    yield
     logging.disable(logging.NOTSET)
     torch.set_num_threads(threads)

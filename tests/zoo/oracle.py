@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,17 @@ class Oracle:
     def __init__(self, entry: Entry, folder: Path) -> None:
         self._entry = entry
         self.tokenizer: Any = hf.AutoTokenizer.from_pretrained(folder)
-        self.model: Any = _auto_class(entry, folder).from_pretrained(folder, dtype=torch.float32).eval()
+        self._as_loaded = _auto_class(entry, folder).from_pretrained(folder, dtype=torch.float32).eval()
+        self.model: Any = self._as_loaded
 
     @torch.inference_mode()
     def right(self, document: DocumentInput) -> Right:
-        """What is right for a document."""
+        """What is right for a document, by a model that has seen no other.
+
+        Some remember: a dynamic rope keeps the frequencies of a longer text for one of just the length that
+        it was trained for; BigBird, given a short text, reads all later ones with full attention.
+        """
+        self.model = copy.deepcopy(self._as_loaded)
         find = {"sentiment": self._labels, "qa": self._answer}.get(self._entry.task, self._decoded)
         try:
             return find(document)
@@ -106,21 +113,45 @@ class Oracle:
 
     def _answer(self, document: DocumentInput) -> Right:
         assert document.context is not None
-        encoded = self.tokenizer(
-            document.text, document.context, return_tensors="pt", return_offsets_mapping=True
-        )
-        offsets = encoded.pop("offset_mapping")[0].tolist()
+        context = document.context
+        is_question_first = self.tokenizer.padding_side != "left"  # as in transformers' pipeline
+        pair = (document.text, context) if is_question_first else (context, document.text)
+        encoded = self.tokenizer(*pair, return_tensors="pt")
+        offsets = self._offsets(encoded, int(is_question_first))
         outputs = self.model(**encoded)
         starts, ends = outputs.start_logits[0].tolist(), outputs.end_logits[0].tolist()
-        places = [place for place, part in enumerate(encoded.sequence_ids(0)) if part == 1]
         longest = int(document.params["max_answer_length"])
+        words = self._words(encoded, offsets, int(is_question_first))
         _score, first, last = max(
             (starts[i] + ends[j], i, j)
-            for i in places
-            for j in places
-            if i <= j < i + longest and document.context[offsets[i][0] : offsets[j][1]].strip()
+            for i in offsets
+            for j in offsets
+            if i <= j < i + longest and context[words[i][0] : words[j][1]].strip()
         )
-        return Right(spans=_spans(document.context, offsets[first][0], offsets[last][1]))
+        of_tokens = context[offsets[first][0] : offsets[last][1]]
+        forms = _spans(context, offsets[first][0], offsets[last][1]) if of_tokens.strip() else frozenset()
+        return Right(spans=forms | _spans(context, words[first][0], words[last][1]))
+
+    def _words(
+        self, encoded: Any, offsets: dict[int, tuple[int, int]], sequence: int
+    ) -> dict[int, tuple[int, int]]:
+        """As `offsets`, of each token's word: the pipeline's answers begin and end with words."""
+        if not self.tokenizer.is_fast:
+            return offsets
+        words = {place: encoded.token_to_word(0, place) for place in offsets}
+        return {place: tuple(encoded.word_to_chars(0, word, sequence)) for place, word in words.items()}
+
+    def _offsets(self, encoded: Any, sequence: int) -> dict[int, tuple[int, int]]:
+        """First and last character of each token of the context, by the token's place."""
+        if not self.tokenizer.is_fast:  # CANINE: a token a character, and one behind the last
+            places = encoded["token_type_ids"][0].nonzero().flatten().tolist()[:-1]
+            return {place: (number, number + 1) for number, place in enumerate(places)}
+        parts = encoded.sequence_ids(0)
+        return {
+            place: tuple(encoded.token_to_chars(0, place))
+            for place, part in enumerate(parts)
+            if part == sequence and encoded.token_to_chars(0, place) is not None
+        }
 
 
 def _auto_class(entry: Entry, folder: Path) -> Any:

@@ -11,6 +11,8 @@ Ends with 1 when one differs.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import multiprocessing
 import os
@@ -72,8 +74,12 @@ def _become_a_worker() -> None:
 
 
 def _checked(entry: Entry) -> Finding:
-    with tempfile.TemporaryDirectory(prefix="zoo-") as root:
-        return check(entry, Folders(Path(root))[entry])
+    # Reformer prints a line for each argument that it does not know, token by token.
+    with tempfile.TemporaryDirectory(prefix="zoo-") as root, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return check(entry, Folders(Path(root))[entry])
+        except Exception as error:  # the others are still worth knowing
+            return Finding(entry=entry, alone=[f"the check itself raised {error!r}"])
 
 
 def main(arguments: Sequence[str]) -> int:

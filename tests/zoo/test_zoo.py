@@ -9,6 +9,12 @@ from tests.zoo.entries import ENTRIES
 from tests.zoo.entry import Entry
 from tests.zoo.folders import Folders
 
+#: What transformers has to say of tiny models and odd defaults is no finding of ours.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
 #: Large batches of all at once, and small ones of whoever comes.
 _QUICK_COMPANIES = (COMPANIES[0], COMPANIES[-1])
 _QUICK = [entry for entry in ENTRIES if entry.is_quick]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -11,14 +10,6 @@ from models.device import Device, prepare_device
 from models.records import ModelSpec
 from models.registry import LoadedModel, load_model
 from tests.support.tiny_models import Loader, TinyModels
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What these tests find out about models is kept for them alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")

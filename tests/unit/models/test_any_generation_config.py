@@ -1,7 +1,8 @@
-"""No `generation_config` and no document's parameters end the process or touch another document."""
+"""No `generation_config`, tokenizer or document's parameters end the process or touch another document."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,9 @@ from tests.support.random_models import (
     random_documents,
     save_random,
 )
+from tests.zoo.slow_tokenizers import SLOW
+from tests.zoo.tokenizers import KINDS
+from tests.zoo.tokenizers import tokenizer as made_tokenizer
 
 WithDefaults = Callable[..., tuple[LoadedModel, Any]]
 
@@ -50,19 +54,30 @@ def with_defaults(tmp_path_factory: pytest.TempPathFactory, cpu: Device) -> With
     """A model loaded with these defaults of its own, and the same as transformers loads it."""
 
     @cache
-    def weights(kind: str) -> Path:
+    def weights(kind: str, tokenizer: str | None) -> Path:
         config, model_class = _KINDS[kind]
-        return save_random(tmp_path_factory.mktemp(kind), config, model_class)
+        folder = tmp_path_factory.mktemp(kind)
+        if tokenizer is None:
+            return save_random(folder, config, model_class)
+        made = made_tokenizer(tokenizer, tmp_path_factory.mktemp("scratch"))
+        config = copy.deepcopy(config)
+        config.vocab_size = max(NUM_TOKENS, len(made))
+        save_random(folder, config, model_class)
+        for path in folder.glob("*token*"):
+            path.unlink()
+        made.save_pretrained(folder)
+        return folder
 
-    def make(kind: str, **defaults: Any) -> tuple[LoadedModel, Any]:
+    def make(kind: str, tokenizer: str | None = None, **defaults: Any) -> tuple[LoadedModel, Any]:
         config = hf.GenerationConfig(
             bos_token_id=0, eos_token_id=EOS, pad_token_id=PAD, decoder_start_token_id=EOS
         )
         for name, value in defaults.items():  # as a file may have it, with nobody checking
             setattr(config, name, value)
-        (weights(kind) / "generation_config.json").write_text(config.to_json_string(use_diff=False))
-        plain = _KINDS[kind][1].from_pretrained(weights(kind)).eval()
-        return load_random(weights(kind), cpu), plain
+        folder = weights(kind, tokenizer)
+        (folder / "generation_config.json").write_text(config.to_json_string(use_diff=False))
+        plain = _KINDS[kind][1].from_pretrained(folder).eval()
+        return load_random(folder, cpu), plain
 
     return make
 
@@ -171,7 +186,10 @@ def test_defaults_without_which_nothing_can_be_decoded_are_refused_at_loading(
         decoding_core(loaded)
 
 
-# Both at random.
+# All of them at random.
+
+#: Without CANINE's, which has a token for each character of Unicode.
+_TOKENIZERS = sorted(kind for kind in [*KINDS, *SLOW] if "canine" not in kind)
 
 _TOKEN = st.integers(-1, NUM_TOKENS + 100)
 _DEFAULTS = st.fixed_dictionaries(
@@ -234,20 +252,27 @@ _PARAMS = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=12,
+    max_examples=14,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    kind=st.sampled_from(list(_KINDS)), defaults=_DEFAULTS, params=st.lists(_PARAMS, min_size=2, max_size=5)
+    kind=st.sampled_from(list(_KINDS)),
+    tokenizer=st.sampled_from(_TOKENIZERS),
+    defaults=_DEFAULTS,
+    params=st.lists(_PARAMS, min_size=2, max_size=5),
 )
-def test_any_defaults_and_any_parameters_leave_every_other_document_as_it_is(
-    kind: str, defaults: dict[str, Any], params: list[dict[str, Any]], with_defaults: WithDefaults
+def test_any_defaults_tokenizer_and_parameters_leave_every_other_document_as_it_is(
+    kind: str,
+    tokenizer: str,
+    defaults: dict[str, Any],
+    params: list[dict[str, Any]],
+    with_defaults: WithDefaults,
 ) -> None:
     """Every document is settled once, and as it would be by itself."""
     try:
-        loaded, _ = with_defaults(kind, **defaults)
+        loaded, _ = with_defaults(kind, tokenizer, **defaults)
         engine = GenerationEngine(loaded)
     except (CannotLoad, ValueError):  # said at loading, once; transformers' own check of the file
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,6 @@ from models.runners.labels import label_names
 from models.runners.sentiment import SentimentEngine
 from tests.support.engines import drain
 from tests.support.tiny_encoders import alone, random_texts, tiny
-
-
-@pytest.fixture(autouse=True)
-def _own_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 @pytest.mark.parametrize("num_labels", [1, 2, 3, 5])

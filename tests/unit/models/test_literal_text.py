@@ -25,11 +25,6 @@ _TEXTS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _own_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-
-
 def _ids(tokenizer: Any, text: str, **params: bool) -> list[int]:
     return read(tokenizer, [text], [params])[0].ids
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,6 @@ from tests.support.engines import drain
 from tests.support.tiny_encoders import TOKENIZERS, random_texts, tiny
 
 _CONTEXT = "The report was written by Adalbert, who had measured everything twice. Nobody believed him."
-
-
-@pytest.fixture(autouse=True)
-def _own_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 def _around(name: str, context: str) -> tuple[Any, Words]:

@@ -40,6 +40,17 @@ def test_another_default_of_generation_is_another_digest(
     assert digest(loaded("generation", "llama")) != before
 
 
+@pytest.mark.parametrize(("name", "value"), [("model_max_length", 20), ("model_input_names", ["input_ids"])])
+def test_another_setting_of_the_tokenizer_is_another_digest(
+    name: str, value: object, loaded: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit that a user changes in tokenizer_config.json was read from the verdict as it was before."""
+    model = loaded("sentiment", "bert-classifier")
+    before = digest(model)
+    monkeypatch.setattr(model.tokenizer, name, value)
+    assert digest(model) != before
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
 def test_a_damaged_file_is_as_none(loaded: Loader, cache: Path, content: str) -> None:
     model = loaded("generation", "gpt2")
