@@ -32,7 +32,6 @@ _NOT_DONE = {
     "use_mtp": "guessing tokens ahead",
     "is_assistant": "guessing tokens ahead",
     "token_healing": "token healing",
-    "watermarking_config": "watermarking",
     "max_time": "a limit that makes results depend on the machine's speed",
 }
 _NEUTRAL: dict[str, Any] = {"num_beam_groups": 1, "diversity_penalty": 0.0}

@@ -20,7 +20,7 @@ def choose_beams(turns: list[Turn], logits: Tensor) -> None:
         num_rows = turns[0].search.width
         rows = [row for row in rows for _ in range(num_rows)]
     _check_candidates(num_candidates, num_rows * size)
-    own = logits if len(rows) == len(logits) else logits[rows]
+    own = logits if rows == list(range(len(logits))) else logits[rows]  # one row may stand for several
     log_probabilities = torch.log_softmax(own.float(), dim=-1)
     for number, turn in enumerate(turns):
         if turn.banned:
