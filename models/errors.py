@@ -61,6 +61,12 @@ class OutOfMemory(DocumentError):
     code = "out_of_memory"
 
 
+class NotSuited(ModelError):
+    """An engine does not do what a model asks for; another way of computing it does."""
+
+    code = "not_suited"
+
+
 class LoopDied(ModelError):
     """The device loop has ended; this process must be restarted."""
 

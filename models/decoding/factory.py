@@ -21,6 +21,7 @@ from models.decoding.scheduler import Limits
 from models.decoding.state import BatchState
 from models.decoding.steps import CapturedSteps, EagerSteps, Program
 from models.engine.reference import Reference
+from models.errors import NotSuited
 from models.registry import LoadedModel
 from models.verdicts import remembered
 
@@ -61,7 +62,7 @@ def paged_core(
     is_cuda = not loaded.device.is_cpu
     try:
         program = build_program(loaded, limits, by_triton=is_cuda)
-    except NotImplementedError as error:
+    except NotSuited as error:
         return None, Verdict(0, f"not served: {error}")
     limits = replace(limits, num_pages=_num_pages(loaded, program.pages, limits))
     verdict = (proof or _remembered_proof)(loaded, reference, program, limits)
@@ -113,7 +114,7 @@ def build_program(loaded: LoadedModel, limits: Limits, *, by_triton: bool) -> Pr
     """The step of a model.
 
     Raises:
-        NotImplementedError: the model is of a kind that is not served here; the message says why.
+        NotSuited: the model is of a kind that is not served here; the message says why.
     """
     forward = PackedForward(loaded, _fusion(loaded) if by_triton else None)
     state = BatchState(

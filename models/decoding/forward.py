@@ -19,6 +19,7 @@ from models.decoding.attention.interface import Layer, Step, attending
 from models.decoding.kv_pages import KVPages, LayerSize
 from models.decoding.layout import Shape, padded
 from models.decoding.state import BatchState
+from models.errors import NotSuited
 from models.registry import LoadedModel
 
 if TYPE_CHECKING:
@@ -36,18 +37,18 @@ class PackedForward:
             fusion: kernels that take the place of several of the model's own.
 
         Raises:
-            NotImplementedError: it counts positions by itself, or has no head of its own.
+            NotSuited: it counts positions by itself, or has no head of its own.
         """
         self.model: Any = loaded.model
         self._base: Any = self.model.base_model
         self._fusion = fusion
         takes = inspect.signature(self._base.forward).parameters
         if "position_ids" not in takes or self._base is self.model:
-            raise NotImplementedError("positions that a model counts by itself")
+            raise NotSuited("positions that a model counts by itself")
         self._cache_name = "cache" if "cache" in takes else "past_key_values"
         head = self.model.get_output_embeddings()
         if head is None or not isinstance(getattr(head, "weight", None), Tensor):
-            raise NotImplementedError("a head that is no product with one matrix")
+            raise NotSuited("a head that is no product with one matrix")
         self.vocabulary = int(head.weight.shape[0])
         padding = padded(self.vocabulary) - self.vocabulary
         self._weight = head.weight.detach()
@@ -102,7 +103,7 @@ def measure(forward: PackedForward, state: BatchState) -> tuple[list[LayerSize],
     """Sizes of all layers' keys, and the most query heads of one, by trying one token.
 
     Raises:
-        NotImplementedError: keys and values that pages do not hold.
+        NotSuited: keys and values that pages do not hold.
     """
     measuring = _Measuring()
     no_pages = KVPages([], forward.dtype, state.device)
@@ -111,7 +112,7 @@ def measure(forward: PackedForward, state: BatchState) -> tuple[list[LayerSize],
         forward.hidden(state.token_ids[:1], state.positions[:1], step)
     numbers = sorted(measuring.layers)
     if not numbers or numbers != list(range(len(numbers))):
-        raise NotImplementedError("layers that share their keys, or have none")
+        raise NotSuited("layers that share their keys, or have none")
     return [measuring.layers[number] for number in numbers], measuring.num_heads
 
 
@@ -128,7 +129,7 @@ class _Measuring:
     def attend(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer) -> Tensor:
         _, num_heads, size = layer.queries.shape
         if layer.keys.shape[2] != size or layer.values.shape[2] != size or num_heads % layer.keys.shape[1]:
-            raise NotImplementedError("keys and values of different sizes")
+            raise NotSuited("keys and values of different sizes")
         self.layers[layer.number] = LayerSize(layer.keys.shape[1], size)
         self.num_heads = max(self.num_heads, num_heads)
         return torch.zeros_like(layer.queries)

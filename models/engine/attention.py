@@ -17,6 +17,7 @@ from transformers.masking_utils import sdpa_mask
 
 from models.engine.cache import Stored, by_row
 from models.engine.step import ArenaPart, Run, StepPlan
+from models.errors import NotSuited
 
 NAME = "textmill"
 #: What a model may pass without it meaning anything here.
@@ -54,7 +55,7 @@ def attend(
         )  # fmt: skip
     unknown = {name for name, given in kwargs.items() if given is not None and given is not False} - _IGNORED
     if unknown:
-        raise NotImplementedError(f"attention with {', '.join(sorted(unknown))}")
+        raise NotSuited(f"attention with {', '.join(sorted(unknown))}")
     plan = key.plan
     window = sliding_window if sliding_window is not None and plan.num_positions > sliding_window else None
     queries = by_row(query)  # (rows, heads, size)

@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 from models.decoding.kv_pages import KVPages
 from models.decoding.layout import Shape
 from models.decoding.state import BatchState
+from models.errors import NotSuited
 
 NAME = "textmill-pages"
 #: What a model may pass without it meaning anything here.
@@ -113,7 +114,7 @@ def attend(
     """Attention of every token over its own document; shapes as in transformers.
 
     Raises:
-        NotImplementedError: the model asks for something that is not served here.
+        NotSuited: the model asks for something that is not served here.
     """
     refuse_unknown(kwargs)
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
@@ -124,7 +125,7 @@ def refuse_unknown(options: dict[str, Any]) -> None:
     """Raises when a model asks its attention for something that would be left out."""
     unknown = {name for name, given in options.items() if given is not None and given is not False} - _IGNORED
     if unknown:
-        raise NotImplementedError(f"attention with {', '.join(sorted(unknown))}")
+        raise NotSuited(f"attention with {', '.join(sorted(unknown))}")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from models.decoding.request import Request
 from models.decoding.scheduler import Chunk
 from models.decoding.staging import stage_chunks, stage_rows
 from models.decoding.state import BatchState
+from models.errors import NotSuited
 from tests.support.seated import DEVICE, make_state, page_tables, request_of, seat
 
 _PAGE = 16
@@ -200,5 +201,5 @@ def test_tokens_are_packed_alike_by_both() -> None:
 
 def test_what_the_attention_would_leave_out_is_refused() -> None:
     refuse_unknown({"dropout": 0.1, "softcap": None, "is_causal": True})
-    with pytest.raises(NotImplementedError, match="softcap"):
+    with pytest.raises(NotSuited, match="softcap"):
         refuse_unknown({"softcap": 30.0})
