@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ SENTENCES = (
 )
 WORDS = tuple(sorted({word.strip(".,!") for sentence in SENTENCES for word in sentence.split()}))
 _SPREAD = 0.35  # standard deviation of the random weights
+_LATER = frozenset({"gemma"})  # came after the seeds of the others were settled
 _AS_THEY_ARE: Mapping[str, float] = {}
 #: Where layers normalise what they add up (BART's kin), attention that looks everywhere makes all tokens
 #: alike, and the same word comes out whatever went in. So it looks closely, and adds less.
@@ -56,10 +58,16 @@ class TinyModels:
         if not folder.exists():
             half_done = self._root / f"{name}.building"
             half_done.mkdir(parents=True)
-            torch.manual_seed(20 + sorted(_BUILDERS).index(name))
+            torch.manual_seed(_seed_of(name))
             _BUILDERS[name](half_done)
             half_done.rename(folder)
         return folder
+
+
+def _seed_of(name: str) -> int:
+    """One that stays when other models come: some tests want a model that int8 does not change much."""
+    first = sorted(_BUILDERS.keys() - _LATER)
+    return 20 + (first.index(name) if name in first else len(first) + zlib.crc32(name.encode()) % 1000)
 
 
 def _save(

@@ -36,8 +36,9 @@ class Oracle:
         self._entry = entry
         self.tokenizer: Any = hf.AutoTokenizer.from_pretrained(folder)
         self._as_loaded = _auto_class(entry, folder).from_pretrained(folder, dtype=torch.float32).eval()
-        # Tokens guessed ahead change no distribution, but more numbers are drawn; the product does without.
-        self._as_loaded.generation_config.prompt_lookup_num_tokens = None
+        if self._as_loaded.can_generate():
+            # Tokens guessed ahead change no distribution, but draw more numbers; the product does without.
+            self._as_loaded.generation_config.prompt_lookup_num_tokens = None
         self.model: Any = self._as_loaded
 
     @torch.inference_mode()

@@ -50,6 +50,7 @@ class DataFolder:
             _make_private(self.path)
             self.logs.mkdir(mode=0o700, exist_ok=True)
             self._lock = (self.path / _LOCK).open("w")
+            (self.path / _LOCK).chmod(0o600)
         except OSError as error:
             raise StackError(f"cannot use the data folder {self.path}: {error.strerror}") from error
         try:
