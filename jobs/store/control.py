@@ -11,7 +11,8 @@ from jobs.records import JobStatus
 from jobs.states import move
 from jobs.store import tables as t
 from jobs.store.database import Database
-from jobs.store.outcomes import end_early, lock_owned
+from jobs.store.ending import end_early
+from jobs.store.outcomes import lock_owned
 from jobs.store.reopening import reopen, reopen_block
 from jobs.store.stages import Stage, status_of
 
@@ -60,8 +61,8 @@ def _begin_anew(connection: Connection, row_id: int) -> None:
         update(t.job)
         .where(c.id == row_id)
         .values(
-            status=Stage.REOPENING, reopen_from=0, failed=0, cancelled=0, expired=0, started_at=None,
-            finished_at=None, expires_at=None, error=None, version=c.version + 1,
+            status=Stage.REOPENING, reopen_from=0, close_from=None, failed=0, cancelled=0, expired=0,
+            started_at=None, finished_at=None, expires_at=None, error=None, version=c.version + 1,
             kept_documents=c.succeeded, kept_tokens=c.input_tokens + c.output_tokens,
         )
     )  # fmt: skip

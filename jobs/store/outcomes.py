@@ -145,35 +145,6 @@ def set_status(
     )
 
 
-def end_early(connection: Connection, row: Row[Any], wanted: JobStatus, now: float) -> int:
-    """Ends a job whose documents are not all settled; returns how many were open.
-
-    One row does it, however many they are: they have the outcome that the job's status
-    tells from now on, and nothing of an ended job is claimed or settled.
-
-    Args:
-        connection: in a transaction that has the job locked.
-        row: of the job.
-        wanted: cancelled or expired, which is the name of a counter too.
-        now: by the store's clock.
-    """
-    left = row.total - row.succeeded - row.failed - row.cancelled - row.expired
-    counter = {str(wanted): row._mapping[str(wanted)] + left}
-    set_status(connection, row.id, status_of(row), wanted, finished_at=now, **counter)
-    _fence_leased(connection, row.id)
-    return int(left)
-
-
-def _fence_leased(connection: Connection, row_id: int) -> None:
-    """Takes the leased slices of a job away from whoever holds them."""
-    c = t.slice_.c
-    connection.execute(
-        update(t.slice_)
-        .where(c.job == row_id, c.state == SliceState.LEASED)
-        .values(state=SliceState.DONE, attempt=c.attempt + 1, num_open=0, lease_owner=None, lease_until=None)
-    )
-
-
 def running_documents(connection: Connection, row_id: int) -> int:
     """Open documents of a job's leased slices."""
     return running_of_each(connection, [row_id]).get(row_id, 0)

@@ -12,7 +12,7 @@ from jobs.store import tables as t
 from jobs.store.codec import from_json, job_from_row, to_json
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job, running_documents, running_of_each
-from jobs.store.stages import OPEN, QUEUED, Stage, is_visible
+from jobs.store.stages import OPEN, QUEUED, Stage, is_unfinished, is_visible
 
 
 def get_job(database: Database, job_id: str, *, owner: str) -> Job:
@@ -144,7 +144,7 @@ def backlog(database: Database) -> Mapping[str, int]:
     def work(connection: Connection) -> Mapping[str, int]:
         s, j = t.slice_.c, t.job.c
         # Only open jobs are looked at: nothing here costs more for what was ever finished.
-        is_open = j.status.in_((*OPEN, Stage.REOPENING))
+        is_open = is_unfinished() & j.status.in_((*OPEN, Stage.REOPENING))
         settled = j.succeeded + j.failed + j.cancelled + j.expired
         num_open, oldest = connection.execute(
             select(

@@ -39,6 +39,11 @@ _UNWRITTEN = {
 }
 
 
+def is_unfinished() -> ColumnElement[bool]:
+    """Whether the job may be in a stage, queued or running; there is an index of those alone."""
+    return t.job.c.finished_at.is_(None)
+
+
 def is_visible() -> ColumnElement[bool]:
     """Whether there is such a job, to anybody but those who bring or remove it."""
     return t.job.c.status.not_in(_HIDDEN)

@@ -9,11 +9,12 @@ from sqlalchemy import Connection, select
 from jobs.records import JobStatus, SweepReport
 from jobs.store import tables as t
 from jobs.store.database import Database
+from jobs.store.ending import close_slices, end_early
 from jobs.store.lapses import LedgerWatch, mend
-from jobs.store.outcomes import end_early, lock_job
+from jobs.store.outcomes import lock_job
 from jobs.store.removal import hide, remove
 from jobs.store.reopening import reopen
-from jobs.store.stages import OPEN, Stage
+from jobs.store.stages import OPEN, Stage, is_unfinished
 
 #: A submission that brought nothing for so long is dead: its process was killed.
 _DEAD_SECONDS = 120.0
@@ -44,7 +45,7 @@ def sweep(
 
 def _overdue(database: Database, connection: Connection) -> list[int]:
     c = t.job.c
-    late = select(c.id).where(c.expires_at < database.now(connection), c.status.in_(OPEN))
+    late = select(c.id).where(is_unfinished(), c.status.in_(OPEN), c.expires_at < database.now(connection))
     return list(connection.scalars(late.limit(_MOST_JOBS)))
 
 
@@ -61,8 +62,13 @@ def _hide_the_dead(database: Database) -> None:
 
     def work(connection: Connection) -> None:
         c = t.job.c
-        dead = (c.status == Stage.ARRIVING) & (c.created_at < database.now(connection) - _DEAD_SECONDS)
-        found = select(c.id).where(dead).limit(_MOST_JOBS).with_for_update()
+        is_dead = c.created_at < database.now(connection) - _DEAD_SECONDS
+        found = (
+            select(c.id)
+            .where(is_unfinished(), c.status == Stage.ARRIVING, is_dead)
+            .limit(_MOST_JOBS)
+            .with_for_update()
+        )
         hide(connection, list(connection.scalars(found)))
 
     if database.read(lambda connection: _in_stage(connection, Stage.ARRIVING)):
@@ -85,6 +91,8 @@ def _go_on(database: Database, *, until: float) -> int:
     """Goes on with what takes many blocks; returns how many jobs were removed."""
     for row_id in database.read(lambda connection: _in_stage(connection, Stage.REOPENING)):
         reopen(database, row_id, until=until)
+    for row_id in database.read(_untidy):
+        close_slices(database, row_id, until=until)
     removed = 0
     for row_id in database.read(lambda connection: _in_stage(connection, Stage.LEAVING)):
         if removed and time.monotonic() >= until:
@@ -93,6 +101,12 @@ def _go_on(database: Database, *, until: float) -> int:
     return removed
 
 
+def _untidy(connection: Connection) -> list[int]:
+    c = t.job.c
+    return list(connection.scalars(select(c.id).where(c.close_from >= 0).limit(_MOST_JOBS)))
+
+
 def _in_stage(connection: Connection, stage: Stage) -> list[int]:
     c = t.job.c
-    return list(connection.scalars(select(c.id).where(c.status == stage).order_by(c.id).limit(_MOST_JOBS)))
+    found = select(c.id).where(is_unfinished(), c.status == stage).order_by(c.id)
+    return list(connection.scalars(found.limit(_MOST_JOBS)))

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: SQLite gives an auto-incrementing key only to INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
+_UNFINISHED = text("finished_at IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -36,6 +37,9 @@ class JobRow(Base):
         Index("job_by_age", "owner", "id"),
         Index("job_by_status", "owner", "status", "id"),
         Index("job_by_end", "finished_at"),
+        # However many jobs there were, those that are not finished are found at once.
+        Index("job_unfinished", "status", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+        Index("job_by_tidiness", "close_from"),
         # Never reuse the number of a deleted job: an old message could name it.
         {"sqlite_autoincrement": True},
     )
@@ -51,7 +55,7 @@ class JobRow(Base):
     priority: Mapped[int]
     metadata_json: Mapped[str]
     webhook: Mapped[str | None]
-    status: Mapped[str] = mapped_column(index=True)
+    status: Mapped[str]
     error: Mapped[str | None]
     total: Mapped[int]
     succeeded: Mapped[int] = mapped_column(default=0)
@@ -70,6 +74,8 @@ class JobRow(Base):
     version: Mapped[int] = mapped_column(default=1)
     #: After a retry, the next slice to be made ready; until that is done only successes count.
     reopen_from: Mapped[int | None]
+    #: After a cancel or an expiry, the next slice to be tidied away.
+    close_from: Mapped[int | None]
 
 
 class SliceRow(Base):
@@ -79,7 +85,7 @@ class SliceRow(Base):
     __table_args__ = (
         # What waits, unsent ones in their order, what is on its way and what is leased: each is a range
         # of its own, so that no question costs more for what is done.
-        Index("slice_by_sending", "state", "job", "sent_at", "number"),
+        Index("slice_by_job_state", "state", "job", "sent_at", "number"),
         Index("slice_by_lease", "state", "lease_until"),
     )
 
