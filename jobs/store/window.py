@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select, update
 
-from jobs.records import JobStatus, Priority, SliceKey, SliceState, SliceTicket, Task
+from jobs.records import Priority, SliceKey, SliceState, SliceTicket, Task
 from jobs.store import tables as t
 from jobs.store.database import Database
+from jobs.store.stages import OPEN, is_unfinished
 
 _MOST_JOBS = 200  # looked at in one go; the next call goes on with the rest
 
@@ -80,7 +81,7 @@ def _jobs_to_feed(
     """Jobs with something to send and room for it: whose window is full takes nobody's place."""
     jobs = (
         select(t.job.c.id, t.job.c.public_id)
-        .where(t.job.c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
+        .where(is_unfinished(), t.job.c.status.in_(OPEN))
         .where(select(1).where(t.slice_.c.job == t.job.c.id, _sendable(now, lost_before)).exists())
         .where(_in_flight(t.job.c.id, lost_before) < window)
         .order_by(t.job.c.priority, t.job.c.id)
