@@ -133,6 +133,7 @@ def _insert_slices(connection: Connection, row_id: int, planner: SlicePlanner, j
             "first_seq": s.first_seq,
             "last_seq": s.last_seq,
             "num_open": s.num_documents,
+            "owner": job.owner,
         }
         for s in planner.slices
     ]
