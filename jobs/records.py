@@ -224,6 +224,7 @@ class Lease:
     #: an earlier attempt crashed: run one document at a time, alone in the
     #: process, and tell the store which one is about to run (`Store.suspect`)
     isolate: bool = False
+    owner: str = ""  #: of the job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     dtype: str = Field("auto", pattern=DTYPE, description="Default dtype.")
 
     device: str = Field("auto", pattern=DEVICE, description="Device of a worker.")
-    concurrency: int = Field(8, ge=1, le=256, description="Slices a worker holds at once.")
+    concurrency: int = Field(
+        16, ge=1, le=256, description="Slices a worker holds at once; one owner gets three quarters of them."
+    )
     threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: its share of the cores.")
     max_batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
     model_memory_bytes: int = Field(0, ge=0, description="Budget for warm models; 0: from the device.")

@@ -128,6 +128,7 @@ class SliceRun:
             messages=document.messages,
             params=document.params,
             priority=int(self.lease.priority),
+            owner=self.lease.owner,
             group=self.lease.key.job_id,
         )
 

@@ -34,6 +34,7 @@ from jobs.records import (
     Task,
     WorkerBeat,
 )
+from jobs.shares import UNBOUNDED, Slots
 
 #: No filter: every result.
 EVERY_RESULT = ResultFilter()
@@ -136,13 +137,19 @@ class Store(Protocol):
     # -- dispatch ------------------------------------------------------------------
 
     def take_window(
-        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+        self,
+        *,
+        job_id: str | None = None,
+        window: int,
+        resend_after_seconds: float,
+        slots: Slots = UNBOUNDED,
     ) -> list[SliceTicket]:
-        """Waiting slices to send now; notes that they were sent.
+        """Waiting slices to send now, by turns of owners; notes that they were sent.
 
-        At most `window` slices of one job are sent or leased at a time. A slice sent
-        more than `resend_after_seconds` ago and still waiting counts as lost and is
-        handed out again. `job_id=None` looks at all jobs, oldest first.
+        At most `window` slices of one job are sent or leased at a time, and of an owner
+        or a model no more than their share of the workers' `slots` (`jobs/shares`). A
+        slice sent more than `resend_after_seconds` ago and still waiting counts as lost
+        and is handed out again. `job_id=None` looks at all jobs.
         """
         ...
 

@@ -27,6 +27,7 @@ from jobs.records import (
     WorkerBeat,
 )
 from jobs.settings import Settings
+from jobs.shares import UNBOUNDED, Slots
 from jobs.store import control, facts, lease, reading, removal, results, settle, submit, sweep
 from jobs.store import window as windows
 from jobs.store.database import Database
@@ -104,11 +105,17 @@ class SqlStore:
         removal.delete_job(self._database, job_id, owner=owner)
 
     def take_window(
-        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+        self,
+        *,
+        job_id: str | None = None,
+        window: int,
+        resend_after_seconds: float,
+        slots: Slots = UNBOUNDED,
     ) -> list[SliceTicket]:
         return windows.take_window(
-            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds
-        )
+            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds,
+            slots=slots,
+        )  # fmt: skip
 
     def unsend(self, keys: Sequence[SliceKey]) -> None:
         windows.unsend(self._database, keys)

@@ -220,4 +220,5 @@ def _slice(planned: PlannedSlice, job: NewJob) -> dict[str, Any]:
         "first_seq": planned.first_seq,
         "last_seq": planned.last_seq,
         "num_open": planned.num_documents,
+        "owner": job.owner,
     }

@@ -11,12 +11,26 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: SQLite gives an auto-incrementing key only to INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 _UNFINISHED = text("finished_at IS NULL")
+_UNSENT = text("state = 'waiting' AND sent_at IS NULL")
+_SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -76,6 +90,8 @@ class JobRow(Base):
     reopen_from: Mapped[int | None]
     #: After a cancel or an expiry, the next slice to be tidied away.
     close_from: Mapped[int | None]
+    #: work in all documents, as `jobs/estimate` counts it
+    estimated_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class SliceRow(Base):
@@ -87,7 +103,19 @@ class SliceRow(Base):
         # of its own, so that no question costs more for what is done.
         Index("slice_by_job_state", "state", "job", "sent_at", "number"),
         Index("slice_by_lease", "state", "lease_until"),
-    )
+        # What is to be sent, in the two orders in which `window` looks for it, and what was sent:
+        # small while the table grows, since a claimed slice is in none. Their first column says
+        # nothing, but with it SQLite prefers them to those above.
+        Index(
+            "slice_by_turn", "state", "owner", "priority", "model", "number", "job",
+            sqlite_where=_UNSENT, postgresql_where=_UNSENT,
+        ),
+        Index(
+            "slice_by_age", "state", "owner", "priority", "model", "job", "number",
+            sqlite_where=_UNSENT, postgresql_where=_UNSENT,
+        ),
+        Index("slice_by_sending", "state", "sent_at", sqlite_where=_SENT, postgresql_where=_SENT),
+    )  # fmt: skip
 
     job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -106,6 +134,8 @@ class SliceRow(Base):
     lease_until: Mapped[float | None]
     available_at: Mapped[float] = mapped_column(default=0.0)
     sent_at: Mapped[float | None]
+    #: of the job: slices take turns by it
+    owner: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class DocumentRow(Base):
@@ -175,3 +205,8 @@ document = cast("Table", DocumentRow.__table__)
 result = cast("Table", ResultRow.__table__)
 worker = cast("Table", WorkerRow.__table__)
 model_facts = cast("Table", ModelFactsRow.__table__)
+
+
+def is_waiting() -> ColumnElement[bool]:
+    """The state written out: with a parameter, SQLite uses none of the indexes that hold waiting slices."""
+    return slice_.c.state == literal_column("'waiting'")
