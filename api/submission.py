@@ -20,6 +20,7 @@ from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
 from jobs.errors import Overloaded, PayloadTooLarge, RequestError
+from jobs.keys import Caller
 from jobs.params import InvalidParams
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
@@ -38,7 +39,7 @@ def submit(
     chunks: Iterable[bytes],
     read: Reader,
     *,
-    owner: str,
+    caller: Caller,
     idempotency_key: str | None,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
@@ -47,9 +48,9 @@ def submit(
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
     # A repeat brings no work: it gets its job, however much is waiting.
-    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=owner):
+    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=caller.owner):
         _refuse_overload(context)
-    job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
+    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
@@ -68,7 +69,7 @@ def submit(
     return stored, is_new
 
 
-def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJob:
+def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> NewJob:
     if fields.webhook is not None:
         raise RequestError("webhooks are not served yet: poll the job, or follow its events")
     try:
@@ -80,7 +81,8 @@ def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJo
         raise RequestError(str(error)) from None
     expires_at = datetime.now(UTC) + timedelta(seconds=fields.expires_in) if fields.expires_in else None
     return NewJob(
-        owner=owner,
+        owner=caller.owner,
+        api_key=caller.key_id,
         task=task,
         model=fields.model,
         params=params,

@@ -101,7 +101,8 @@ class NewDocument:
 class NewJob:
     """What a client asked for, apart from its documents."""
 
-    owner: str = ""  #: fingerprint of the API key; empty when keys are off
+    owner: str = ""  #: the project's name; empty: submitted without a key
+    api_key: str | None = None  #: id of the key it is submitted with
     task: Task | None = None  #: None: the rows name their own (mixed)
     model: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -12,17 +12,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.errors import ConfigurationError
+from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
 #: How a dtype and a device are written, here and in `textmill.toml`.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
 DEVICE = r"^(auto|cpu|cuda:\d+)$"
-_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS")
+_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
 
 
 class Settings(BaseSettings):
@@ -44,6 +45,13 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="API keys, apart by commas or spaces; not set: none, and the API binds to loopback only.",
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="Key that sees every project and makes, rotates and revokes other keys."
+    )
+    secret: SecretStr | None = Field(
+        None,
+        description="What keys are hashed with, 32 characters or more; default: kept in the data folder.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
@@ -88,7 +96,34 @@ class Settings(BaseSettings):
         keys = tuple(value.replace(",", " ").split())
         if not keys:  # an empty file of secrets must not open the door
             raise ValueError("is set, and holds no key; leave it out if nobody shall need one")
-        return keys
+        return tuple(dict.fromkeys(keys))
+
+    @field_validator("api_keys", "admin_key")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...] | SecretStr | None) -> object:
+        given = value if isinstance(value, tuple) else () if value is None else (value,)
+        for key in given:
+            if problem := why_not_a_key(key.get_secret_value()):
+                raise ValueError(problem)
+        return value
+
+    @field_validator("admin_key", mode="before")
+    @classmethod
+    def _strip_key(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET_CHARACTERS:
+            raise ValueError(f"has fewer than {MIN_SECRET_CHARACTERS} characters: `openssl rand -hex 32`")
+        return value
+
+    @model_validator(mode="after")
+    def _keep_apart(self) -> Self:
+        if self.admin_key is not None and self.admin_key in self.api_keys:
+            raise ConfigurationError("TEXTMILL_ADMIN_KEY is one of TEXTMILL_API_KEYS: take another key")
+        return self
 
     @field_validator("models", mode="before")
     @classmethod
@@ -114,6 +149,11 @@ class Settings(BaseSettings):
                 for e in error.errors()
             )
             raise ConfigurationError(problems) from error
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return bool(self.api_keys) or self.admin_key is not None
 
     @cached_property
     def database(self) -> str:

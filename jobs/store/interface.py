@@ -64,10 +64,14 @@ class Store(Protocol):
         """Raises JobNotFound for unknown and foreign jobs alike."""
         ...
 
+    def owner_of(self, job_id: str) -> str:
+        """Whose job it is, for an administrator. Raises JobNotFound."""
+        ...
+
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
@@ -76,6 +80,7 @@ class Store(Protocol):
     ) -> tuple[list[Job], str | None]:
         """Newest first; the second value is the cursor of the next page, or None.
 
+        `owner=None`: jobs of every owner, for an administrator.
         `task` and `model`: only jobs that hold documents of them.
         """
         ...

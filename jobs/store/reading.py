@@ -33,10 +33,18 @@ def has_submission(database: Database, idempotency_key: str, *, owner: str) -> b
     return database.read(lambda connection: connection.scalar(known)) is not None
 
 
+def owner_of(database: Database, job_id: str) -> str:
+    """Whose job it is."""
+    row = database.read(lambda connection: find_job(connection, job_id))
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return str(row.owner)
+
+
 def list_jobs(
     database: Database,
     *,
-    owner: str,
+    owner: str | None,
     status: JobStatus | None,
     task: Task | None,
     model: str | None,
@@ -47,14 +55,16 @@ def list_jobs(
 
     def work(connection: Connection) -> tuple[list[Job], str | None]:
         c = t.job.c
-        page = select(t.job).where(c.owner == owner).order_by(c.id.desc()).limit(limit + 1)
+        page = select(t.job).order_by(c.id.desc()).limit(limit + 1)
+        if owner is not None:
+            page = page.where(c.owner == owner)
         if status is not None:
             page = page.where(c.status == status)
         if task is not None or model is not None:
             page = page.where(_holds(task, model))
         if after is not None:
             last = find_job(connection, after)
-            if last is None or last.owner != owner:
+            if last is None or owner not in (None, last.owner):
                 raise RequestError(f"after={after!r} is not a cursor of this list")
             page = page.where(c.id < last.id)
         rows = connection.execute(page).all()

@@ -42,6 +42,11 @@ class SqlStore:
         self._slice_tokens = slice_tokens
         self._slice_documents = slice_documents
 
+    @property
+    def database(self) -> Database:
+        """For what lies beside the ledger in the same database: projects and keys."""
+        return self._database
+
     def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
         job_id, is_new = submit.submit(
             self._database,
@@ -58,10 +63,13 @@ class SqlStore:
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
 
+    def owner_of(self, job_id: str) -> str:
+        return reading.owner_of(self._database, job_id)
+
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
