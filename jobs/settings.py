@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     slice_tokens: int = Field(8192, ge=1, description="Estimated tokens of work in one slice.")
     slice_documents: int = Field(512, ge=1, description="Most documents in one slice.")
     max_crashes: int = Field(3, ge=1, description="Crashes after which a document is quarantined.")
+    pass_environment: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Variables that `textmill up` passes on to workers beside the usual, by name."
+    )
     grace_seconds: float = Field(
         20.0, ge=0, description="Time a stopping worker may use to settle what it holds."
     )
@@ -129,6 +132,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_models(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("pass_environment", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

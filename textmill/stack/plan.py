@@ -10,6 +10,7 @@ from pathlib import Path
 from jobs.settings import Settings
 from textmill.stack.child import Program, python
 from textmill.stack.devices import WorkerPlan
+from textmill.stack.environment import Needs
 
 _KILL_AFTER_GRACE_SECONDS = 5.0
 _API_STOP_SECONDS = 10.0
@@ -48,6 +49,7 @@ def migration_program(environment: Mapping[str, str]) -> Program:
         name="migrate",
         command=python("jobs.migrate"),
         environment=environment,
+        needs=Needs.SETTINGS | Needs.DATABASE,
         orphan_signal=signal.SIGTERM,  # it may be in the middle of a transaction
     )
 
@@ -58,12 +60,15 @@ def api_program(environment: Mapping[str, str], *, host: str, port: int) -> Prog
         name="api",
         command=python("api", "--host", host, "--port", str(port)),
         environment=environment,
+        needs=Needs.SETTINGS | Needs.KEYS | Needs.DATABASE | Needs.BROKER,
         grace_seconds=_API_STOP_SECONDS,
     )
 
 
-def worker_program(environment: Mapping[str, str], plan: WorkerPlan, *, grace_seconds: float) -> Program:
-    """One worker on one device."""
+def worker_program(
+    environment: Mapping[str, str], plan: WorkerPlan, *, grace_seconds: float, passed: tuple[str, ...] = ()
+) -> Program:
+    """One worker on one device; `passed` are names of further variables that it gets."""
     own = {"TEXTMILL_DEVICE": plan.device}
     if plan.threads:
         own["TEXTMILL_THREADS"] = str(plan.threads)
@@ -71,5 +76,7 @@ def worker_program(environment: Mapping[str, str], plan: WorkerPlan, *, grace_se
         name=f"worker-{plan.name}",
         command=python("workers", "--device", plan.device, "--name", plan.name),
         environment={**environment, **own},
+        needs=Needs.SETTINGS | Needs.DATABASE | Needs.BROKER | Needs.MODELS,
+        passed=passed,
         grace_seconds=grace_seconds + _KILL_AFTER_GRACE_SECONDS,
     )

@@ -97,7 +97,12 @@ class Stack:
         )
         self._report.step("database", f"{self._database_label()}, schema up to date", since=started)
         for plan in plans:
-            program = worker_program(environment, plan, grace_seconds=self._settings.grace_seconds)
+            program = worker_program(
+                environment,
+                plan,
+                grace_seconds=self._settings.grace_seconds,
+                passed=self._settings.pass_environment,
+            )
             self._workers.append(self._supervisor.add(program))
         api = api_program(environment, host=self._settings.host, port=self._port)
         self._edge.append(self._supervisor.add(api))
