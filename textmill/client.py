@@ -20,6 +20,7 @@ from typing import Any, Self
 import httpx2
 
 from jobs import jsontext
+from textmill.administration import Administration
 from textmill.errors import UnreadableInput
 from textmill.handle import JobHandle
 from textmill.row_options import RowOptions
@@ -69,6 +70,11 @@ class Textmill:
     def url(self) -> str:
         """Where the server answers."""
         return self._transport.url
+
+    @property
+    def administration(self) -> Administration:
+        """Projects and keys, for who has an administrator's key."""
+        return Administration(self._transport)
 
     def __enter__(self) -> Self:
         return self
