@@ -16,9 +16,11 @@ from api.context import Context
 from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.query_check import refuse_unknown_query
+from api.rate_headers import RateHeaders
 from api.rates import Rates
+from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
-from api.routes import console, health, jobs, keys, models, projects, results
+from api.routes import console, health, jobs, keys, models, projects, results, usage
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
 from jobs.catalogue import Catalogue
@@ -51,6 +53,7 @@ def make_app(settings: Settings) -> FastAPI:
         rates=Rates(),
         metrics=Metrics(),
         changes=ChangeNotifier(store),
+        requests=open_request_limits(settings),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -65,8 +68,9 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.context = context
     install_error_handlers(app)
+    app.add_middleware(RateHeaders)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    for module in (jobs, results, models, keys, projects, health):
+    for module in (jobs, results, models, keys, projects, usage, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(console.router)  # pages: an address with more on it still opens
     return app

@@ -11,9 +11,10 @@ from starlette.concurrency import run_in_threadpool
 
 from api.metrics import Metrics
 from api.rates import Rates
+from api.request_limits import RequestLimits, headers_of
 from api.waiting import ChangeNotifier
 from jobs.catalogue import Catalogue
-from jobs.errors import KeysAreOff, NotAllowed, NotAuthenticated
+from jobs.errors import KeysAreOff, NotAllowed, NotAuthenticated, TooManyRequests
 from jobs.keys import Caller, project_of
 from jobs.records import Job
 from jobs.sender import Sender
@@ -36,6 +37,7 @@ class Context:
     rates: Rates
     metrics: Metrics
     changes: ChangeNotifier
+    requests: RequestLimits
     check_broker: Callable[[], None]
 
 
@@ -55,7 +57,19 @@ def _caller(request: Request) -> Caller:
     caller = _context(request).keys.identify(given.strip() if scheme.lower() == "bearer" else None)
     if caller is None:
         raise NotAuthenticated
+    _count(request, caller)
     return caller
+
+
+def _count(request: Request, caller: Caller) -> None:
+    windows = _context(request).requests.count(caller, caller.limits)
+    request.state.rate_limit = headers_of(windows)
+    if windows and not windows[0].is_kept:
+        tightest = windows[0]
+        raise TooManyRequests(
+            f"{tightest.limit} calls a minute are allowed ({tightest.name})",
+            retry_after_seconds=tightest.reset_seconds,
+        )
 
 
 ContextDep = Annotated[Context, Depends(_context)]

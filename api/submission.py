@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from api.context import Context
+from api.quota import refuse_beyond_limits
 from api.schemas import JobIn
 from api.serving import how_models_stand
 from jobs import jsontext
@@ -48,8 +49,12 @@ def submit(
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
     # A repeat brings no work: it gets its job, however much is waiting.
-    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=caller.owner):
+    is_repeat = idempotency_key is not None and context.store.has_submission(
+        idempotency_key, owner=caller.owner
+    )
+    if not is_repeat:
         _refuse_overload(context)
+        refuse_beyond_limits(context, caller)
     job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
@@ -58,8 +63,10 @@ def submit(
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
-        _write(spool, validator.documents(read(body)))
-        job = dataclasses.replace(job, request_sha256=digest.hexdigest())
+        num_documents = _write(spool, validator.documents(read(body)))
+        job = dataclasses.replace(job, request_sha256=digest.hexdigest(), stored_bytes=spool.tell())
+        if not is_repeat:
+            refuse_beyond_limits(context, caller, num_documents=num_documents, stored_bytes=job.stored_bytes)
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:
@@ -123,13 +130,16 @@ def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield chunk
 
 
-def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
+def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> int:
+    num_documents = 0
     for block in in_blocks(documents):
         rows = [
             (d.custom_id, d.task, d.model, d.text, d.context, d.messages, d.params, d.metadata) for d in block
         ]
         spool.write(jsontext.dumps(rows))
         spool.write(b"\n")
+        num_documents += len(block)
+    return num_documents
 
 
 def _read(spool: IO[bytes]) -> Iterator[NewDocument]:

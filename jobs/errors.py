@@ -174,6 +174,19 @@ class Overloaded(TextmillError):
         super().__init__(message)
 
 
+class TooManyRequests(Overloaded):
+    """A limit of calls in a minute is reached."""
+
+    code = "too_many_requests"
+
+
+class OverQuota(RequestError):
+    """The project stores as much as it may."""
+
+    http_status = 403
+    code = "over_quota"
+
+
 class StoreUnavailable(TextmillError):
     """The database does not answer; the cause is in `__cause__`."""
 

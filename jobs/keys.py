@@ -59,6 +59,7 @@ class ApiKey:
     created_at: datetime
     ends_at: datetime | None = None  #: when it was revoked, or will end
     is_live: bool = True
+    limits: Mapping[str, int] = field(default_factory=dict)  #: of its project, over the settings' own
 
     @property
     def is_admin(self) -> bool:
@@ -85,6 +86,7 @@ class Caller:
 
     project: str | None  #: None: an administrator
     key_id: str | None = None  #: None: keys are off
+    limits: Mapping[str, int] = field(default_factory=dict)  #: by name; administrators have none
 
     @property
     def is_admin(self) -> bool:

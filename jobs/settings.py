@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.errors import ConfigurationError
 from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
+from jobs.limits import parse_limits
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
     secret: SecretStr | None = Field(
         None,
         description="What keys are hashed with, 32 characters or more; default: kept in the data folder.",
+    )
+    limits: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description="What a project or key may use, NAME=NUMBER: "
+        "requests_per_minute, key_requests_per_minute, queued_documents, stored_bytes.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
@@ -127,6 +133,11 @@ class Settings(BaseSettings):
         if self.admin_key is not None and self.admin_key in self.api_keys:
             raise ConfigurationError("TEXTMILL_ADMIN_KEY is one of TEXTMILL_API_KEYS: take another key")
         return self
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _parse_limits(cls, value: object) -> object:
+        return parse_limits(value) if isinstance(value, str) else value
 
     @field_validator("models", mode="before")
     @classmethod

@@ -36,6 +36,10 @@ class Administration:
         """Every project."""
         return self._list("/v1/projects")
 
+    def limit_project(self, name: str, limits: Mapping[str, int]) -> dict[str, Any]:
+        """Gives a project limits over the server's own, in place of those it had."""
+        return self._send("PATCH", f"/v1/projects/{name}", {"limits": dict(limits)})
+
     def create_project(self, name: str) -> dict[str, Any]:
         """A new project."""
         return self._post("/v1/projects", {"name": name})
@@ -44,7 +48,10 @@ class Administration:
         return list(self._transport.request("GET", path, query=query).json()["data"])
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         content = json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
-        answer = self._transport.request("POST", path, headers=headers, body=lambda: [content])
+        answer = self._transport.request(method, path, headers=headers, body=lambda: [content])
         return dict(answer.json())

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.errors import TextmillError
-from textmill.commands import demo, doctor, keys, login, models, results, serve, status, submit
+from textmill.commands import demo, doctor, keys, login, models, results, serve, status, submit, usage
 from textmill.commands.server import DEFAULT_URL, Server
 
 _SERVERS, _WORK, _ENTRY, _HELP = "Run servers", "Work with jobs", "Enter servers", "Find out"
@@ -75,7 +75,7 @@ for panel, functions in {
         status.retry,
     ),
     _ENTRY: (login.login, login.logout),
-    _HELP: (models.models, doctor.doctor, demo.demo),
+    _HELP: (models.models, usage.usage, doctor.doctor, demo.demo),
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
@@ -217,6 +218,25 @@ class Textmill:
             after = page.get("next")
             if after is None:
                 return
+
+    def usage(
+        self,
+        *,
+        by: Sequence[str] = ("project",),
+        first_day: date | None = None,
+        last_day: date | None = None,
+        project: str | None = None,
+    ) -> dict[str, Any]:
+        """What was used, by any of day, project and key, and what the project holds and may have.
+
+        Args:
+            by: What there is a line for each value of.
+            first_day: In UTC; the beginning when None.
+            last_day: In UTC, with it; today when None.
+            project: For an administrator: only this one.
+        """
+        query = {"by": ",".join(by), "from": first_day, "to": last_day, "project": project}
+        return dict(self._transport.request("GET", "/v1/usage", query=query).json())
 
     def models(self) -> list[dict[str, Any]]:
         """The models this server lists, as it describes them."""

@@ -6,12 +6,20 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.context import KeyBookDep, in_thread
 from jobs.keys import PROJECT_NAME, Project
+from jobs.limits import LIMITS, check_limits
 
 router = APIRouter(prefix="/v1/projects", tags=["keys"])
+
+
+Limits = Annotated[
+    dict[str, int],
+    AfterValidator(check_limits),
+    Field(description=f"By name, over the server's own: {', '.join(LIMITS)}."),
+]
 
 
 class ProjectOut(BaseModel):
@@ -19,6 +27,7 @@ class ProjectOut(BaseModel):
 
     name: str
     created_at: datetime
+    limits: Annotated[dict[str, int], Field(description="Over the server's own.")]
 
 
 class ProjectList(BaseModel):
@@ -33,6 +42,15 @@ class ProjectIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=PROJECT_NAME)]
+    limits: Limits = {}
+
+
+class LimitsIn(BaseModel):
+    """Limits of a project, in place of those it had."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limits: Limits
 
 
 @router.get("", response_model=ProjectList, operation_id="list_projects")
@@ -44,8 +62,14 @@ async def list_projects(book: KeyBookDep) -> ProjectList:
 @router.post("", response_model=ProjectOut, status_code=201, operation_id="create_project")
 async def create_project(book: KeyBookDep, wanted: ProjectIn) -> ProjectOut:
     """A new project; then make a key for it."""
-    return _project(await in_thread(book.add_project, wanted.name, limits={}))
+    return _project(await in_thread(book.add_project, wanted.name, limits=wanted.limits))
+
+
+@router.patch("/{name}", response_model=ProjectOut, operation_id="limit_project")
+async def limit_project(name: str, book: KeyBookDep, wanted: LimitsIn) -> ProjectOut:
+    """Other limits for a project; they hold from the next call on."""
+    return _project(await in_thread(book.limit_project, name, limits=wanted.limits))
 
 
 def _project(project: Project) -> ProjectOut:
-    return ProjectOut(name=project.name, created_at=project.created_at)
+    return ProjectOut(name=project.name, created_at=project.created_at, limits=dict(project.limits))

@@ -10,8 +10,10 @@ Any method may raise `StoreUnavailable`; all are safe to repeat after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from jobs.limits import Holdings
 from jobs.records import (
     Job,
     JobStatus,
@@ -29,6 +31,7 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
 
@@ -220,6 +223,16 @@ class Store(Protocol):
 
         Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
         """
+        ...
+
+    def holdings(self, owner: str) -> Holdings:
+        """What a project has in the ledger now."""
+        ...
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        """Jobs summed up by any of `day`, `project` and `key`; of every project when `owner` is None."""
         ...
 
     def ping(self) -> None:

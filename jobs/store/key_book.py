@@ -34,6 +34,7 @@ class KeyBook:
     def __init__(self, database: Database, hasher: KeyHasher, settings: Settings) -> None:
         self._database = database
         self._hasher = hasher
+        self._limits = settings.limits
         self._of_settings = {new.digest: new for new in _settings_keys(hasher, settings)}
 
     def identify(self, key: str | None) -> Caller | None:
@@ -49,7 +50,10 @@ class KeyBook:
             found = keys.adopt_key(self._database, self._of_settings[digest])
         if found is None or not self._as_here(found).is_live:
             return None
-        return Caller(project=None if found.project is None else project_of(found.project), key_id=found.id)
+        if found.project is None:
+            return Caller(project=None, key_id=found.id)
+        limits = {**self._limits, **found.limits}
+        return Caller(project=project_of(found.project), key_id=found.id, limits=limits)
 
     def holds(self, caller: Caller) -> bool:
         """Whether the key by which somebody was let in is still good, for what goes on for long."""

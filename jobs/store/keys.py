@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from jobs.errors import ConfigurationError, KeyConflict, KeyNotFound
 from jobs.keys import ApiKey, NewKey, Origin, project_of, shown_project
 from jobs.store import tables as t
-from jobs.store.codec import to_time
+from jobs.store.codec import from_json, to_time
 from jobs.store.database import Database
 from jobs.store.projects import find_project, project_for_fingerprint
 
@@ -39,7 +39,7 @@ def list_keys(database: Database, *, project: str | None = None) -> list[ApiKey]
     """Keys of one project, or all with the administrators', oldest first; ended ones as well."""
 
     def work(connection: Connection) -> list[ApiKey]:
-        wanted = select(t.api_key).order_by(t.api_key.c.created_at, t.api_key.c.id)
+        wanted = _keys().order_by(t.api_key.c.created_at, t.api_key.c.id)
         if project is not None:
             wanted = wanted.where(t.api_key.c.project == find_project(connection, project).name)
         return [_read(database, connection, row) for row in connection.execute(wanted)]
@@ -186,12 +186,17 @@ def _check_name(database: Database, connection: Connection, name: str, owner: st
         raise KeyConflict(f"{of_whom} has a key {name!r} already: rotate it, or take another name")
 
 
+def _keys() -> Select[Any]:
+    """Keys, each with the limits of its project."""
+    return select(t.api_key, t.project.c.limits).outerjoin(t.project, t.project.c.name == t.api_key.c.project)
+
+
 def _by_digest(connection: Connection, digest: str) -> Row[Any] | None:
-    return connection.execute(select(t.api_key).where(t.api_key.c.digest == digest)).first()
+    return connection.execute(_keys().where(t.api_key.c.digest == digest)).first()
 
 
 def _by_id(connection: Connection, key_id: str) -> Row[Any]:
-    row = connection.execute(select(t.api_key).where(t.api_key.c.id == key_id)).first()
+    row = connection.execute(_keys().where(t.api_key.c.id == key_id)).first()
     if row is None:
         raise KeyNotFound(f"there is no key {key_id[:80]!r}")
     return row
@@ -209,5 +214,6 @@ def _read(database: Database, connection: Connection, row: Row[Any]) -> ApiKey:
         digest=row.digest,
         created_at=created_at,
         ends_at=to_time(row.ends_at),
+        limits=from_json(row.limits) or {},
         is_live=row.ends_at is None or row.ends_at > database.now(connection),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import text
 
 from jobs.errors import StoreUnavailable
+from jobs.limits import Holdings
 from jobs.records import (
     Job,
     JobStatus,
@@ -24,10 +26,12 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
 from jobs.settings import Settings
 from jobs.store import control, facts, lease, reading, results, settle, submit, sweep
+from jobs.store import usage as usages
 from jobs.store import window as windows
 from jobs.store.database import Database
 from jobs.store.interface import EVERY_RESULT
@@ -156,6 +160,14 @@ class SqlStore:
 
     def backlog(self) -> Mapping[str, int]:
         return reading.backlog(self._database)
+
+    def holdings(self, owner: str) -> Holdings:
+        return usages.holdings(self._database, owner)
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        return usages.usage(self._database, by=by, owner=owner, begin=begin, end=end)
 
     def ping(self) -> None:
         self._database.read(lambda connection: connection.execute(text("SELECT 1")))

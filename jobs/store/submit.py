@@ -79,6 +79,7 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
         "public_id": public_id,
         "owner": job.owner,
         "api_key": job.api_key,
+        "stored_bytes": job.stored_bytes,
         "idempotency_key": job.idempotency_key,
         "request_sha256": job.request_sha256,
         "task": job.task,

@@ -40,6 +40,8 @@ class JobRow(Base):
     owner: Mapped[str]
     #: which key submitted it
     api_key: Mapped[str | None]
+    #: of the documents as they were submitted
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
     task: Mapped[str | None]

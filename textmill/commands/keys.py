@@ -93,8 +93,8 @@ def list_projects(context: typer.Context, json: JsonOption = False) -> None:
     """
     with server_of(context).connect() as server:
         found = server.administration.projects()
-    rows = [(project["name"], project["created_at"][:10]) for project in found]
-    _show(found, ("PROJECT", "CREATED"), rows, json=json)
+    rows = [(project["name"], project["created_at"][:10], _limits(project)) for project in found]
+    _show(found, ("PROJECT", "CREATED", "LIMITS"), rows, json=json)
 
 
 @projects.command("create")
@@ -114,6 +114,37 @@ def create_project(
     with server_of(context).connect() as server:
         made = server.administration.create_project(name)
     answers().print_json(data=made) if json else answers().print(made["name"], markup=False)
+
+
+@projects.command("limit")
+def limit_project(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A project's name.")],
+    limits: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=NUMBER]...", help="Its limits; none: the server's.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Give a project limits over the server's own, in place of those it had.
+
+    For example:
+
+    textmill projects limit reviews requests_per_minute=600 queued_documents=100000
+    """
+    from jobs.limits import parse_limits
+    from textmill.terminal.consoles import answers
+
+    try:
+        wanted = parse_limits(" ".join(limits or ()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="NAME=NUMBER") from None
+    with server_of(context).connect() as server:
+        made = server.administration.limit_project(name, wanted)
+    answers().print_json(data=made) if json else answers().print(_limits(made), markup=False)
+
+
+def _limits(project: dict[str, Any]) -> str:
+    return " ".join(f"{name}={amount}" for name, amount in project["limits"].items()) or "the server's"
 
 
 def _tell(made: dict[str, Any], *, json: bool) -> None:

@@ -10,10 +10,11 @@ import os
 import time
 from collections.abc import Callable
 
+from jobs.redis_url import client_url
 from jobs.settings import Settings
 from textmill.errors import StackError
 from textmill.stack import flower, ports
-from textmill.stack.broker import EmbeddedBroker, client_url, ping
+from textmill.stack.broker import EmbeddedBroker, ping
 from textmill.stack.child import Process, spawn
 from textmill.stack.devices import look_around, plan_workers
 from textmill.stack.folder import DataFolder, RunningStack

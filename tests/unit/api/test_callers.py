@@ -19,6 +19,7 @@ BODIES = {
     "/v1/jobs": {"task": "sentiment", "text": "good"},
     "/v1/keys": {"name": "ci"},
     "/v1/projects": {"name": "reviews"},
+    "/v1/projects/{name}": {"limits": {}},
 }
 
 

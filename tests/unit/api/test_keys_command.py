@@ -72,3 +72,15 @@ def test_an_administrators_key_is_made_and_others_may_not_make_any(run: Run) -> 
     assert (code, out) == (2, "")
     assert "administrator" in said
     assert run("keys", "revoke", "key_unknown")[0] == 2
+
+
+def test_usage_and_limits_are_shown(run: Run) -> None:
+    run("projects", "create", "reviews")
+    limited = run("projects", "limit", "reviews", "queued_documents=50", "requests_per_minute=600")
+    assert limited[:2] == (0, "queued_documents=50 requests_per_minute=600\n")
+    assert run("projects", "limit", "reviews", "colour=1")[0] == 2
+    key = run("keys", "create", "ci", "--project", "reviews")[1].strip()
+    assert "nothing was used" in run("usage", key=key)[2]
+    shown = run("usage", "--by", "day,key", "--from", "2026-01-01", key=key)[1]
+    assert "queued documents: 0 of 50" in shown
+    assert "requests per minute: 600" in shown

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs.redis_url import client_url
 from jobs.settings import Settings
 from textmill.commands.server import Server
 from textmill.errors import FolderInUse, NoBroker, PortTaken, StackError
 from textmill.stack import ports, server_binary
-from textmill.stack.broker import BrokerAddress, EmbeddedBroker, client_url
+from textmill.stack.broker import BrokerAddress, EmbeddedBroker
 from textmill.stack.folder import DataFolder, RunningStack, read_note, running
 from textmill.stack.logs import keep_short
 from textmill.stack.plan import shared_environment

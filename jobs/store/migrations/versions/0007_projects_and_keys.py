@@ -40,8 +40,9 @@ def upgrade() -> None:
     sa.UniqueConstraint('digest')
     )
     op.create_index('ix_api_key_project', 'api_key', ['project'], unique=False)
-    # Nullable: neither database copies the table.
+    # Not in batch mode: on SQLite that would make the table anew, and its end would cascade.
     op.add_column('job', sa.Column('api_key', sa.Text(), nullable=True))
+    op.add_column('job', sa.Column('stored_bytes', sa.BigInteger(), server_default='0', nullable=False))
     _owners_to_projects()
 
 
@@ -70,6 +71,7 @@ def downgrade() -> None:
         'UPDATE job SET owner = (SELECT fingerprint FROM project WHERE project.name = job.owner) '
         'WHERE owner IN (SELECT name FROM project WHERE fingerprint IS NOT NULL)'
     ))
+    op.execute('ALTER TABLE job DROP COLUMN stored_bytes')
     op.execute('ALTER TABLE job DROP COLUMN api_key')
     op.drop_table('api_key')
     op.drop_table('project')
