@@ -81,6 +81,7 @@ class JobIn(BaseModel):
     task: str | None = None
     model: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
+    project: str | None = Field(None, description="Whose job it is; only an administrator has a choice.")
     priority: Literal["interactive", "bulk"] | None = None
     webhook: str | None = None
     expires_in: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None

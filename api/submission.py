@@ -20,12 +20,13 @@ from api.schemas import JobIn
 from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import Overloaded, PayloadTooLarge, RequestError
-from jobs.keys import Caller
+from jobs.errors import NotAllowed, Overloaded, PayloadTooLarge, RequestError
+from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
+from jobs.store.key_book import OpenHouse
 from jobs.tasks import parse_task, with_languages
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
@@ -48,6 +49,7 @@ def submit(
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
+    caller = _acting_for(context, caller, fields.project)
     # A repeat brings no work: it gets its job, however much is waiting.
     is_repeat = idempotency_key is not None and context.store.has_submission(
         idempotency_key, owner=caller.owner
@@ -60,7 +62,7 @@ def submit(
     check_job(job, context.catalogue, models)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
-    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
+    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(exclude={"project"}), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
         num_documents = _write(spool, validator.documents(read(body)))
@@ -74,6 +76,15 @@ def submit(
         context.metrics.submitted_documents.inc(stored.counts.total)
         context.sender.send_soon(stored.id)
     return stored, is_new
+
+
+def _acting_for(context: Context, caller: Caller, project: str | None) -> Caller:
+    """Who the job is for: an administrator may submit for any project."""
+    if project is None or project_of(project) == caller.owner:
+        return caller
+    if not caller.is_admin or isinstance(context.keys, OpenHouse):
+        raise NotAllowed("this key submits for its own project only")
+    return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
 
 
 def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> NewJob:

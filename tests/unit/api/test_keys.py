@@ -85,6 +85,24 @@ def test_an_administrator_sees_and_leads_the_jobs_of_every_project(keyed: Api) -
     assert other.status_code == 403
 
 
+def test_an_administrator_submits_for_any_project_and_a_key_for_its_own(keyed: Api) -> None:
+    created(keyed, "/v1/projects", name="reviews")
+    key = created(keyed, name="ci", project="reviews")["key"]
+
+    def submitted(by: str, project: str | None) -> Any:
+        body = {"task": "sentiment", "text": "x"} | ({} if project is None else {"project": project})
+        return keyed.http.post("/v1/jobs", json=body, headers=bearer(by))
+
+    for_reviews = submitted(ADMIN, "reviews").json()
+    assert for_reviews["project"] == "reviews"
+    assert listed(keyed, key) == [for_reviews["id"]]
+    assert submitted(ADMIN, None).json()["project"] == "default"
+    assert submitted(ADMIN, "nowhere").status_code == 404
+    assert submitted(key, "reviews").status_code == 202
+    for other in ("default", "nowhere"):
+        assert submitted(key, other).status_code == 403
+
+
 def test_a_key_is_told_once_and_known_by_its_beginning_after_that(keyed: Api) -> None:
     made = created(keyed, name="ci", project="default")
     answer = keyed.http.get("/v1/keys", headers=bearer(ADMIN))
