@@ -43,6 +43,14 @@ def shared_environment(settings: Settings, *, folder: Path, broker_url: str, por
     return environment
 
 
+def who_may_enter(settings: Settings) -> str:
+    """What whoever starts the stack should know about its door, in words."""
+    if not settings.has_keys:
+        return "no keys: open to everybody on this host"
+    given = len(settings.api_keys) + (settings.admin_key is not None)
+    return f"keys are asked for: {given} of the settings, and those made by `textmill keys`"
+
+
 def migration_program(environment: Mapping[str, str]) -> Program:
     """Brings the database to the schema of this version."""
     return Program(

@@ -23,6 +23,7 @@ from textmill.stack.plan import (
     api_program,
     migration_program,
     shared_environment,
+    who_may_enter,
     worker_program,
 )
 from textmill.stack.readiness import Readiness
@@ -105,6 +106,7 @@ class Stack:
                 passed=self._settings.pass_environment,
             )
             self._workers.append(self._supervisor.add(program))
+        self._report.event("entry", who_may_enter(self._settings))
         api = api_program(environment, host=self._settings.host, port=self._port)
         self._edge.append(self._supervisor.add(api))
         self._start_flower(environment)

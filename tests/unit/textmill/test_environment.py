@@ -15,7 +15,13 @@ from textmill.stack.broker import EmbeddedBroker
 from textmill.stack.child import Program, python, spawn
 from textmill.stack.devices import WorkerPlan
 from textmill.stack.environment import without_keys
-from textmill.stack.plan import api_program, migration_program, shared_environment, worker_program
+from textmill.stack.plan import (
+    api_program,
+    migration_program,
+    shared_environment,
+    who_may_enter,
+    worker_program,
+)
 from textmill.stack.server_binary import ServerBinary
 
 KEYS = {
@@ -95,6 +101,13 @@ def test_a_program_gets_the_secrets_that_it_needs(
         hidden[variable] for variable in hidden if variable not in secrets and len(hidden[variable]) > 5
     ]
     assert not [value for value in values if value in str(found)]
+
+
+def test_the_start_says_who_may_enter(tmp_path: Path) -> None:
+    """S8: a server without keys said nothing of it."""
+    assert who_may_enter(Settings(data=tmp_path)) == "no keys: open to everybody on this host"
+    locked = Settings(data=tmp_path, api_keys=("k" * 16, "l" * 16), admin_key="a" * 16)
+    assert who_may_enter(locked).startswith("keys are asked for: 3 of the settings")
 
 
 def test_a_worker_started_by_hand_has_all_but_the_keys() -> None:
