@@ -15,15 +15,18 @@ from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from api.context import Context
+from api.quota import refuse_beyond_limits
 from api.schemas import JobIn
 from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import Overloaded, PayloadTooLarge, RequestError
+from jobs.errors import NotAllowed, Overloaded, PayloadTooLarge, RequestError
+from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
+from jobs.store.key_book import OpenHouse
 from jobs.tasks import parse_task, with_languages
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
@@ -38,7 +41,7 @@ def submit(
     chunks: Iterable[bytes],
     read: Reader,
     *,
-    owner: str,
+    caller: Caller,
     idempotency_key: str | None,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
@@ -46,19 +49,26 @@ def submit(
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
+    caller = _acting_for(context, caller, fields.project)
     # A repeat brings no work: it gets its job, however much is waiting.
-    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=owner):
+    is_repeat = idempotency_key is not None and context.store.has_submission(
+        idempotency_key, owner=caller.owner
+    )
+    if not is_repeat:
         _refuse_overload(context)
-    job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
+        refuse_beyond_limits(context, caller)
+    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
-    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
+    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(exclude={"project"}), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
-        _write(spool, validator.documents(read(body)))
-        job = dataclasses.replace(job, request_sha256=digest.hexdigest())
+        num_documents = _write(spool, validator.documents(read(body)))
+        job = dataclasses.replace(job, request_sha256=digest.hexdigest(), stored_bytes=spool.tell())
+        if not is_repeat:
+            refuse_beyond_limits(context, caller, num_documents=num_documents, stored_bytes=job.stored_bytes)
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:
@@ -68,7 +78,16 @@ def submit(
     return stored, is_new
 
 
-def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJob:
+def _acting_for(context: Context, caller: Caller, project: str | None) -> Caller:
+    """Who the job is for: an administrator may submit for any project."""
+    if project is None or project_of(project) == caller.owner:
+        return caller
+    if not caller.is_admin or isinstance(context.keys, OpenHouse):
+        raise NotAllowed("this key submits for its own project only")
+    return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
+
+
+def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> NewJob:
     if fields.webhook is not None:
         raise RequestError("webhooks are not served yet: poll the job, or follow its events")
     try:
@@ -80,7 +99,8 @@ def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJo
         raise RequestError(str(error)) from None
     expires_at = datetime.now(UTC) + timedelta(seconds=fields.expires_in) if fields.expires_in else None
     return NewJob(
-        owner=owner,
+        owner=caller.owner,
+        api_key=caller.key_id,
         task=task,
         model=fields.model,
         params=params,
@@ -121,13 +141,16 @@ def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield chunk
 
 
-def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
+def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> int:
+    num_documents = 0
     for block in in_blocks(documents):
         rows = [
             (d.custom_id, d.task, d.model, d.text, d.context, d.messages, d.params, d.metadata) for d in block
         ]
         spool.write(jsontext.dumps(rows))
         spool.write(b"\n")
+        num_documents += len(block)
+    return num_documents
 
 
 def _read(spool: IO[bytes]) -> Iterator[NewDocument]:

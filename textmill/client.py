@@ -13,13 +13,15 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
 
 from jobs import jsontext
+from textmill.administration import Administration
 from textmill.errors import UnreadableInput
 from textmill.handle import JobHandle
 from textmill.row_options import RowOptions
@@ -69,6 +71,11 @@ class Textmill:
     def url(self) -> str:
         """Where the server answers."""
         return self._transport.url
+
+    @property
+    def administration(self) -> Administration:
+        """Projects and keys, for who has an administrator's key."""
+        return Administration(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -211,6 +218,25 @@ class Textmill:
             after = page.get("next")
             if after is None:
                 return
+
+    def usage(
+        self,
+        *,
+        by: Sequence[str] = ("project",),
+        first_day: date | None = None,
+        last_day: date | None = None,
+        project: str | None = None,
+    ) -> dict[str, Any]:
+        """What was used, by any of day, project and key, and what the project holds and may have.
+
+        Args:
+            by: What there is a line for each value of.
+            first_day: In UTC; the beginning when None.
+            last_day: In UTC, with it; today when None.
+            project: For an administrator: only this one.
+        """
+        query = {"by": ",".join(by), "from": first_day, "to": last_day, "project": project}
+        return dict(self._transport.request("GET", "/v1/usage", query=query).json())
 
     def models(self) -> list[dict[str, Any]]:
         """The models this server lists, as it describes them."""

@@ -13,8 +13,10 @@ Any method may raise `StoreUnavailable`; all are safe to repeat after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from jobs.limits import Holdings
 from jobs.records import (
     Job,
     JobStatus,
@@ -32,6 +34,7 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
 from jobs.shares import UNBOUNDED, Slots
@@ -69,10 +72,14 @@ class Store(Protocol):
         """Raises JobNotFound for unknown and foreign jobs alike."""
         ...
 
+    def owner_of(self, job_id: str) -> str:
+        """Whose job it is, for an administrator. Raises JobNotFound."""
+        ...
+
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
@@ -81,6 +88,7 @@ class Store(Protocol):
     ) -> tuple[list[Job], str | None]:
         """Newest first; the second value is the cursor of the next page, or None.
 
+        `owner=None`: jobs of every owner, for an administrator.
         `task` and `model`: only jobs that hold documents of them.
         """
         ...
@@ -228,6 +236,16 @@ class Store(Protocol):
 
         Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
         """
+        ...
+
+    def holdings(self, owner: str) -> Holdings:
+        """What a project has in the ledger now."""
+        ...
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        """Jobs summed up by any of `day`, `project` and `key`; of every project when `owner` is None."""
         ...
 
     def ping(self) -> None:
