@@ -1,10 +1,10 @@
 """What the ledger's daily questions cost with a long past, and with none.
 
-    python -m benchmarks.ledger [--past 10000000] [--database postgresql://...]
+    python -m benchmarks.ledger [--past 10000000] [--databases postgresql://...a postgresql://...b]
 
-Makes a ledger (SQLite in a temporary folder, or an empty database of yours), asks each
-question many times, adds a finished job of so many documents and 100,000 short ones, and
-asks again. Prints the median milliseconds of both and their ratio.
+Makes two ledgers (SQLite in a temporary folder, or in two empty databases of yours), gives one
+of them a finished job of so many documents and 100,000 short ones, and asks both the same
+questions in turns. Prints the median milliseconds of both and their ratio.
 """
 
 from __future__ import annotations
@@ -23,45 +23,47 @@ from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from tests.support.finished_jobs import add_past
 
-_ROUNDS = 60
+_ROUNDS = 100
 _SHORT_JOBS = 100_000
+
+Seconds = dict[str, list[float]]
 
 
 def main() -> None:
     """Runs it and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--past", type=int, default=10_000_000, help="finished documents")
-    parser.add_argument("--database", help="URL of an empty database; default: SQLite")
+    parser.add_argument("--databases", nargs=2, metavar="URL", help="two empty databases; default: SQLite")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="textmill-bench-") as folder:
-        database = Database(options.database or f"sqlite:///{Path(folder) / 'ledger.db'}")
-        migrate(database)
-        store = SqlStore(database, slice_tokens=8192, slice_documents=512)
-        before = measure(store)
+        urls = options.databases or [f"sqlite:///{Path(folder) / name}.db" for name in ("new", "old")]
+        new, old = (Database(url) for url in urls)
+        for database in (new, old):
+            migrate(database)
         begun = time.monotonic()
-        add_past(database, num_documents=options.past, num_jobs=_SHORT_JOBS)
-        database.forget_traces()  # or the log of the past would be read with every page
-        seconds = time.monotonic() - begun
-        after = measure(store)
-        store.close()
-    sys.stdout.write(
-        f"{options.past} finished documents and {_SHORT_JOBS} short jobs, made in {seconds:.0f} s\n"
-    )
+        add_past(old, num_documents=options.past, num_jobs=_SHORT_JOBS)
+        old.forget_traces()  # or the log of the past would be read with every page
+        made_seconds = time.monotonic() - begun
+        of_new, of_old = measure(new, old)
+    past = f"{options.past} finished documents and {_SHORT_JOBS} short jobs"
+    sys.stdout.write(f"{past}, made in {made_seconds:.0f} s\n")
     sys.stdout.write("| question | ms without | ms with | ratio |\n|---|---|---|---|\n")
-    for name, without in before.items():
-        row = f"| {name} | {without:.2f} | {after[name]:.2f} | {after[name] / without:.2f} |\n"
-        sys.stdout.write(row)
+    for name in of_new:
+        without, having = (statistics.median(seconds[name]) * 1000 for seconds in (of_new, of_old))
+        sys.stdout.write(f"| {name} | {without:.2f} | {having:.2f} | {having / without:.2f} |\n")
 
 
-def measure(store: SqlStore) -> dict[str, float]:
-    """Median milliseconds of each question, asked in turns."""
-    seconds: dict[str, list[float]] = {}
+def measure(*databases: Database) -> list[Seconds]:
+    """Seconds of each question to each, asked in turns."""
+    stores = [SqlStore(database, slice_tokens=8192, slice_documents=512) for database in databases]
+    taken: list[Seconds] = [{} for _ in stores]
     for _ in range(_ROUNDS):
-        for name, question in day(store).items():
-            begun = time.monotonic()
-            question()
-            seconds.setdefault(name, []).append(time.monotonic() - begun)
-    return {name: statistics.median(taken) * 1000 for name, taken in seconds.items()}
+        for store, seconds in zip(stores, taken, strict=True):
+            for name, question in day(store).items():
+                begun = time.perf_counter()
+                question()
+                seconds.setdefault(name, []).append(time.perf_counter() - begun)
+    return taken
 
 
 def day(store: SqlStore) -> dict[str, Callable[[], object]]:
@@ -80,7 +82,7 @@ def day(store: SqlStore) -> dict[str, Callable[[], object]]:
         "window": lambda: store.take_window(window=8, resend_after_seconds=60),
         "claim of nothing": lambda: store.claim(ticket.key, worker_id="w", lease_seconds=30),
         "heartbeat": lambda: store.heartbeat({ticket.key: lease.attempt}, lease_seconds=30),
-        "settle": lambda: store.settle(ticket.key, lease.attempt, outcomes),
+        "settle": lambda: store.settle(ticket.key, lease.attempt, outcomes[: len(lease.documents)]),
         "sweep": lambda: store.sweep(max_crashes=3, keep_seconds=1e10),
         "job": lambda: store.get_job(job.id),
         "page of jobs": lambda: store.list_jobs(limit=20),
