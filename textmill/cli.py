@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.errors import TextmillError
-from textmill.commands import demo, doctor, keys, login, models, results, serve, status, submit, usage
+from textmill.commands import backup, demo, doctor, keys, login, models, results, serve, status, submit, usage
 from textmill.commands.server import DEFAULT_URL, Server
 
 _SERVERS, _WORK, _ENTRY, _HELP = "Run servers", "Work with jobs", "Enter servers", "Find out"
@@ -64,7 +64,7 @@ def root(
 
 
 for panel, functions in {
-    _SERVERS: (serve.up, serve.worker, serve.api),
+    _SERVERS: (serve.up, serve.worker, serve.api, backup.backup, backup.restore),
     _WORK: (
         submit.run,
         submit.submit,
@@ -73,6 +73,7 @@ for panel, functions in {
         results.results,
         status.cancel,
         status.retry,
+        status.delete,
     ),
     _ENTRY: (login.login, login.logout),
     _HELP: (models.models, usage.usage, doctor.doctor, demo.demo),

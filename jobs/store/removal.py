@@ -57,11 +57,12 @@ def hide(connection: Connection, row_ids: list[int]) -> None:
 
 def remove_soon(database: Database, row_id: int) -> None:
     """Removes a hidden job, or as much of it as goes in two seconds."""
-    remove(database, row_id, until=time.monotonic() + _SOON_SECONDS)
+    if remove(database, row_id, until=time.monotonic() + _SOON_SECONDS):
+        database.forget_traces()
 
 
 def remove(database: Database, row_id: int, *, until: float) -> bool:
-    """Removes rows of a hidden job; returns whether all are gone.
+    """Removes rows of a hidden job; returns whether all are gone, but for traces in SQLite's log.
 
     Args:
         database: of the ledger.
@@ -73,7 +74,6 @@ def remove(database: Database, row_id: int, *, until: float) -> bool:
         with pace.measured():
             is_gone = database.write(lambda connection: _remove_block(connection, row_id, pace.rows))
         if is_gone:
-            database.forget_traces()
             return True
         if time.monotonic() >= until:
             return False

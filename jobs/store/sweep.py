@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from jobs.records import JobStatus, SweepReport
 from jobs.store import tables as t
@@ -18,6 +18,7 @@ from jobs.store.stages import OPEN, Stage, is_unfinished
 
 #: A submission that brought nothing for so long is dead: its process was killed.
 _DEAD_SECONDS = 120.0
+_FORGOTTEN_SECONDS = 86_400.0
 _MOST_JOBS = 100  # looked at in one sweep; the next goes on
 #: How long one sweep works at what others left half done: leases are looked at after it.
 _WORK_SECONDS = 2.0
@@ -34,6 +35,7 @@ def sweep(
         for row_id in database.read(lambda connection: _overdue(database, connection))
     ]
     _hide_the_dead(database)
+    _forget_workers(database)
     if keep_seconds is not None:
         _hide_the_old(database, keep_seconds)
     removed = _go_on(database, until=time.monotonic() + _WORK_SECONDS)
@@ -75,6 +77,21 @@ def _hide_the_dead(database: Database) -> None:
         database.write(work)
 
 
+def _forget_workers(database: Database) -> None:
+    """Those that died without a word, long after their leases: every start has a name of its own."""
+    c = t.worker.c
+
+    def gone(connection: Connection) -> ColumnElement[bool]:
+        return c.seen_at < database.now(connection) - _FORGOTTEN_SECONDS
+
+    if database.read(
+        lambda connection: connection.scalar(select(c.worker_id).where(gone(connection)).limit(1))
+    ):
+        database.write(
+            lambda connection: connection.execute(delete(t.worker).where(gone(connection))) and None
+        )
+
+
 def _hide_the_old(database: Database, keep_seconds: float) -> None:
     """Jobs that were finished longer ago than they are kept."""
     c = t.job.c
@@ -98,6 +115,8 @@ def _go_on(database: Database, *, until: float) -> int:
         if removed and time.monotonic() >= until:
             break
         removed += remove(database, row_id, until=until)
+    if removed:
+        database.forget_traces()
     return removed
 
 

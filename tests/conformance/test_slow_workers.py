@@ -68,6 +68,18 @@ def test_a_document_alone_is_not_blamed_when_its_worker_was_only_slow(ledger: Le
     assert ledger.finish(lease).is_job_done
 
 
+def test_workers_that_died_are_forgotten_in_the_end(ledger: Ledger) -> None:
+    """L15's kind: every start left a row, and all were read for readiness and metrics."""
+    beat(ledger, "dead")
+    ledger.clock.advance(86_000)
+    beat(ledger, "alive")
+    ledger.store.sweep(max_crashes=3)
+    assert len(ledger.store.workers(max_age_seconds=10**9)) == 2
+    ledger.clock.advance(1_000)
+    ledger.store.sweep(max_crashes=3)
+    assert [each.worker_id for each in ledger.store.workers(max_age_seconds=10**9)] == ["alive"]
+
+
 @contextmanager
 def locked_out(ledger: Ledger) -> Iterator[None]:
     """Nobody else writes meanwhile."""
