@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
@@ -20,7 +21,9 @@ from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
 from jobs.errors import Overloaded, PayloadTooLarge, RequestError
+from jobs.estimate import Estimator, Load
 from jobs.params import InvalidParams
+from jobs.quota import Queued, Quota
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
@@ -47,18 +50,22 @@ def submit(
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
     # A repeat brings no work: it gets its job, however much is waiting.
-    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=owner):
-        _refuse_overload(context)
+    is_repeat = idempotency_key is not None and context.store.has_submission(idempotency_key, owner=owner)
+    if not is_repeat:
+        _refuse_overload(context, owner)
     job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
+    load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
-        _write(spool, validator.documents(read(body)))
-        job = dataclasses.replace(job, request_sha256=digest.hexdigest())
+        _write(spool, load.counting(validator.documents(read(body))))
+        job = dataclasses.replace(job, request_sha256=digest.hexdigest(), estimated_tokens=load.tokens)
+        if not is_repeat:
+            job = _within_quota(context, job, load)
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:
@@ -91,13 +98,37 @@ def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJo
     )
 
 
-def _refuse_overload(context: Context) -> None:
+def _refuse_overload(context: Context, owner: str) -> None:
+    """Before the body is read: not even one document more would be taken."""
     limit = context.settings.max_queued_documents
-    if context.store.backlog()["open_documents"] >= limit:
+    with _counting_refusals(context):
+        if context.store.backlog()["open_documents"] >= limit:
+            raise Overloaded(
+                f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
+            )
+        Quota.of(context.settings).check(context.store.queued(owner=owner), Queued(documents=1))
+
+
+def _within_quota(context: Context, job: NewJob, load: Load) -> NewJob:
+    """The job as its owner may have it: as bulk when the interactive budget is used up.
+
+    Raises:
+        Overloaded: the owner has too much queued.
+        PayloadTooLarge: the owner may never have so much queued.
+    """
+    quota, queued = Quota.of(context.settings), context.store.queued(owner=job.owner)
+    with _counting_refusals(context):
+        quota.check(queued, Queued(documents=load.documents, tokens=load.tokens))
+    return dataclasses.replace(job, priority=quota.priority_for(job.priority, queued, load.documents))
+
+
+@contextmanager
+def _counting_refusals(context: Context) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded:
         context.metrics.rejected.labels("overloaded").inc()
-        raise Overloaded(
-            f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
-        )
+        raise
 
 
 def _spool_folder(context: Context) -> str:

@@ -111,6 +111,7 @@ class NewJob:
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     request_sha256: str | None = None  #: of the request, to tell a replay from a reuse
+    estimated_tokens: int = 0  #: work in all documents, as `jobs/estimate` counts it
 
 
 @dataclass(frozen=True, kw_only=True)

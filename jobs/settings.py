@@ -51,6 +51,15 @@ class Settings(BaseSettings):
     max_queued_documents: int = Field(
         50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
     )
+    max_owner_documents: int = Field(
+        25_000_000, gt=0, description="Documents that one owner may have queued before submits get 429."
+    )
+    max_owner_tokens: int = Field(
+        20_000_000_000, gt=0, description="The same in estimated tokens of work: a new token counts 8 times."
+    )
+    max_interactive_documents: int = Field(
+        1000, ge=0, description="Interactive documents of one owner; jobs beyond are taken as bulk."
+    )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="TASK=REF[@REVISION], separated by spaces; default: the bundled models."

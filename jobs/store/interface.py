@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -59,6 +60,10 @@ class Store(Protocol):
 
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         """Whether a job was made with this key, so that the request is a repeat."""
+        ...
+
+    def queued(self, *, owner: str = "") -> Queued:
+        """What the owner's open jobs still have to do."""
         ...
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:

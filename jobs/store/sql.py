@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from sqlalchemy import text
 
 from jobs.errors import StoreUnavailable
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -29,6 +30,7 @@ from jobs.records import (
 from jobs.settings import Settings
 from jobs.shares import UNBOUNDED, Slots
 from jobs.store import control, facts, lease, reading, results, settle, submit, sweep
+from jobs.store import queued as queues
 from jobs.store import window as windows
 from jobs.store.database import Database
 from jobs.store.interface import EVERY_RESULT
@@ -55,6 +57,9 @@ class SqlStore:
 
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         return reading.has_submission(self._database, idempotency_key, owner=owner)
+
+    def queued(self, *, owner: str = "") -> Queued:
+        return queues.queued(self._database, owner=owner)
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
