@@ -19,9 +19,9 @@ from jobs.errors import ConfigurationError
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
-#: How a dtype and a device are written, here and in `textmill.toml`.
+#: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
-DEVICE = r"^(auto|cpu|cuda:\d+)$"
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 _FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS")
 
 
