@@ -1,45 +1,64 @@
-"""Whether a project has room for what it submits."""
+"""Whether there is room for what somebody submits: in the whole queue, and in what is theirs."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from api.context import Context
-from jobs.errors import Overloaded, OverQuota, PayloadTooLarge
-from jobs.keys import Caller, shown_project
+from jobs.errors import Overloaded, OverQuota
+from jobs.keys import Caller
+from jobs.quota import Holdings, Quota
+from jobs.records import NewJob
 
 _RETRY_SECONDS = 30
 
 
-def refuse_beyond_limits(
-    context: Context, caller: Caller, *, num_documents: int = 1, stored_bytes: int = 1
-) -> None:
-    """Asks before a body is read, and again when it is known what is in it; waits for the database.
+def refuse_overload(context: Context, caller: Caller) -> None:
+    """Before the body is read: not even one document more would be taken.
 
     Raises:
-        PayloadTooLarge: it would not fit if the project had nothing else.
-        Overloaded: it fits when some documents are settled.
-        OverQuota: it fits when some jobs are deleted.
+        Overloaded: too much is queued, by all or by this caller's project.
+        OverQuota: the project stores as much as it may.
     """
-    limits = caller.limits
-    most_documents, most_bytes = limits.get("queued_documents"), limits.get("stored_bytes")
-    if most_documents is None and most_bytes is None:
-        return
-    project = f"project {shown_project(caller.owner)!r}"
-    for name, asked, most in (
-        ("documents", num_documents, most_documents),
-        ("bytes", stored_bytes, most_bytes),
-    ):
-        if most is not None and asked > most:
-            raise PayloadTooLarge(f"{asked} {name} are more than {project} may have at a time: {most}")
-    held = context.store.holdings(caller.owner)
-    if most_documents is not None and held.queued_documents + num_documents > most_documents:
-        context.metrics.rejected.labels("project_overloaded").inc()
-        raise Overloaded(
-            f"{project} has {held.queued_documents} documents waiting and may have {most_documents}",
-            retry_after_seconds=_RETRY_SECONDS,
-        )
-    if most_bytes is not None and held.stored_bytes + stored_bytes > most_bytes:
+    most = context.settings.max_queued_documents
+    quota = Quota(context.settings, caller.limits)
+    with _counting_refusals(context):
+        if context.store.backlog()["open_documents"] >= most:
+            raise Overloaded(f"{most} documents are waiting already", retry_after_seconds=_RETRY_SECONDS)
+        quota.check(_held(context, caller, quota), Holdings(queued_documents=1, stored_bytes=1))
+
+
+def within_quota(context: Context, caller: Caller, job: NewJob, num_documents: int) -> NewJob:
+    """The job as its owner may have it: as bulk when the interactive budget is used up.
+
+    Raises:
+        Overloaded: the owner has too much queued.
+        OverQuota: the owner has too much stored.
+        PayloadTooLarge: the owner may never have so much.
+    """
+    quota = Quota(context.settings, caller.limits)
+    held = _held(context, caller, quota)
+    more = Holdings(
+        queued_documents=num_documents, queued_tokens=job.estimated_tokens, stored_bytes=job.stored_bytes
+    )
+    with _counting_refusals(context):
+        quota.check(held, more)
+    return dataclasses.replace(job, priority=quota.priority_for(job.priority, held, num_documents))
+
+
+def _held(context: Context, caller: Caller, quota: Quota) -> Holdings:
+    return context.store.holdings(caller.owner, with_bytes=quota.bounds_bytes)
+
+
+@contextmanager
+def _counting_refusals(context: Context) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded:
+        context.metrics.rejected.labels("overloaded").inc()
+        raise
+    except OverQuota:
         context.metrics.rejected.labels("over_quota").inc()
-        raise OverQuota(
-            f"{project} stores {held.stored_bytes} bytes of documents and may store {most_bytes}: "
-            "delete finished jobs"
-        )
+        raise

@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from api.context import Context
-from api.quota import refuse_beyond_limits
+from api.quota import refuse_overload, within_quota
 from api.schemas import JobIn
 from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import NotAllowed, Overloaded, PayloadTooLarge, RequestError
+from jobs.errors import NotAllowed, PayloadTooLarge, RequestError
+from jobs.estimate import Estimator, Load
 from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
@@ -30,7 +31,6 @@ from jobs.store.key_book import OpenHouse
 from jobs.tasks import parse_task, with_languages
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
-_OVERLOAD_RETRY_SECONDS = 30
 
 Reader = Callable[[Iterable[bytes]], Iterable[RawRow]]
 
@@ -55,20 +55,22 @@ def submit(
         idempotency_key, owner=caller.owner
     )
     if not is_repeat:
-        _refuse_overload(context)
-        refuse_beyond_limits(context, caller)
+        refuse_overload(context, caller)
     job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
+    load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(exclude={"project"}), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
-        num_documents = _write(spool, validator.documents(read(body)))
-        job = dataclasses.replace(job, request_sha256=digest.hexdigest(), stored_bytes=spool.tell())
+        _write(spool, load.counting(validator.documents(read(body))))
+        job = dataclasses.replace(
+            job, request_sha256=digest.hexdigest(), estimated_tokens=load.tokens, stored_bytes=spool.tell()
+        )
         if not is_repeat:
-            refuse_beyond_limits(context, caller, num_documents=num_documents, stored_bytes=job.stored_bytes)
+            job = within_quota(context, caller, job, load.documents)
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:
@@ -109,15 +111,6 @@ def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> N
         expires_at=expires_at,
         idempotency_key=idempotency_key,
     )
-
-
-def _refuse_overload(context: Context) -> None:
-    limit = context.settings.max_queued_documents
-    if context.store.backlog()["open_documents"] >= limit:
-        context.metrics.rejected.labels("overloaded").inc()
-        raise Overloaded(
-            f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
-        )
 
 
 def _spool_folder(context: Context) -> str:

@@ -113,6 +113,7 @@ class NewJob:
     idempotency_key: str | None = None
     stored_bytes: int = 0  #: of all documents, as JSON
     request_sha256: str | None = None  #: of the request, to tell a replay from a reuse
+    estimated_tokens: int = 0  #: work in all documents, as `jobs/estimate` counts it
 
 
 @dataclass(frozen=True, kw_only=True)

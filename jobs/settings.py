@@ -21,9 +21,9 @@ from jobs.limits import parse_limits
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
-#: How a dtype and a device are written, here and in `textmill.toml`.
+#: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
-DEVICE = r"^(auto|cpu|cuda:\d+)$"
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 _FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
 
 
@@ -64,6 +64,15 @@ class Settings(BaseSettings):
     max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
     max_queued_documents: int = Field(
         50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
+    )
+    max_owner_documents: int = Field(
+        25_000_000, gt=0, description="Documents that one owner may have queued before submits get 429."
+    )
+    max_owner_tokens: int = Field(
+        20_000_000_000, gt=0, description="The same in estimated tokens of work: a new token counts 8 times."
+    )
+    max_interactive_documents: int = Field(
+        1000, ge=0, description="Interactive documents of one owner; jobs beyond are taken as bulk."
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -33,8 +33,9 @@ def main(build: BuildEngine | None = None) -> int:
     try:
         asked = Settings.load()
         catalogue = Catalogue.load(asked)
-        _pin(asked.device)
-        device = _resolve(asked.device, catalogue)
+        named = "cuda:0" if asked.device == "cuda" else asked.device
+        _pin(named)
+        device = _resolve(named, catalogue)
         entries = _served(catalogue, options.models, device)
         settings = Settings.load()
     except TextmillError as error:
@@ -92,11 +93,17 @@ def _run(
 
 def _served(catalogue: Catalogue, names: str | None, device: str) -> list[ModelEntry]:
     if names:
-        return [catalogue.get(name) for name in names.split(",")]
+        return [_for_device(catalogue.get(name), device) for name in names.split(",")]
     entries = [entry for entry in catalogue.entries if entry.is_for(device)]
     if not entries:
         raise ConfigurationError(f"no model of the catalogue is for device {device}")
     return entries
+
+
+def _for_device(entry: ModelEntry, device: str) -> ModelEntry:
+    if not entry.is_for(device):
+        raise ConfigurationError(f"model {entry.name!r} is for {entry.device}, this worker is on {device}")
+    return entry
 
 
 def _resolve(device: str, catalogue: Catalogue) -> str:
@@ -155,7 +162,9 @@ def _to_environment(options: argparse.Namespace) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="textmill worker", description="One worker on one device.")
-    parser.add_argument("--device", metavar="D", help="auto, cpu, or cuda:N (default: auto)")
+    parser.add_argument(
+        "--device", metavar="D", help="auto, cpu, cuda (the first GPU) or cuda:N (default: auto)"
+    )
     parser.add_argument(
         "--name", metavar="NAME", help="shown in Flower and `textmill models` (default: the device)"
     )

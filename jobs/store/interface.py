@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from jobs.limits import Holdings
+from jobs.quota import Holdings
 from jobs.records import (
     Job,
     JobStatus,
@@ -238,8 +238,8 @@ class Store(Protocol):
         """
         ...
 
-    def holdings(self, owner: str) -> Holdings:
-        """What a project has in the ledger now."""
+    def holdings(self, owner: str, *, with_bytes: bool = True) -> Holdings:
+        """What a project has in the ledger now; without the bytes of all its jobs it costs less."""
         ...
 
     def usage(

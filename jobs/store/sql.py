@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from jobs.errors import StoreUnavailable
-from jobs.limits import Holdings
+from jobs.quota import Holdings
 from jobs.records import (
     Job,
     JobStatus,
@@ -32,6 +32,7 @@ from jobs.records import (
 from jobs.settings import Settings
 from jobs.shares import UNBOUNDED, Slots
 from jobs.store import control, facts, lease, reading, removal, results, settle, submit, sweep
+from jobs.store import holdings as holding
 from jobs.store import usage as usages
 from jobs.store import window as windows
 from jobs.store.database import Database
@@ -182,8 +183,8 @@ class SqlStore:
     def backlog(self) -> Mapping[str, int]:
         return reading.backlog(self._database)
 
-    def holdings(self, owner: str) -> Holdings:
-        return usages.holdings(self._database, owner)
+    def holdings(self, owner: str, *, with_bytes: bool = True) -> Holdings:
+        return holding.holdings(self._database, owner, with_bytes=with_bytes)
 
     def usage(
         self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None

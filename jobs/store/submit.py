@@ -16,11 +16,13 @@ from sqlalchemy.exc import IntegrityError
 
 from jobs.blocks import in_blocks
 from jobs.errors import EmptySubmission, IdempotencyKeyReused, StoreUnavailable
+from jobs.estimate import Estimator
 from jobs.records import JobStatus, NewDocument, NewJob, SliceState, new_job_id
 from jobs.slicing import PlannedSlice, SlicePlanner
 from jobs.store import tables as t
 from jobs.store.codec import to_json
 from jobs.store.database import Database
+from jobs.store.facts import known_facts
 from jobs.store.removal import remove_soon
 from jobs.store.stages import Stage
 
@@ -44,7 +46,12 @@ def submit(
     known = _replayed(database, job)
     if known:
         return known, False
-    planner = SlicePlanner(slice_tokens=slice_tokens, slice_documents=slice_documents, priority=job.priority)
+    planner = SlicePlanner(
+        slice_tokens=slice_tokens,
+        slice_documents=slice_documents,
+        priority=job.priority,
+        estimator=Estimator(database.read(known_facts)),
+    )
     arrival = _Arrival(database, job, planner)
     try:
         for block, is_last in _knowing_the_last(in_blocks(documents)):
@@ -192,6 +199,7 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
         "total": 0,
         "created_at": now,
         "expires_at": job.expires_at.timestamp() if job.expires_at else None,
+        "estimated_tokens": job.estimated_tokens,
     }
     key = connection.execute(insert(t.job).values(values)).inserted_primary_key
     assert key is not None

@@ -6,10 +6,11 @@ from collections import Counter
 
 from sqlalchemy import event, select
 
+from jobs.quota import Holdings
 from jobs.records import NewDocument, NewJob, Priority, SliceKey, Task
 from jobs.shares import Pool, Slots
 from jobs.store import tables as t
-from tests.support.ledger import Ledger, documents
+from tests.support.ledger import Ledger, documents, succeeded
 
 SLOTS = Slots([Pool(models=frozenset({"m", "n"}), slots=16)])
 
@@ -108,3 +109,22 @@ def test_a_turn_costs_the_same_however_much_waits(ledger: Ledger) -> None:
         statements.clear()
         take(ledger)
         assert len(statements) < 10
+
+
+def test_what_an_owner_has_queued_is_what_his_open_jobs_still_have_to_do(ledger: Ledger) -> None:
+    submit(ledger, "b", 7)
+    job = submit(ledger, "a", 4, estimated_tokens=400)
+    submit(ledger, "a", 2, estimated_tokens=20, priority=Priority.INTERACTIVE)
+    assert ledger.store.holdings("a", with_bytes=False) == Holdings(
+        queued_documents=6, queued_tokens=420, interactive_documents=2
+    )
+    lease = ledger.claimed(SliceKey(job_id=job, number=0))
+    ledger.store.settle(lease.key, lease.attempt, succeeded([lease.documents[0].seq]))
+    assert ledger.store.holdings("a", with_bytes=False) == Holdings(
+        queued_documents=5, queued_tokens=320, interactive_documents=2
+    )
+    ledger.store.cancel(job, owner="a")
+    assert ledger.store.holdings("a", with_bytes=False) == Holdings(
+        queued_documents=2, queued_tokens=20, interactive_documents=2
+    )
+    assert ledger.store.holdings("nobody", with_bytes=False) == Holdings()
