@@ -105,6 +105,17 @@ def test_keys_of_the_settings_are_apart_and_hold_where_they_are_set(
     assert both.identify("x" * 1_000_000) is None
 
 
+def test_a_key_does_not_become_an_administrators_nor_stay_one_by_moving_in_the_settings(
+    make_book: Callable[..., KeyBook],
+) -> None:
+    make_book(api_keys=ALPHA).open()
+    promoted, demoted = make_book(admin_key=ALPHA), make_book(admin_key=BETA, api_keys=ADMIN)
+    for book, key in ((promoted, ALPHA), (demoted, ADMIN)):
+        assert book.identify(key) is None
+        with pytest.raises(ConfigurationError, match="take a new one"):
+            book.open()
+
+
 def test_an_administrator_sees_jobs_of_every_project(ledger: Ledger) -> None:
     first, second = ledger.submit(1, owner="a"), ledger.submit(1, owner="b")
     found, _ = ledger.store.list_jobs(owner=None)
