@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 #: Each limit with what it bounds.
 LIMITS = {
     "requests_per_minute": "calls of all keys of a project in a minute",
     "key_requests_per_minute": "calls of one key in a minute",
     "queued_documents": "documents of a project that are not settled yet",
+    "queued_tokens": "work in them, in estimated tokens",
     "stored_bytes": "bytes of the documents of a project's jobs, until these are deleted",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holdings:
-    """What a project has in the ledger now, in the measures of its limits."""
-
-    queued_documents: int
-    stored_bytes: int
 
 
 def parse_limits(text: str) -> dict[str, int]:

@@ -113,6 +113,7 @@ class NewJob:
     idempotency_key: str | None = None
     stored_bytes: int = 0  #: of all documents, as JSON
     request_sha256: str | None = None  #: of the request, to tell a replay from a reuse
+    estimated_tokens: int = 0  #: work in all documents, as `jobs/estimate` counts it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +243,7 @@ class Lease:
     #: an earlier attempt crashed: run one document at a time, alone in the
     #: process, and tell the store which one is about to run (`Store.suspect`)
     isolate: bool = False
+    owner: str = ""  #: of the job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,13 +57,22 @@ class Settings(BaseSettings):
     limits: Annotated[dict[str, int], NoDecode] = Field(
         {},
         description="What a project or key may use, NAME=NUMBER: "
-        "requests_per_minute, key_requests_per_minute, queued_documents, stored_bytes.",
+        "requests_per_minute, key_requests_per_minute, queued_documents, queued_tokens, stored_bytes.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
     max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
     max_queued_documents: int = Field(
         50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
+    )
+    max_owner_documents: int = Field(
+        25_000_000, gt=0, description="Documents that one owner may have queued before submits get 429."
+    )
+    max_owner_tokens: int = Field(
+        20_000_000_000, gt=0, description="The same in estimated tokens of work: a new token counts 8 times."
+    )
+    max_interactive_documents: int = Field(
+        1000, ge=0, description="Interactive documents of one owner; jobs beyond are taken as bulk."
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -73,7 +82,9 @@ class Settings(BaseSettings):
     dtype: str = Field("auto", pattern=DTYPE, description="Default dtype.")
 
     device: str = Field("auto", pattern=DEVICE, description="Device of a worker.")
-    concurrency: int = Field(8, ge=1, le=256, description="Slices a worker holds at once.")
+    concurrency: int = Field(
+        16, ge=1, le=256, description="Slices a worker holds at once; one owner gets three quarters of them."
+    )
     threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: its share of the cores.")
     max_batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
     model_memory_bytes: int = Field(0, ge=0, description="Budget for warm models; 0: from the device.")

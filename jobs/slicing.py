@@ -9,28 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.estimate import Estimator
 from jobs.records import NewDocument, Priority, Task
 
-#: English text has about four characters a token in the byte-pair vocabularies of
-#: GPT-2 and its heirs (OpenAI's own rule of thumb); other scripts have fewer.
-_CHARACTERS_PER_TOKEN = 4
-#: A decoded token costs a whole forward pass of its own, a prompt token shares one:
-#: on the CPUs measured the ratio is between 4 and 16.
-_DECODE_WEIGHT = 8
-_DEFAULT_NEW_TOKENS = 64
 _FIRST_SLICES = 4
 _FIRST_SHARE = 8  # the first slices are an eighth of the size
-
-
-def estimate_tokens(document: NewDocument) -> int:
-    """Work in a document, in tokens of one forward pass."""
-    prompt = document.num_characters // _CHARACTERS_PER_TOKEN + 1
-    if document.task is Task.GENERATION:
-        limit = document.params.get("max_new_tokens", document.params.get("max_length", _DEFAULT_NEW_TOKENS))
-        return prompt + _DECODE_WEIGHT * min(int(limit), 4096)
-    if document.task is Task.TRANSLATION:
-        return prompt * (1 + _DECODE_WEIGHT)  # about as long out as in
-    return prompt
 
 
 @dataclass(kw_only=True)
@@ -49,7 +32,15 @@ class PlannedSlice:
 class SlicePlanner:
     """Assigns each document, in order, to a slice of its model."""
 
-    def __init__(self, *, slice_tokens: int, slice_documents: int, priority: Priority) -> None:
+    def __init__(
+        self,
+        *,
+        slice_tokens: int,
+        slice_documents: int,
+        priority: Priority,
+        estimator: Estimator | None = None,
+    ) -> None:
+        self._estimator = estimator or Estimator()
         self._tokens = slice_tokens
         self._documents = slice_documents
         self._always_small = priority is Priority.INTERACTIVE
@@ -59,7 +50,7 @@ class SlicePlanner:
 
     def place(self, document: NewDocument) -> int:
         """The number of the slice this document goes to."""
-        tokens = estimate_tokens(document)
+        tokens = self._estimator.tokens(document)
         slice_ = self._filling.get(document.model)
         if slice_ is None or self._is_full(slice_, tokens):
             slice_ = self._open(document)

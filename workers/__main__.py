@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from jobs.broker import num_threads
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.privacy import keep_files_private
@@ -75,7 +76,7 @@ def _run(
         hostname=process.worker.worker_id,
         queues=options.queues or ",".join(e.queue for e in entries),
         pool="threads",
-        concurrency=settings.concurrency,
+        concurrency=num_threads(settings.concurrency),
         loglevel="WARNING",
         quiet=True,  # no banner: the log says what it serves
         without_gossip=True,
@@ -163,7 +164,7 @@ def _options() -> argparse.Namespace:
         "--model", action="append", default=[], metavar="TASK=REF[@REVISION]", help="add a model; repeatable"
     )
     parser.add_argument("--queues", metavar="Q,...", help="Celery queues (default: those of the models)")
-    parser.add_argument("--concurrency", type=int, metavar="N", help="slices held at once (default: 8)")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="slices held at once (default: 16)")
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16", "float16", "int8"])
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])

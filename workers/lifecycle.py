@@ -88,7 +88,8 @@ class WorkerProcess:
         worker_id = f"{name or label}@{socket.gethostname()}-{os.getpid()}"
         self.heartbeats = Heartbeats(self.store, lease_seconds=settings.lease_seconds, on_death=die)
         self.signs = SignsOfLife(
-            self.store, self.loop, worker_id=worker_id, device=label, models=self.entries, on_death=die,
+            self.store, self.loop, worker_id=worker_id, device=label, models=self.entries,
+            slots=settings.concurrency, on_death=die,
         )  # fmt: skip
         self.sweeper = Sweeper(self.store, dispatcher, settings, on_death=die)
         self.worker = Worker(

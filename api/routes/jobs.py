@@ -13,10 +13,13 @@ from api.examples import SUBMIT_BODY
 from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
 from jobs.errors import UnknownModel
-from jobs.records import Job, JobStatus, Task
+from jobs.records import Job, JobStatus, Priority, Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _MAX_WAIT_SECONDS = 60.0
+_TAKEN_AS_BULK = (
+    "taken as bulk: the budget of interactive documents (TEXTMILL_MAX_INTERACTIVE_DOCUMENTS) is used up"
+)
 _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 
 
@@ -38,7 +41,10 @@ async def submit_job(
     job, _ = await in_thread(
         submit, context, body.fields, body.chunks, body.read, caller=caller, idempotency_key=idempotency_key
     )
-    headers = {"Textmill-Note": "; ".join(body.notes)} if body.notes else {}
+    notes = [*body.notes]
+    if body.fields.priority == "interactive" and job.priority is not Priority.INTERACTIVE:
+        notes.append(_TAKEN_AS_BULK)
+    headers = {"Textmill-Note": "; ".join(notes)} if notes else {}
     return _answer(context, job, status_code=202, location=True, headers=headers)
 
 

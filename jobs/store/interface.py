@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from jobs.limits import Holdings
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -34,6 +34,7 @@ from jobs.records import (
     Usage,
     WorkerBeat,
 )
+from jobs.shares import UNBOUNDED, Slots
 
 #: No filter: every result.
 EVERY_RESULT = ResultFilter()
@@ -61,6 +62,10 @@ class Store(Protocol):
 
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         """Whether a job was made with this key, so that the request is a repeat."""
+        ...
+
+    def queued(self, *, owner: str = "") -> Queued:
+        """What the owner's open jobs still have to do."""
         ...
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
@@ -140,13 +145,19 @@ class Store(Protocol):
     # -- dispatch ------------------------------------------------------------------
 
     def take_window(
-        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+        self,
+        *,
+        job_id: str | None = None,
+        window: int,
+        resend_after_seconds: float,
+        slots: Slots = UNBOUNDED,
     ) -> list[SliceTicket]:
-        """Waiting slices to send now; notes that they were sent.
+        """Waiting slices to send now, by turns of owners; notes that they were sent.
 
-        At most `window` slices of one job are sent or leased at a time. A slice sent
-        more than `resend_after_seconds` ago and still waiting counts as lost and is
-        handed out again. `job_id=None` looks at all jobs, oldest first.
+        At most `window` slices of one job are sent or leased at a time, and of an owner
+        or a model no more than their share of the workers' `slots` (`jobs/shares`). A
+        slice sent more than `resend_after_seconds` ago and still waiting counts as lost
+        and is handed out again. `job_id=None` looks at all jobs.
         """
         ...
 
@@ -223,10 +234,6 @@ class Store(Protocol):
 
         Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
         """
-        ...
-
-    def holdings(self, owner: str) -> Holdings:
-        """What a project has in the ledger now."""
         ...
 
     def usage(

@@ -95,6 +95,7 @@ def _lease(key: SliceKey, row: Any, documents: tuple[LeasedDocument, ...]) -> Le
         priority=Priority(row.priority),
         documents=documents,
         isolate=bool(row.isolate),
+        owner=row.owner,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from jobs.errors import StoreUnavailable
-from jobs.limits import Holdings
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -30,7 +30,9 @@ from jobs.records import (
     WorkerBeat,
 )
 from jobs.settings import Settings
+from jobs.shares import UNBOUNDED, Slots
 from jobs.store import control, facts, lease, reading, results, settle, submit, sweep
+from jobs.store import queued as queues
 from jobs.store import usage as usages
 from jobs.store import window as windows
 from jobs.store.database import Database
@@ -63,6 +65,9 @@ class SqlStore:
 
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         return reading.has_submission(self._database, idempotency_key, owner=owner)
+
+    def queued(self, *, owner: str = "") -> Queued:
+        return queues.queued(self._database, owner=owner)
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
@@ -112,11 +117,17 @@ class SqlStore:
         control.delete_job(self._database, job_id, owner=owner)
 
     def take_window(
-        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+        self,
+        *,
+        job_id: str | None = None,
+        window: int,
+        resend_after_seconds: float,
+        slots: Slots = UNBOUNDED,
     ) -> list[SliceTicket]:
         return windows.take_window(
-            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds
-        )
+            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds,
+            slots=slots,
+        )  # fmt: skip
 
     def unsend(self, keys: Sequence[SliceKey]) -> None:
         windows.unsend(self._database, keys)
@@ -160,9 +171,6 @@ class SqlStore:
 
     def backlog(self) -> Mapping[str, int]:
         return reading.backlog(self._database)
-
-    def holdings(self, owner: str) -> Holdings:
-        return usages.holdings(self._database, owner)
 
     def usage(
         self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None

@@ -10,11 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from jobs.blocks import in_blocks
 from jobs.errors import EmptySubmission, IdempotencyKeyReused
+from jobs.estimate import Estimator
 from jobs.records import JobStatus, NewDocument, NewJob, SliceState, new_job_id
 from jobs.slicing import SlicePlanner
 from jobs.store import tables as t
 from jobs.store.codec import to_json
 from jobs.store.database import Database
+from jobs.store.facts import known_facts
 
 
 def submit(
@@ -36,7 +38,10 @@ def submit(
         if known:
             return known, False
         planner = SlicePlanner(
-            slice_tokens=slice_tokens, slice_documents=slice_documents, priority=job.priority
+            slice_tokens=slice_tokens,
+            slice_documents=slice_documents,
+            priority=job.priority,
+            estimator=Estimator(known_facts(connection)),
         )
         public_id = new_job_id()
         row_id = _insert_job(connection, job, public_id, database.now(connection))
@@ -92,6 +97,7 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
         "total": 0,
         "created_at": now,
         "expires_at": job.expires_at.timestamp() if job.expires_at else None,
+        "estimated_tokens": job.estimated_tokens,
     }
     key = connection.execute(insert(t.job).values(values)).inserted_primary_key
     assert key is not None
@@ -135,6 +141,7 @@ def _insert_slices(connection: Connection, row_id: int, planner: SlicePlanner, j
             "first_seq": s.first_seq,
             "last_seq": s.last_seq,
             "num_open": s.num_documents,
+            "owner": job.owner,
         }
         for s in planner.slices
     ]

@@ -1,4 +1,4 @@
-"""What projects hold and have used, counted from their jobs. Deleted jobs are not counted."""
+"""What projects have used, counted from their jobs. Deleted jobs are not counted."""
 
 from __future__ import annotations
 
@@ -6,33 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Row, cast, func, select
 
 from jobs.keys import shown_project
-from jobs.limits import Holdings
-from jobs.records import JobStatus, Usage
+from jobs.records import Usage
 from jobs.store import tables as t
 from jobs.store.database import Database
 
 _DAY_SECONDS = 86400
-_OPEN = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.CANCELLING)
-
-
-def holdings(database: Database, owner: str) -> Holdings:
-    """What a project has in the ledger now."""
-    c = t.job.c
-    is_open = c.status.in_(_OPEN)
-    settled = c.succeeded + c.failed + c.cancelled + c.expired
-
-    def work(connection: Connection) -> Holdings:
-        queued = select(func.coalesce(func.sum(c.total - settled), 0)).where(c.owner == owner, is_open)
-        stored = select(func.coalesce(func.sum(c.stored_bytes), 0)).where(c.owner == owner)
-        return Holdings(
-            queued_documents=int(connection.scalar(queued) or 0),
-            stored_bytes=int(connection.scalar(stored) or 0),
-        )
-
-    return database.read(work)
 
 
 def usage(

@@ -224,6 +224,9 @@ def test_jobs_of_0_1_0_stay_with_the_key_that_submitted_them(
         assert store.get_job(f"job_{key}", owner=caller.owner).owner == caller.owner != fingerprint(key)
     assert [job.id for job in store.list_jobs(owner="")[0]] == ["job_"]
     with database.engine.connect() as connection:
+        # turns are taken by the owner of slices
+        strangers = "SELECT count(*) FROM slice JOIN job ON job.id = slice.job WHERE slice.owner <> job.owner"
+        assert connection.execute(text(strangers)).scalar() == 0
         left = connection.execute(text("SELECT count(*) FROM project WHERE fingerprint IS NOT NULL")).scalar()
     assert left == 0
     # work goes on for them
@@ -246,3 +249,10 @@ def _with_old_schema(database: Database, owners: dict[str, str]) -> None:
                 ),
                 {"id": f"job_{key}", "owner": owner, "at": 1_790_000_000.0 + number},
             )
+        connection.execute(
+            text(
+                "INSERT INTO slice (job, number, task, model, priority, state, first_seq, last_seq, num_open, attempt, "
+                "crash_count, isolate, available_at) "
+                "SELECT id, 0, 'qa', 'm', 6, 'done', 0, 0, 0, 1, 0, false, 0 FROM job"
+            )
+        )

@@ -1,6 +1,6 @@
 """Projects and keys: what owned jobs by the hash of a key becomes a project.
 
-Revision 0007, after 0004.
+Revision 0007, after 0006.
 """
 
 import secrets
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 
 revision = '0007'
-down_revision = '0004'
+down_revision = '0006'
 branch_labels = None
 depends_on = None
 
@@ -63,6 +63,12 @@ def _owners_to_projects() -> None:
             project.insert().values(name=name, fingerprint=fingerprint, limits='{}', created_at=created_at)
         )
         connection.execute(job.update().where(job.c.owner == fingerprint).values(owner=name))
+    _owners_of_slices()
+
+
+def _owners_of_slices() -> None:
+    """Slices know whose they are from 0006 on."""
+    op.execute('UPDATE slice SET owner = (SELECT job.owner FROM job WHERE job.id = slice.job)')
 
 
 def downgrade() -> None:
@@ -71,6 +77,7 @@ def downgrade() -> None:
         'UPDATE job SET owner = (SELECT fingerprint FROM project WHERE project.name = job.owner) '
         'WHERE owner IN (SELECT name FROM project WHERE fingerprint IS NOT NULL)'
     ))
+    _owners_of_slices()
     op.execute('ALTER TABLE job DROP COLUMN stored_bytes')
     op.execute('ALTER TABLE job DROP COLUMN api_key')
     op.drop_table('api_key')
