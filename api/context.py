@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -111,6 +111,18 @@ async def wait_for_change(context: Context, caller: Caller, job: Job, seconds: f
     if not await in_thread(context.keys.holds, caller):
         raise NotAuthenticated
     return changed
+
+
+def while_key_holds(context: Context, caller: Caller, pages: Iterator[T]) -> Iterator[T]:
+    """The pages of a long answer, which breaks off when its key is revoked.
+
+    Raises:
+        NotAuthenticated: it was revoked meanwhile.
+    """
+    for number, page in enumerate(pages):
+        if number and not context.keys.holds(caller):
+            raise NotAuthenticated
+        yield page
 
 
 OwnerDep = Annotated[str, Depends(_owner)]

@@ -11,19 +11,20 @@ import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from api.context import Context
-from api.quota import refuse_overload, within_quota
 from api.schemas import JobIn
 from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import NotAllowed, PayloadTooLarge, RequestError
+from jobs.errors import NotAllowed, Overloaded, PayloadTooLarge, RequestError
 from jobs.estimate import Estimator, Load
 from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
+from jobs.quota import Queued, Quota
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
@@ -31,6 +32,7 @@ from jobs.store.key_book import OpenHouse
 from jobs.tasks import parse_task, with_languages
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
+_OVERLOAD_RETRY_SECONDS = 30
 
 Reader = Callable[[Iterable[bytes]], Iterable[RawRow]]
 
@@ -55,7 +57,7 @@ def submit(
         idempotency_key, owner=caller.owner
     )
     if not is_repeat:
-        refuse_overload(context, caller)
+        _refuse_overload(context, caller)
     job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
@@ -67,10 +69,13 @@ def submit(
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
         _write(spool, load.counting(validator.documents(read(body))))
         job = dataclasses.replace(
-            job, request_sha256=digest.hexdigest(), estimated_tokens=load.tokens, stored_bytes=spool.tell()
+            job,
+            request_sha256=digest.hexdigest(),
+            estimated_tokens=load.tokens,
+            stored_bytes=spool.tell(),
         )
         if not is_repeat:
-            job = within_quota(context, caller, job, load.documents)
+            job = _within_quota(context, caller, job, load)
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:
@@ -113,6 +118,41 @@ def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> N
     )
 
 
+def _refuse_overload(context: Context, caller: Caller) -> None:
+    """Before the body is read: not even one document more would be taken."""
+    limit = context.settings.max_queued_documents
+    with _counting_refusals(context):
+        if context.store.backlog()["open_documents"] >= limit:
+            raise Overloaded(
+                f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
+            )
+        quota = Quota.of(context.settings, caller.limits)
+        quota.check(context.store.queued(owner=caller.owner), Queued(documents=1, stored_bytes=1))
+
+
+def _within_quota(context: Context, caller: Caller, job: NewJob, load: Load) -> NewJob:
+    """The job as its owner may have it: as bulk when the interactive budget is used up.
+
+    Raises:
+        Overloaded: the owner has too much queued.
+        PayloadTooLarge: the owner may never have so much queued.
+    """
+    quota, queued = Quota.of(context.settings, caller.limits), context.store.queued(owner=job.owner)
+    adds = Queued(documents=load.documents, tokens=load.tokens, stored_bytes=job.stored_bytes)
+    with _counting_refusals(context):
+        quota.check(queued, adds)
+    return dataclasses.replace(job, priority=quota.priority_for(job.priority, queued, load.documents))
+
+
+@contextmanager
+def _counting_refusals(context: Context) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded:
+        context.metrics.rejected.labels("overloaded").inc()
+        raise
+
+
 def _spool_folder(context: Context) -> str:
     folder = context.settings.data / "uploads"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -134,16 +174,13 @@ def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterato
         yield chunk
 
 
-def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> int:
-    num_documents = 0
+def _write(spool: IO[bytes], documents: Iterable[NewDocument]) -> None:
     for block in in_blocks(documents):
         rows = [
             (d.custom_id, d.task, d.model, d.text, d.context, d.messages, d.params, d.metadata) for d in block
         ]
         spool.write(jsontext.dumps(rows))
         spool.write(b"\n")
-        num_documents += len(block)
-    return num_documents
 
 
 def _read(spool: IO[bytes]) -> Iterator[NewDocument]:

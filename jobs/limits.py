@@ -9,8 +9,7 @@ LIMITS = {
     "requests_per_minute": "calls of all keys of a project in a minute",
     "key_requests_per_minute": "calls of one key in a minute",
     "queued_documents": "documents of a project that are not settled yet",
-    "queued_tokens": "work in these, in estimated tokens: a new token counts 8 times",
-    "interactive_documents": "interactive documents of a project that are not settled; jobs beyond are bulk",
+    "queued_tokens": "work in them, in estimated tokens",
     "stored_bytes": "bytes of the documents of a project's jobs, until these are deleted",
 }
 

@@ -199,6 +199,7 @@ class Textmill:
         status: str | None = None,
         task: str | None = None,
         model: str | None = None,
+        project: str | None = None,
         page_size: int = 50,
     ) -> Iterator[JobView]:
         """Jobs, newest first, page by page as they are needed.
@@ -207,11 +208,15 @@ class Textmill:
             status: Only jobs of this status.
             task: Only jobs that hold documents of this task.
             model: Only jobs that hold documents for this model.
+            project: Only jobs of this project, for an administrator.
             page_size: How many to ask for at a time.
         """
         after: str | None = None
         while True:
-            query = {"status": status, "task": task, "model": model, "after": after, "limit": page_size}
+            query = {
+                "status": status, "task": task, "model": model, "project": project, "after": after,
+                "limit": page_size,
+            }  # fmt: skip
             page = jsontext.loads(self._transport.request("GET", "/v1/jobs", query=query).content)
             for item in page["data"]:
                 yield JobView.parse(item)

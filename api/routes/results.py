@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
-from api.context import CallerDep, Context, ContextDep, OwnerDep, in_thread, wait_for_change
+from api.context import CallerDep, Context, ContextDep, OwnerDep, in_thread, wait_for_change, while_key_holds
 from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
 from api.result_reading import Answer, answer
 from jobs.errors import NotAuthenticated, RequestError
@@ -67,7 +67,11 @@ class ResultQuery(BaseModel):
 
 @router.get("/results", operation_id="get_results", response_class=StreamingResponse)
 async def get_results(
-    job_id: str, context: ContextDep, owner: OwnerDep, query: Annotated[ResultQuery, Query()]
+    job_id: str,
+    context: ContextDep,
+    caller: CallerDep,
+    owner: OwnerDep,
+    query: Annotated[ResultQuery, Query()],
 ) -> StreamingResponse:
     """Results so far, in input order. Works while the job runs.
 
@@ -96,7 +100,8 @@ async def get_results(
         has_gaps=query.has_gaps,
     )
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/x-ndjson"
-    return StreamingResponse(query.writer(found.pages), media_type=kind, headers=_headers(job, query, found))
+    pages = while_key_holds(context, caller, found.pages)
+    return StreamingResponse(query.writer(pages), media_type=kind, headers=_headers(job, query, found))
 
 
 def _headers(job: Job, query: ResultQuery, found: Answer) -> dict[str, str]:

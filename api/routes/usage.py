@@ -36,6 +36,7 @@ class HoldingsOut(BaseModel):
     """What a project has at this moment, in the measures of its limits."""
 
     queued_documents: int
+    queued_tokens: int
     stored_bytes: int
 
 
@@ -79,8 +80,10 @@ async def get_usage(
     lines = [_line(usage) for usage in found]
     if owner is None:
         return UsageOut(data=lines, project=None, now=None, limits=None)
-    held = await in_thread(context.store.holdings, owner)
-    now = HoldingsOut(queued_documents=held.queued_documents, stored_bytes=held.stored_bytes)
+    held = await in_thread(context.store.queued, owner=owner)
+    now = HoldingsOut(
+        queued_documents=held.documents, queued_tokens=held.tokens, stored_bytes=held.stored_bytes
+    )
     limits = None if caller.is_admin else dict(caller.limits)
     return UsageOut(data=lines, project=shown_project(owner), now=now, limits=limits)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from jobs.quota import Holdings
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -66,6 +66,10 @@ class Store(Protocol):
 
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         """Whether a job was made with this key, so that the request is a repeat."""
+        ...
+
+    def queued(self, *, owner: str = "") -> Queued:
+        """What the owner's open jobs still have to do, and what all his jobs store."""
         ...
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
@@ -236,10 +240,6 @@ class Store(Protocol):
 
         Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
         """
-        ...
-
-    def holdings(self, owner: str, *, with_bytes: bool = True) -> Holdings:
-        """What a project has in the ledger now; without the bytes of all its jobs it costs less."""
         ...
 
     def usage(

@@ -64,12 +64,20 @@ class KeyBook:
         """For the start: adopts the keys of the settings, and says in words who may enter.
 
         Raises:
-            ConfigurationError: the keys there are were hashed with another secret.
+            ConfigurationError: the keys there are were hashed with another secret, or a key
+                of the settings was another kind of key before.
             StoreUnavailable: they are adopted when they are used.
         """
         for new in self._of_settings.values():
-            if not keys.adopt_key(self._database, new).is_live:
+            known = keys.adopt_key(self._database, new)
+            if not known.is_live:
                 _log.warning("key_of_settings_is_revoked: %s... (%s): take it out", new.prefix, new.name)
+            elif known.is_admin != (new.project is None):
+                raise ConfigurationError(
+                    f"the key {new.prefix}... was {'an administrator' if known.is_admin else 'a project'}'s "
+                    "before, and stays so: take a new one for "
+                    f"{'TEXTMILL_ADMIN_KEY' if new.project is None else 'TEXTMILL_API_KEYS'}"
+                )
         usable = [key for key in self.all_keys() if key.is_live]
         admins = sum(key.is_admin for key in usable)
         num_projects = len({key.project for key in usable if not key.is_admin})
@@ -119,8 +127,11 @@ class KeyBook:
 
     def _as_here(self, key: ApiKey) -> ApiKey:
         """A key of the settings holds in processes whose settings have it."""
-        is_known = key.origin is Origin.MADE or key.digest in self._of_settings
-        return key if is_known else dataclasses.replace(key, is_live=False)
+        if key.origin is Origin.MADE:
+            return key
+        here = self._of_settings.get(key.digest)
+        is_same = here is not None and key.is_admin == (here.project is None)
+        return key if is_same else dataclasses.replace(key, is_live=False)
 
 
 class OpenHouse:

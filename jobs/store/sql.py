@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from jobs.errors import StoreUnavailable
-from jobs.quota import Holdings
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -32,7 +32,7 @@ from jobs.records import (
 from jobs.settings import Settings
 from jobs.shares import UNBOUNDED, Slots
 from jobs.store import control, facts, lease, reading, removal, results, settle, submit, sweep
-from jobs.store import holdings as holding
+from jobs.store import queued as queues
 from jobs.store import usage as usages
 from jobs.store import window as windows
 from jobs.store.database import Database
@@ -69,6 +69,9 @@ class SqlStore:
 
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         return reading.has_submission(self._database, idempotency_key, owner=owner)
+
+    def queued(self, *, owner: str = "") -> Queued:
+        return queues.queued(self._database, owner=owner)
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
@@ -182,9 +185,6 @@ class SqlStore:
 
     def backlog(self) -> Mapping[str, int]:
         return reading.backlog(self._database)
-
-    def holdings(self, owner: str, *, with_bytes: bool = True) -> Holdings:
-        return holding.holdings(self._database, owner, with_bytes=with_bytes)
 
     def usage(
         self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None

@@ -105,6 +105,17 @@ def test_keys_of_the_settings_are_apart_and_hold_where_they_are_set(
     assert both.identify("x" * 1_000_000) is None
 
 
+def test_a_key_does_not_become_an_administrators_nor_stay_one_by_moving_in_the_settings(
+    make_book: Callable[..., KeyBook],
+) -> None:
+    make_book(api_keys=ALPHA).open()
+    promoted, demoted = make_book(admin_key=ALPHA), make_book(admin_key=BETA, api_keys=ADMIN)
+    for book, key in ((promoted, ALPHA), (demoted, ADMIN)):
+        assert book.identify(key) is None
+        with pytest.raises(ConfigurationError, match="take a new one"):
+            book.open()
+
+
 def test_an_administrator_sees_jobs_of_every_project(ledger: Ledger) -> None:
     first, second = ledger.submit(1, owner="a"), ledger.submit(1, owner="b")
     found, _ = ledger.store.list_jobs(owner=None)
@@ -213,6 +224,9 @@ def test_jobs_of_0_1_0_stay_with_the_key_that_submitted_them(
         assert store.get_job(f"job_{key}", owner=caller.owner).owner == caller.owner != fingerprint(key)
     assert [job.id for job in store.list_jobs(owner="")[0]] == ["job_"]
     with database.engine.connect() as connection:
+        # turns are taken by the owner of slices
+        strangers = "SELECT count(*) FROM slice JOIN job ON job.id = slice.job WHERE slice.owner <> job.owner"
+        assert connection.execute(text(strangers)).scalar() == 0
         left = connection.execute(text("SELECT count(*) FROM project WHERE fingerprint IS NOT NULL")).scalar()
     assert left == 0
     # work goes on for them
@@ -235,3 +249,10 @@ def _with_old_schema(database: Database, owners: dict[str, str]) -> None:
                 ),
                 {"id": f"job_{key}", "owner": owner, "at": 1_790_000_000.0 + number},
             )
+        connection.execute(
+            text(
+                "INSERT INTO slice (job, number, task, model, priority, state, first_seq, last_seq, num_open, attempt, "
+                "crash_count, isolate, available_at) "
+                "SELECT id, 0, 'qa', 'm', 6, 'done', 0, 0, 0, 1, 0, false, 0 FROM job"
+            )
+        )

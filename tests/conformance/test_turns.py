@@ -6,7 +6,7 @@ from collections import Counter
 
 from sqlalchemy import event, select
 
-from jobs.quota import Holdings
+from jobs.quota import Queued
 from jobs.records import NewDocument, NewJob, Priority, SliceKey, Task
 from jobs.shares import Pool, Slots
 from jobs.store import tables as t
@@ -115,16 +115,10 @@ def test_what_an_owner_has_queued_is_what_his_open_jobs_still_have_to_do(ledger:
     submit(ledger, "b", 7)
     job = submit(ledger, "a", 4, estimated_tokens=400)
     submit(ledger, "a", 2, estimated_tokens=20, priority=Priority.INTERACTIVE)
-    assert ledger.store.holdings("a", with_bytes=False) == Holdings(
-        queued_documents=6, queued_tokens=420, interactive_documents=2
-    )
+    assert ledger.store.queued(owner="a") == Queued(documents=6, tokens=420, interactive_documents=2)
     lease = ledger.claimed(SliceKey(job_id=job, number=0))
     ledger.store.settle(lease.key, lease.attempt, succeeded([lease.documents[0].seq]))
-    assert ledger.store.holdings("a", with_bytes=False) == Holdings(
-        queued_documents=5, queued_tokens=320, interactive_documents=2
-    )
+    assert ledger.store.queued(owner="a") == Queued(documents=5, tokens=320, interactive_documents=2)
     ledger.store.cancel(job, owner="a")
-    assert ledger.store.holdings("a", with_bytes=False) == Holdings(
-        queued_documents=2, queued_tokens=20, interactive_documents=2
-    )
-    assert ledger.store.holdings("nobody", with_bytes=False) == Holdings()
+    assert ledger.store.queued(owner="a") == Queued(documents=2, tokens=20, interactive_documents=2)
+    assert ledger.store.queued(owner="nobody") == Queued()

@@ -147,6 +147,29 @@ def test_whoever_turns_keys_on_finds_the_jobs_of_before(make_api: Callable[..., 
     assert listed(locked, created(locked, name="ci")["key"]) == [job_id]
 
 
+def test_a_download_breaks_off_when_its_key_is_revoked(keyed: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = created(keyed, name="ci", project="default")
+    body = {"task": "sentiment", "documents": ["good"] * 5}
+    job_id = keyed.http.post("/v1/jobs", json=body, headers=bearer(made["key"])).json()["id"]
+    keyed.work_off(job_id)
+    monkeypatch.setattr("api.result_reading._PAGE", 2)
+    path = f"/v1/jobs/{job_id}/results"
+    whole = keyed.http.get(path, headers=bearer(made["key"]))
+    assert len(whole.text.splitlines()) == 5
+    store, book = keyed.http.app.state.context.store, keyed.http.app.state.context.keys
+    read = store.result_page
+
+    def read_and_revoke(*arguments: Any, **options: Any) -> Any:
+        page = read(*arguments, **options)
+        if options["after"] > 0:  # the second page
+            book.revoke(made["id"])
+        return page
+
+    monkeypatch.setattr(store, "result_page", read_and_revoke)
+    cut = keyed.http.get(path, headers=bearer(made["key"]))
+    assert len(cut.text.splitlines()) < 5
+
+
 def test_a_revoked_key_loses_the_streams_it_has_open(keyed: Api) -> None:
     made = created(keyed, name="ci", project="default")
     job_id = submit(keyed, made["key"])["id"]

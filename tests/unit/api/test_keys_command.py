@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,22 @@ def test_an_administrators_key_is_made_and_others_may_not_make_any(run: Run) -> 
     assert (code, out) == (2, "")
     assert "administrator" in said
     assert run("keys", "revoke", "key_unknown")[0] == 2
+
+
+def test_an_administrators_list_says_whose_each_job_is(run: Run, tmp_path: Path) -> None:
+    run("projects", "create", "reviews")
+    key = run("keys", "create", "ci", "--project", "reviews")[1].strip()
+    rows = tmp_path / "rows.txt"
+    rows.write_text("good\n")
+    ids = [run("submit", str(rows), "--task", "sentiment", key=by)[1].strip() for by in (key, ADMIN)]
+    lines = run("jobs")[1].splitlines()
+    assert lines[0].split()[-1] == "PROJECT"
+    assert [(line.split()[0], line.split()[-1]) for line in lines[1:]] == [
+        (ids[1], "default"),
+        (ids[0], "reviews"),
+    ]
+    assert "PROJECT" not in run("jobs", key=key)[1]
+    assert run("jobs", "--project", "reviews", "--json")[1].count("job_") == 1
 
 
 def test_usage_and_limits_are_shown(run: Run) -> None:

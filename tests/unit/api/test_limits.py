@@ -134,10 +134,13 @@ def test_a_project_has_its_own_limits_from_the_next_call_on(make_api: Callable[.
     assert first.status_code == 202
     full = submit_many(api, key, 2)
     assert full.status_code == 429
-    assert "2 documents waiting and may have 3" in full.json()["detail"]
+    assert "may have 3" in full.json()["detail"]
     assert submit_many(api, key, 4).status_code == 413  # would never fit
     api.work_off(first.json()["id"])
     assert submit_many(api, key, 2).status_code == 202
+    few_tokens = {"limits": {"queued_tokens": 10}}  # each document has some 26
+    assert api.http.patch("/v1/projects/reviews", json=few_tokens, headers=bearer(ADMIN)).status_code == 200
+    assert "queued_tokens" in submit_many(api, key, 1).json()["detail"]
     answer = api.http.patch(
         "/v1/projects/reviews", json={"limits": {"key_requests_per_minute": 1}}, headers=bearer(ADMIN)
     )

@@ -63,6 +63,12 @@ def _owners_to_projects() -> None:
             project.insert().values(name=name, fingerprint=fingerprint, limits='{}', created_at=created_at)
         )
         connection.execute(job.update().where(job.c.owner == fingerprint).values(owner=name))
+    _owners_of_slices()
+
+
+def _owners_of_slices() -> None:
+    """Slices know whose they are from 0006 on."""
+    op.execute('UPDATE slice SET owner = (SELECT job.owner FROM job WHERE job.id = slice.job)')
 
 
 def downgrade() -> None:
@@ -71,6 +77,7 @@ def downgrade() -> None:
         'UPDATE job SET owner = (SELECT fingerprint FROM project WHERE project.name = job.owner) '
         'WHERE owner IN (SELECT name FROM project WHERE fingerprint IS NOT NULL)'
     ))
+    _owners_of_slices()
     op.execute('ALTER TABLE job DROP COLUMN stored_bytes')
     op.execute('ALTER TABLE job DROP COLUMN api_key')
     op.drop_table('api_key')
