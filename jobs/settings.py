@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     slice_tokens: int = Field(8192, ge=1, description="Estimated tokens of work in one slice.")
     slice_documents: int = Field(512, ge=1, description="Most documents in one slice.")
     max_crashes: int = Field(3, ge=1, description="Crashes after which a document is quarantined.")
+    keep_days: float | None = Field(
+        None, gt=0, description="Finished jobs are deleted after so many days; not set: never."
+    )
     pass_environment: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Variables that `textmill up` passes on to workers beside the usual, by name."
     )

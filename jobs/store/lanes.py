@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_, update
 
-from jobs.records import JobStatus, Priority, SliceKey, SliceState, SliceTicket, Task
+from jobs.records import Priority, SliceKey, SliceState, SliceTicket, Task
 from jobs.shares import Lane
 from jobs.store import tables as t
+from jobs.store.stages import OPEN
 
 _s = t.slice_.c
 _LANE = (_s.owner, _s.priority, _s.model)
@@ -103,7 +104,7 @@ class Lanes:
 
     def _sendable(self, query: Select[Any]) -> Select[Any]:
         job = t.job.c
-        runs = select(1).where(job.id == _s.job, job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
+        runs = select(1).where(job.id == _s.job, job.status.in_(OPEN))
         query = query.where(t.is_waiting(), _s.sent_at.is_(None), _s.available_at <= self._now, runs.exists())
         return query if self._only_job is None else query.where(_s.job == self._only_job)
 

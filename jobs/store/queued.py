@@ -5,11 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Connection, Double, case, cast, func, select
 
 from jobs.quota import Queued
-from jobs.records import JobStatus, Priority
+from jobs.records import Priority
 from jobs.store import tables as t
 from jobs.store.database import Database
-
-_OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+from jobs.store.stages import UNSETTLED, is_unfinished, is_visible
 
 
 def queued(database: Database, *, owner: str) -> Queued:
@@ -25,9 +24,9 @@ def queued(database: Database, *, owner: str) -> Queued:
                 func.coalesce(func.sum(num_open), 0),
                 func.coalesce(func.sum(c.estimated_tokens * share), 0.0),
                 func.coalesce(func.sum(interactive), 0),
-            ).where(c.owner == owner, c.status.in_(_OPEN))
+            ).where(c.owner == owner, is_unfinished(), c.status.in_(UNSETTLED))
         ).one()
-        stored = connection.scalar(select(func.sum(c.stored_bytes)).where(c.owner == owner))
+        stored = connection.scalar(select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible()))
         return Queued(
             documents=int(row[0]),
             tokens=int(row[1]),
