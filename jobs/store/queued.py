@@ -8,7 +8,7 @@ from jobs.quota import Queued
 from jobs.records import Priority
 from jobs.store import tables as t
 from jobs.store.database import Database
-from jobs.store.stages import UNSETTLED, is_unfinished
+from jobs.store.stages import UNSETTLED, is_unfinished, is_visible
 
 
 def queued(database: Database, *, owner: str) -> Queued:
@@ -26,7 +26,7 @@ def queued(database: Database, *, owner: str) -> Queued:
                 func.coalesce(func.sum(interactive), 0),
             ).where(c.owner == owner, is_unfinished(), c.status.in_(UNSETTLED))
         ).one()
-        stored = connection.scalar(select(func.sum(c.stored_bytes)).where(c.owner == owner))
+        stored = connection.scalar(select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible()))
         return Queued(
             documents=int(row[0]),
             tokens=int(row[1]),

@@ -12,6 +12,7 @@ from jobs.keys import shown_project
 from jobs.records import Usage
 from jobs.store import tables as t
 from jobs.store.database import Database
+from jobs.store.stages import is_visible
 
 _DAY_SECONDS = 86400
 
@@ -49,7 +50,7 @@ def usage(
         "output_tokens": func.sum(c.output_tokens),
         "stored_bytes": func.sum(c.stored_bytes),
     }
-    query = select(*chosen, *(amount.label(name) for name, amount in sums.items()))
+    query = select(*chosen, *(amount.label(name) for name, amount in sums.items())).where(is_visible())
     if owner is not None:
         query = query.where(c.owner == owner)
     if begin is not None:

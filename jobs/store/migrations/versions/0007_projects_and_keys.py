@@ -68,7 +68,8 @@ def _owners_to_projects() -> None:
 
 def _owners_of_slices() -> None:
     """Slices know whose they are from 0006 on."""
-    op.execute('UPDATE slice SET owner = (SELECT job.owner FROM job WHERE job.id = slice.job)')
+    op.execute('UPDATE slice SET owner = (SELECT job.owner FROM job WHERE job.id = slice.job) '
+               "WHERE owner <> ''")
 
 
 def downgrade() -> None:
