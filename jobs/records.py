@@ -29,7 +29,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"  #: stored; no document has been claimed yet
     RUNNING = "running"  #: at least one slice was claimed
-    CANCELLING = "cancelling"  #: cancel asked for; leased slices are letting go
+    CANCELLING = "cancelling"  #: of earlier releases, whose cancels took a while; nothing becomes it now
     COMPLETED = "completed"  #: every document is settled, at least one succeeded
     FAILED = "failed"  #: every document is settled, none succeeded
     CANCELLED = "cancelled"  #: every document is settled, after a cancel
@@ -335,6 +335,7 @@ class SweepReport:
     quarantined: int = 0  #: documents failed for crashing their process
     expired: int = 0  #: documents whose job ran out of time
     closed: int = 0  #: jobs found finished but not closed
+    removed: int = 0  #: jobs whose last row went
 
 
 def new_job_id() -> str:

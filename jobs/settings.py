@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     slice_tokens: int = Field(8192, ge=1, description="Estimated tokens of work in one slice.")
     slice_documents: int = Field(512, ge=1, description="Most documents in one slice.")
     max_crashes: int = Field(3, ge=1, description="Crashes after which a document is quarantined.")
+    keep_days: float | None = Field(
+        None, gt=0, description="Finished jobs are deleted after so many days; not set: never."
+    )
     grace_seconds: float = Field(
         20.0, ge=0, description="Time a stopping worker may use to settle what it holds."
     )

@@ -228,7 +228,7 @@ class DeviceLoop:
 
     def _die_of(self, what: str) -> None:
         """Tells every waiter, then whoever ends the process. By the loop itself or the watchdog."""
-        error = LoopDied(what)
+        error = LoopDied(what, model=self._vitals.activity.model or None)
         if self._waiters.end(error):
             self._watchdog.stop()
             self._on_death(error)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.errors import TextmillError
-from textmill.commands import demo, doctor, models, results, serve, status, submit
+from textmill.commands import backup, demo, doctor, models, results, serve, status, submit
 from textmill.commands.server import DEFAULT_URL, Server
 
 _SERVERS, _WORK, _HELP = "Run servers", "Work with jobs", "Find out"
@@ -64,7 +64,7 @@ def root(
 
 
 for panel, functions in {
-    _SERVERS: (serve.up, serve.worker, serve.api),
+    _SERVERS: (serve.up, serve.worker, serve.api, backup.backup, backup.restore),
     _WORK: (
         submit.run,
         submit.submit,
@@ -73,6 +73,7 @@ for panel, functions in {
         results.results,
         status.cancel,
         status.retry,
+        status.delete,
     ),
     _HELP: (models.models, doctor.doctor, demo.demo),
 }.items():

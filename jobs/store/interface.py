@@ -1,4 +1,7 @@
-"""What the rest of Textmill may ask of the store. Each method is one transaction.
+"""What the rest of Textmill may ask of the store. Each method is one transaction, or several short ones.
+
+What touches very many rows goes in blocks, so that others write in between; one row says how
+far it is, and a sweep goes on with what was broken off.
 
 The store alone knows the clock that leases are measured by (the database's own
 on PostgreSQL, the host's on SQLite). Every write by a worker is fenced by
@@ -44,9 +47,10 @@ class Store(Protocol):
     # -- the client's side ---------------------------------------------------------
 
     def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
-        """Stores job, documents and slices together, or nothing.
+        """Stores job, documents and slices, or nothing.
 
-        `documents` is consumed in chunks, so memory does not grow with the job.
+        `documents` is consumed in blocks, so memory does not grow with the job; nobody sees
+        the job before the last block is in.
 
         Returns:
             The job, and whether this call created it (False: an equal request
@@ -112,7 +116,7 @@ class Store(Protocol):
         ...
 
     def cancel(self, job_id: str, *, owner: str = "") -> Job:
-        """After it returns no further result is accepted for the job.
+        """Ends the job, however large, by one row: no further result is accepted for it.
 
         Raises:
             IllegalTransition: the job is final (unless cancelled: then it is a no-op).
@@ -128,7 +132,7 @@ class Store(Protocol):
         ...
 
     def delete(self, job_id: str, *, owner: str = "") -> None:
-        """Removes a final job with all its rows.
+        """Removes a final job with all its rows; of a very large one the last go in later sweeps.
 
         Raises:
             IllegalTransition: the job is not final.
@@ -207,10 +211,12 @@ class Store(Protocol):
 
     # -- recovery and looking on ---------------------------------------------------
 
-    def sweep(self, *, max_crashes: int) -> SweepReport:
-        """Re-opens slices with expired leases, quarantines, expires, closes.
+    def sweep(self, *, max_crashes: int, keep_seconds: float | None = None) -> SweepReport:
+        """Re-opens slices with expired leases, quarantines, expires, closes, removes.
 
-        Safe to run anywhere, any number of times, at once.
+        A lapse counts as a crash of its documents unless their worker gave a sign of life after
+        it. Goes on with submits, retries and deletions that were broken off. `keep_seconds`:
+        finished jobs older than that are deleted. Safe to run anywhere, any number of times, at once.
         """
         ...
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Connection, Double, case, cast, func, select
 
 from jobs.quota import Queued
-from jobs.records import JobStatus, Priority
+from jobs.records import Priority
 from jobs.store import tables as t
 from jobs.store.database import Database
-
-_OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+from jobs.store.stages import OPEN
 
 
 def queued(database: Database, *, owner: str) -> Queued:
@@ -25,7 +24,7 @@ def queued(database: Database, *, owner: str) -> Queued:
                 func.coalesce(func.sum(num_open), 0),
                 func.coalesce(func.sum(c.estimated_tokens * share), 0.0),
                 func.coalesce(func.sum(interactive), 0),
-            ).where(c.owner == owner, c.status.in_(_OPEN))
+            ).where(c.owner == owner, c.status.in_(OPEN))
         ).one()
         return Queued(documents=int(row[0]), tokens=int(row[1]), interactive_documents=int(row[2]))
 

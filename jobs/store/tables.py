@@ -1,7 +1,8 @@
-"""The tables. A document is open exactly while it has no result row.
+"""The tables. A document of an unfinished job is open exactly while it has no result row.
 
 That one rule carries most promises: the primary key of `result` is what makes an
 outcome unique, and no second column can disagree about whether a document is done.
+What is open when its job is cancelled or expires has that as its outcome: one row tells it.
 Times are seconds since 1970 by the store's clock. JSON is kept as text that the
 database never looks into.
 """
@@ -29,6 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 RowId = BigInteger().with_variant(Integer, "sqlite")
 _UNSENT = text("state = 'waiting' AND sent_at IS NULL")
 _SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
+_UNFINISHED = text("finished_at IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -38,12 +40,20 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One submission. Counters are bumped by exactly what a transaction writes."""
+    """One submission. Counters are bumped by exactly what a transaction writes.
+
+    `status` is a `JobStatus`, or a `Stage` while the job comes in, is made ready again or goes.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("owner", "idempotency_key"),
         Index("job_by_age", "owner", "id"),
+        Index("job_by_status", "owner", "status", "id"),
+        Index("job_by_end", "finished_at"),
+        # However many jobs there were, those that are not finished are found at once.
+        Index("job_unfinished", "status", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+        Index("job_by_tidiness", "close_from"),
         # Never reuse the number of a deleted job: an old message could name it.
         {"sqlite_autoincrement": True},
     )
@@ -59,7 +69,7 @@ class JobRow(Base):
     priority: Mapped[int]
     metadata_json: Mapped[str]
     webhook: Mapped[str | None]
-    status: Mapped[str] = mapped_column(index=True)
+    status: Mapped[str]
     error: Mapped[str | None]
     total: Mapped[int]
     succeeded: Mapped[int] = mapped_column(default=0)
@@ -78,6 +88,10 @@ class JobRow(Base):
     version: Mapped[int] = mapped_column(default=1)
     #: work in all documents, as `jobs/estimate` counts it
     estimated_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    #: After a retry, the next slice to be made ready; until that is done only successes count.
+    reopen_from: Mapped[int | None]
+    #: After a cancel or an expiry, the next slice to be tidied away.
+    close_from: Mapped[int | None]
 
 
 class SliceRow(Base):
@@ -85,7 +99,9 @@ class SliceRow(Base):
 
     __tablename__ = "slice"
     __table_args__ = (
-        Index("slice_by_state", "state", "job"),
+        # What waits, unsent ones in their order, what is on its way and what is leased: each is a range
+        # of its own, so that no question costs more for what is done.
+        Index("slice_by_job_state", "state", "job", "sent_at", "number"),
         Index("slice_by_lease", "state", "lease_until"),
         # What is to be sent, in the two orders in which `window` looks for it, and what was sent:
         # small while the table grows, since a claimed slice is in none. Their first column says
@@ -140,7 +156,7 @@ class DocumentRow(Base):
 
 
 class ResultRow(Base):
-    """The one outcome of a document."""
+    """The one outcome of a document; what a cancel or the clock left open needs none (`unwritten`)."""
 
     __tablename__ = "result"
 

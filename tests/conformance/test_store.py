@@ -132,18 +132,6 @@ def test_a_finished_job_cannot_be_cancelled(ledger: Ledger) -> None:
         ledger.store.cancel(job.id)
 
 
-def test_a_cancel_of_very_many_documents_is_finished_by_the_sweep(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.store.control.FILL_AT_ONCE", 4)
-    job = ledger.submit(10)
-    assert ledger.store.cancel(job.id).status is JobStatus.CANCELLING
-    for _ in range(3):
-        ledger.store.sweep(max_crashes=3)
-    final = ledger.store.get_job(job.id)
-    assert (final.status, final.counts.cancelled) == (JobStatus.CANCELLED, 10)
-
-
 def test_retry_runs_only_what_did_not_succeed(ledger: Ledger) -> None:
     job = ledger.submit(3)
 

@@ -101,6 +101,20 @@ def retry(context: typer.Context, job_id: JobArgument, json: JsonOption = False)
         _say_done(server.job(job_id).retry(), json=json)
 
 
+def delete(context: typer.Context, job_id: JobArgument) -> None:
+    """Delete a finished job with all its documents and results, for good.
+
+    For example:
+
+    textmill cancel JOB && textmill delete JOB
+    """
+    from textmill.terminal.consoles import chatter
+
+    with server_of(context).connect() as server:
+        server.job(job_id).delete()
+    chatter().print(f"deleted {job_id}", soft_wrap=True, markup=False)
+
+
 def _say_done(job: JobView, *, json: bool) -> None:
     from textmill.terminal import words
     from textmill.terminal.consoles import answers, chatter

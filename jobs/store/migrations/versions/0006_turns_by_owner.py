@@ -1,6 +1,6 @@
 """Turns by owner: slices know whose they are, and what is to be sent is found at once.
 
-Revision 0006, after 0004.
+Revision 0006, after 0005.
 """
 
 from alembic import op
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 
 revision = '0006'
-down_revision = '0004'
+down_revision = '0005'
 branch_labels = None
 depends_on = None
 
