@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, true, update
 
 from jobs.records import Priority, SliceKey, SliceState, SliceTicket, Task
 from jobs.shares import Lane
@@ -25,12 +25,15 @@ _LANE = (_s.owner, _s.priority, _s.model)
 class Lanes:
     """The lanes of all owners, or those of one job."""
 
-    def __init__(self, connection: Connection, *, now: float, window: int, job_id: str | None) -> None:
+    def __init__(
+        self, connection: Connection, *, now: float, lost_before: float, window: int, job_id: str | None
+    ) -> None:
         """Reads what is out.
 
         Args:
             connection: inside the transaction that will send.
             now: by the store's clock, in seconds.
+            lost_before: what was sent until then and is not claimed is taken for lost.
             window: slices of one job that may be out at a time.
             job_id: only this job sends.
         """
@@ -38,8 +41,10 @@ class Lanes:
         self._now = now
         self._window = window
         self._only_job = None if job_id is None else _row_id(connection, job_id)
+        self._forget_lost(lost_before)
         self._out_of_lane: Counter[Lane] = Counter()
         self._out_of_job: Counter[int] = Counter()
+        self._full_until: Counter[Lane] = Counter()  # up to this job, all of a lane have their window out
         for row in self._read_out():
             self._out_of_lane[_lane(row)] += row.slices
             self._out_of_job[row.job] += row.slices
@@ -63,26 +68,42 @@ class Lanes:
         The oldest job of a lane has half of its turns, the others share the rest by how far they
         are: a small job overtakes a large one, and a stream of small ones does not stop it.
         """
-        oldest = self._head(lane, _s.job, _s.number)
+        oldest = self._oldest(lane)
         if oldest is None:
             return None
         has_its_half = 2 * self._out_of_job[oldest.job] > out if out else random.random() < 0.5
-        row = self._head(lane, _s.number, _s.job) if has_its_half else oldest
-        return None if row is None else self._mark(lane, row)
+        least = self._head(lane, _s.number, _s.job) if has_its_half else None
+        return self._mark(lane, oldest if least is None or self._is_full(least.job) else least)
+
+    def _oldest(self, lane: Lane) -> Row[Any] | None:
+        """The next slice of the oldest job that may have more out."""
+        while (row := self._head(lane, _s.job, _s.number, after=self._full_until[lane])) is not None:
+            if not self._is_full(row.job):
+                return row
+            self._full_until[lane] = row.job  # and full it stays
+        return None
+
+    def _is_full(self, job: int) -> bool:
+        return self._out_of_job[job] >= self._window
 
     def _first_behind(self, lane: Lane | None) -> Row[Any] | None:
+        """The first slice of the next lane."""
         created_at = select(t.job.c.created_at).where(t.job.c.id == _s.job).scalar_subquery()
         query = self._sendable(select(*_LANE, created_at.label("created_at")))
-        if lane is not None:
-            query = query.where(tuple_(*_LANE) > tuple_(lane.owner, int(lane.priority), lane.model))
-        return self._connection.execute(query.order_by(*_LANE, _s.job, _s.number).limit(1)).first()
+        query = query.order_by(*_LANE, _s.job, _s.number).limit(1)
+        for behind in _ranges_behind(lane):
+            row = self._connection.execute(query.where(behind)).first()
+            if row is not None:
+                return row
+        return None
 
-    def _head(self, lane: Lane, *order: ColumnElement[int]) -> Row[Any] | None:
-        full = [job for job, count in self._out_of_job.items() if count >= self._window]
+    def _head(self, lane: Lane, *order: ColumnElement[int], after: int = 0) -> Row[Any] | None:
+        """The first slice of a lane, of the jobs behind one."""
         query = self._sendable(select(_s.job, _s.number)).where(
-            _s.owner == lane.owner, _s.priority == int(lane.priority), _s.model == lane.model,
-            _s.job.not_in(full),
+            _s.owner == lane.owner, _s.priority == int(lane.priority), _s.model == lane.model
         )  # fmt: skip
+        if after:
+            query = query.where(_s.job > after)
         return self._connection.execute(query.order_by(*order).limit(1)).first()
 
     def _mark(self, lane: Lane, row: Row[Any]) -> SliceTicket:
@@ -108,12 +129,34 @@ class Lanes:
         query = query.where(t.is_waiting(), _s.sent_at.is_(None), _s.available_at <= self._now, runs.exists())
         return query if self._only_job is None else query.where(_s.job == self._only_job)
 
+    def _forget_lost(self, lost_before: float) -> None:
+        lost = update(t.slice_).where(t.is_waiting(), _s.sent_at <= lost_before)
+        if self._only_job is not None:
+            lost = lost.where(_s.job == self._only_job)
+        self._connection.execute(lost.values(sent_at=None))
+
     def _read_out(self) -> Iterator[Row[Any]]:
         columns = (*_LANE, _s.job)
         for is_out in (_s.state == SliceState.LEASED, t.is_waiting() & (_s.sent_at > 0)):
             yield from self._connection.execute(
                 select(*columns, func.count().label("slices")).where(is_out).group_by(*columns)
             )
+
+
+def _ranges_behind(lane: Lane | None) -> tuple[ColumnElement[bool], ...]:
+    """What comes behind a lane, nearest first.
+
+    One comparison of all three columns would be a range, too, but in it SQLite walks through every
+    slice of the lane itself.
+    """
+    if lane is None:
+        return (true(),)
+    owner, priority = _s.owner == lane.owner, _s.priority == int(lane.priority)
+    return (
+        owner & priority & (_s.model > lane.model),
+        owner & (_s.priority > int(lane.priority)),
+        _s.owner > lane.owner,
+    )
 
 
 def _row_id(connection: Connection, job_id: str) -> int:

@@ -31,8 +31,10 @@ def take_window(
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_DISPATCHING})"))
         now = database.now(connection)
         tickets = {each.key: each for each, at in marked if _is_marked(connection, each.key, at)}
-        _forget_lost(connection, now - resend_after_seconds)
-        for ticket in _choose(Lanes(connection, now=now, window=window, job_id=job_id), slots):
+        lanes = Lanes(
+            connection, now=now, lost_before=now - resend_after_seconds, window=window, job_id=job_id
+        )
+        for ticket in _choose(lanes, slots):
             marked.append((ticket, now))
             tickets[ticket.key] = ticket
         return list(tickets.values())
@@ -53,14 +55,6 @@ def _choose(lanes: Lanes, slots: Slots) -> list[SliceTicket]:
             chosen.append(ticket)
             shares.note_sent(lane)
     return chosen
-
-
-def _forget_lost(connection: Connection, lost_before: float) -> None:
-    """Whatever was sent so long ago and is not claimed is taken for lost, and may be sent again."""
-    c = t.slice_.c
-    connection.execute(
-        update(t.slice_).where(t.is_waiting(), c.sent_at <= lost_before).values(sent_at=None)
-    )  # fmt: skip
 
 
 def _is_marked(connection: Connection, key: SliceKey, sent_at: float) -> bool:

@@ -32,7 +32,7 @@ class DiesAtTheGate(GatedEngine):
 
 
 class NoDispatcher:
-    def release(self, job_id: str) -> int:
+    def release(self) -> int:
         return 0
 
 
