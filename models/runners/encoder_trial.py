@@ -22,12 +22,16 @@ from models.registry import LoadedModel
 from models.runners.encoder_forward import EncoderForward, Padding
 from models.runners.framing import Tokens
 from models.runners.likeness import Likeness, Scores, clipped
+from models.runners.rounding import shaken
 from models.runners.vocabulary import ordinary_ids
 
 logger = logging.getLogger(__name__)
 
 #: Texts of so many tokens: enough to see a neighbour, a convolution, a pooling step.
 SHORT = (2, 5, 9, 17)
+#: How often rounding is tried. Of 15 models of real size with random weights in bfloat16 to which padding
+#: is nothing, none moved more than 0.75 times the largest of three; of 9 that see it, none less than 1.3.
+_NUM_SHAKEN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,7 @@ class EncoderTrial:
         with self._setting():
             self._rows, self._alone = self._computable(rows)
         self._likeness = Likeness(self._alone, subject.loaded.dtype)
+        self._knows_rounding = False
 
     @property
     def longest_alone(self) -> Any:
@@ -98,21 +103,21 @@ class EncoderTrial:
     def is_right_together(self, padding: Padding) -> bool:
         """Whether rows of different lengths, padded, have the scores that they have alone."""
         with self._setting(padding):
-            return self._likeness.holds(self._alone, self._together(self._rows))
+            return self._is_same(self._alone, self._together(self._rows))
 
     def is_right_at_equal_lengths(self, padding: Padding) -> bool:
         """Whether rows have the scores that they have alone, beside others of their length."""
         with self._setting(padding):
             for row, scores in zip(self._rows, self._alone, strict=True):
                 other = self._row(len(row.ids) - self._subject.num_special, seed=1)
-                if not self._likeness.holds([scores], self._together([other, row])[1:]):
+                if not self._is_same([scores], self._together([other, row])[1:]):
                     return False
         return True
 
     def draws(self) -> bool:
         """Whether a row alone has other scores the second time."""
         with self._setting():
-            return not self._likeness.holds(self._alone, [self._scores([row])[0] for row in self._rows])
+            return not self._likeness.holds(self._alone, self._each_alone())
 
     @contextmanager
     def _setting(self, padding: Padding | None = None) -> Iterator[None]:
@@ -125,6 +130,21 @@ class EncoderTrial:
             forward.renew()
             yield
         forward.renew()
+
+    def _is_same(self, alone: Scores, other: Scores) -> bool:
+        """Whether they differ by rounding alone; how much that is is found out when they seem to differ."""
+        if self._likeness.holds(alone, other):
+            return True
+        if not other or self._knows_rounding:
+            return False
+        self._knows_rounding = True
+        for seed in range(_NUM_SHAKEN):
+            with shaken(self._subject.loaded.model, seed=seed):
+                self._likeness.learn_rounding(self._each_alone())
+        return self._likeness.holds(alone, other)
+
+    def _each_alone(self) -> Scores:
+        return [self._scores([row])[0] for row in self._rows]
 
     def _computable(self, rows: Sequence[Tokens]) -> tuple[list[Tokens], Scores]:
         """The rows that the model computes, with their scores; some refuse texts of a few tokens."""

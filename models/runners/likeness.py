@@ -11,6 +11,7 @@ Scores = list[NDArray[np.float32]]  #: of each row
 
 #: Scores beyond are no scores: so a model says that a token cannot be it.
 _RULED_OUT = 1e4
+_MOST_OF_SPREAD = 0.2  #: between texts, that rounding may explain
 #: How much scores may differ: beside their spread between texts, and beside their size (rounding).
 _TOLERANCE = {
     "float32": (1e-3, 2e-5),
@@ -27,6 +28,17 @@ class Likeness:
         spread, size = _scales(scores)
         of_spread, of_size = _TOLERANCE[dtype]
         self._allowed = max(of_spread * spread, of_size * size)
+        self._most_by_rounding = _MOST_OF_SPREAD * spread
+        self._scores = scores
+
+    def learn_rounding(self, shaken: Scores) -> None:
+        """Scores of the same rows, moved by about as much rounding as a computation has: so much is allowed.
+
+        But where rounding moves scores as far as another text does, it explains nothing.
+        """
+        moved = max(float(np.abs(a - b).max(initial=0.0)) for a, b in zip(self._scores, shaken, strict=True))
+        if np.isfinite(moved):
+            self._allowed = max(self._allowed, min(moved, self._most_by_rounding))
 
     def holds(self, one: Scores, other: Scores) -> bool:
         """Whether scores are the same but for rounding."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,27 @@ def test_a_short_text_does_not_change_how_a_later_long_one_is_read() -> None:
         output = drain(engine, [DocumentInput(key=0, text=text)])[0].output
         assert output is not None
         assert output["scores"] == pytest.approx(right(text), abs=2e-5)
+
+
+# Rounding.
+
+
+def test_scores_near_zero_are_not_held_to_more_digits_than_they_have() -> None:
+    """RoBERTa in bfloat16 with scores near zero went one at a time: rounding was taken for padding seen."""
+    assert _way_in_bfloat16("electra", seed=7) == "batches"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["canine", "mobilebert", "yoso"])
+def test_what_rounding_does_not_explain_is_noticed_in_bfloat16(kind: str, seed: int) -> None:
+    """MobileBERT's scores are moved by rounding as far as by padding, which is no proof of anything."""
+    assert _way_in_bfloat16(kind, seed=seed) == "batches of equal length"
+
+
+def _way_in_bfloat16(kind: str, *, seed: int) -> Any:
+    model = tiny(kind, "sentiment", num_labels=1, seed=seed)
+    loaded = replace(model, model=model.model.to(torch.bfloat16), dtype="bfloat16")
+    return SentimentEngine(loaded).describe()["way"]
 
 
 # Padding.
