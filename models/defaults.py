@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, StopStringCriteria
+from transformers import GenerationConfig
 
+from models.engine.stops import StopStrings, TokenBytes
 from models.errors import CannotLoad
 
 logger = logging.getLogger(__name__)
@@ -142,9 +143,10 @@ def _stoppable(config: GenerationConfig, tokenizer: Any) -> Iterator[str]:
         config.stop_strings = None
         return
     try:
-        StopStringCriteria(tokenizer, config.stop_strings)
-    except Exception as error:  # transformers takes the vocabulary apart
-        yield _left_out(config, "stop_strings", f"transformers cannot look for them ({error})")
+        strings = [config.stop_strings] if isinstance(config.stop_strings, str) else config.stop_strings
+        StopStrings(strings, TokenBytes(tokenizer)).ends([0, 0])
+    except Exception as error:  # foreign code reading a foreign file
+        yield _left_out(config, "stop_strings", f"they cannot be looked for ({error})")
 
 
 def _left_out(config: GenerationConfig, name: str, why: str) -> str:

@@ -87,6 +87,13 @@ _FOLLOWED: dict[str, dict[str, Any]] = {
     "many end tokens and beams": {
         "eos_token_id": list(range(1, 150)), "min_new_tokens": 4, "num_beams": 4,
     },
+    "end tokens beyond the vocabulary": {"eos_token_id": [EOS, 50_257], "min_new_tokens": 4},
+    "end tokens beyond the vocabulary and beams": {
+        "eos_token_id": [50_257, EOS], "min_new_tokens": 4, "num_beams": 3,
+    },
+    "end tokens beyond the vocabulary, sampled with penalties": {
+        "eos_token_id": [50_257, EOS], "min_length": 9, "do_sample": True, "repetition_penalty": 1.3,
+    },
     "no end token": {"eos_token_id": None},
     "no padding token": {"pad_token_id": None},
     "minimum length": {"min_length": 9},
