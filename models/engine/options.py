@@ -19,7 +19,8 @@ from transformers.generation.configuration_utils import GenerationMode
 from models.engine.processors import is_active
 from models.engine.prompt import Prompt
 from models.engine.stops import StopStrings, TokenBytes
-from models.errors import DocumentError, InvalidParameter
+from models.errors import DocumentError, InvalidParameter, OutOfMemory
+from models.memory import is_out_of_memory
 
 _SERVED_MODES = frozenset({
     GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE,
@@ -165,6 +166,8 @@ class OptionsMaker:
 
 def refusal_of(error: Exception) -> DocumentError:
     """What is told of a document whose parameters made transformers raise."""
+    if is_out_of_memory(error):
+        return OutOfMemory()
     return error if isinstance(error, DocumentError) else InvalidParameter(str(error) or repr(error))
 
 
