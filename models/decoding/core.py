@@ -39,10 +39,11 @@ _RECOVER_AFTER = 100
 
 
 @dataclass(frozen=True)
-class _Flight:
+class Flight:
     """A step whose tokens the host has not read."""
 
     requests: list[Request]
+    seats: Ints  #: of all their rows
     chosen: Tensor
     event: torch.cuda.Event | None
 
@@ -50,15 +51,32 @@ class _Flight:
 class PagedCore:
     """Continuous decoding of decoder-only models."""
 
-    def __init__(self, program: Program, runner: StepRunner, limits: Limits, sampling: SamplingMaker) -> None:
+    def __init__(
+        self,
+        program: Program,
+        runner: StepRunner,
+        limits: Limits,
+        sampling: SamplingMaker | None,
+        *,
+        seats: Seats | None = None,
+    ) -> None:
+        """Sets up.
+
+        Args:
+            program: the step.
+            runner: how steps run.
+            limits: of the device.
+            sampling: what prompts ask for; None where a kind of core finds that out by itself.
+            seats: if requests are seated in another way.
+        """
         self.counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
         self._program = program
         self.runner = runner
         self._sampling = sampling
-        self._seats = Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
+        self._seats = seats or Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
         self.scheduler = Scheduler(limits, self._seats)
         self._inside: dict[Hashable, Request] = {}
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
         self._num_good = 0
         self._results: list[Result] = []
 
@@ -66,6 +84,7 @@ class PagedCore:
 
     def serves(self, prompt: Prompt) -> bool:
         """Whether a prompt's parameters and length are served here."""
+        assert self._sampling is not None, "a core without it says by itself whom it serves"
         num_entries = len(prompt.input_ids) - 1 + prompt.max_new_tokens
         limits = self.scheduler.limits
         fits = num_entries <= limits.max_entries and num_pages_for(num_entries) < limits.num_pages
@@ -73,7 +92,7 @@ class PagedCore:
 
     def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
         """Queues a prompt that is served here; the key is not inside yet."""
-        made = self._sampling.make(prompt)
+        made = self._sampling.make(prompt) if self._sampling is not None else None
         assert made is not None, "somebody asked whether it is served"
         self.add_request(
             Request(
@@ -157,25 +176,33 @@ class PagedCore:
 
     # Going on.
 
-    def _launch(self, entered: list[Request]) -> _Flight | None:
+    def _launch(self, entered: list[Request]) -> Flight | None:
         """Begins a step."""
         chunks, num_prompt = self.scheduler.fill()
         requests = [*self.scheduler.decoding.values()]
         if not requests and not chunks:
             return None
-        seats = np.fromiter((request.seat for request in requests), np.int32, len(requests))
-        longest = self._seats.longest(seats)
-        shape = shape_for(len(requests), num_prompt, self._seats.num_seats, longest=longest)
+        seats = self._rows(requests)
+        shape = self._shape(requests, seats, num_prompt)
         self.runner.prepare(shape)
         self._stage(shape, seats, chunks, entered)
         self.runner.run(shape)
-        chosen, event = self._program.state.receive(len(requests))
-        self._count(shape, len(requests), chunks)
+        chosen, event = self._program.state.receive(len(seats))
+        self._count(shape, len(seats), chunks)
         for request in requests:
             request.num_launched += 1
             if request.num_launched == request.max_new_tokens:  # its seat is free, its last token on the way
                 self.scheduler.leave(request)
-        return _Flight(requests, chosen, event)
+        return Flight(requests, seats, chosen, event)
+
+    def _rows(self, requests: list[Request]) -> Ints:
+        """The seats of everybody who decodes."""
+        return np.fromiter((request.seat for request in requests), np.int32, len(requests))
+
+    def _shape(self, requests: list[Request], seats: Ints, num_prompt: int) -> Shape:
+        """What the step is made for."""
+        longest = self._seats.longest(seats)
+        return shape_for(len(seats), num_prompt, self._seats.num_seats, longest=longest)
 
     def _stage(self, shape: Shape, seats: Ints, chunks: list[Chunk], entered: Iterable[Request]) -> None:
         state = self._program.state
@@ -186,11 +213,15 @@ class PagedCore:
             stage_chunks(inbox, shape, chunks, nobody)
         end = first_record = 2 * nobody + shape.prompt_ints
         for request in entered:
-            inbox[end] = request.seat
-            record = inbox[end + 1 : end + 1 + state.columns]
-            stage_record(record, request, self._seats.table(request.seat))
-            end += 1 + state.columns
+            end = self._stage_entry(inbox, end, request)
         state.send(end, first_record)
+
+    def _stage_entry(self, inbox: Ints, start: int, request: Request) -> int:
+        """Writes the row of a request that enters; where the next one begins."""
+        end = start + 1 + self._program.state.columns
+        inbox[start] = request.seat
+        stage_record(inbox[start + 1 : end], request, self._seats.table(request.seat))
+        return end
 
     def _count(self, shape: Shape, num_rows: int, chunks: Iterable[Chunk]) -> None:
         useful = num_rows + sum(chunk.num_tokens for chunk in chunks)
@@ -212,6 +243,10 @@ class PagedCore:
             return
         if flight.event is not None:
             flight.event.synchronize()
+        self._hear(flight)
+
+    def _hear(self, flight: Flight) -> None:
+        """Takes what the device said of every row."""
         stopping: dict[int, list[Request]] = {}  # by what stops them
         for request, said in zip(flight.requests, flight.chosen.tolist(), strict=True):
             if request.is_gone or said == NOTHING:
@@ -260,7 +295,7 @@ class PagedCore:
             self.runner.release()
             release_cached_memory()
         if len(running) == 1:
-            self._settle(running[0], _told(error))
+            self._settle(running[0], told(error))
             self.scheduler.max_running = self._seats.num_seats
             return
         self.scheduler.max_running = max(1, len(running) // 2)
@@ -291,7 +326,8 @@ def _stopped(requests: list[Request]) -> list[Request]:
     return [request for request, is_hit in zip(requests, hits, strict=True) if is_hit]
 
 
-def _told(error: Exception) -> DocumentError:
+def told(error: Exception) -> DocumentError:
+    """What is said of a document that made a step raise."""
     if is_out_of_memory(error):
         return OutOfMemory()
     if isinstance(error, DocumentError):

@@ -67,10 +67,11 @@ class SamplingMaker:
             return _Recipe(None)
         if options.num_beams > 1 or options.num_returned > 1:
             return _Recipe(None)
-        return _Recipe(_sampling_of(options), options.stop)
+        return _Recipe(sampling_of(options), options.stop)
 
 
-def _sampling_of(options: Options) -> Sampling | None:
+def sampling_of(options: Options) -> Sampling | None:
+    """What the processors of a document say; None if one of them is not known here."""
     config = options.config
     facts: dict[str, Any] = {"temperature": 1.0 if options.is_sampled else 0.0, "banned_ids": ()}
     for processor in options.processors:

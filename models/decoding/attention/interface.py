@@ -39,6 +39,7 @@ class Layer:
     values: Tensor
     scale: float
     window: int  #: positions a token sees, itself included; 0: all before it
+    bias: Tensor | None = None  #: added to the scores, (heads, tokens, places)
 
 
 class AttentionBackend(Protocol):
