@@ -1,51 +1,31 @@
-"""The decoding core, second design: admit, stage, launch, land. One `step` is one step of the device.
+"""The decoding core, second design: admit, launch, land. One `step` is one step of the device.
 
-The host is a step behind: while the device computes a step, the tokens of the one before are
-read. What ends by its length is known before it is seen; what ends by a token is left alone by
-the device at once, and by the host a step later.
+On a device that computes beside the host, the host is a step behind: while a step is computed,
+the tokens of the one before are read. What ends by its length is known before it is seen; what
+ends by a token is left alone by the device at once, and by the host a step later.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Hashable
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from models.decoding.layout import NOT_FINITE, NOTHING, Shape, shape_for
+from models.decoding.flight import Flight
+from models.decoding.launcher import Launcher
 from models.decoding.pages import num_pages_for
 from models.decoding.parameters import SamplingMaker
+from models.decoding.recovery import Recovery, told
 from models.decoding.request import Request
-from models.decoding.scheduler import Chunk, Limits, Scheduler
-from models.decoding.seats import Ints, Seats
-from models.decoding.staging import stage_chunks, stage_record, stage_rows
+from models.decoding.scheduler import Limits, Scheduler
+from models.decoding.seats import Seats
 from models.decoding.steps import Program, StepRunner
 from models.engine.prompt import Decoded, Prompt
-from models.errors import DocumentError, NotFinite, OutOfMemory
+from models.errors import DocumentError, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 
-logger = logging.getLogger(__name__)
-
 Result = tuple[Hashable, Decoded | DocumentError]
-
-#: Named in the results: with the same seed transformers' own generator draws other tokens.
-_DRAWN = {"random_numbers": "philox by seed and position"}
-#: Steps that must go well before as many requests as before a failure run together again.
-_RECOVER_AFTER = 100
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A step whose tokens the host has not read."""
-
-    requests: list[Request]
-    seats: Ints  #: of all their rows
-    chosen: Tensor
-    event: torch.cuda.Event | None
 
 
 class PagedCore:
@@ -59,6 +39,7 @@ class PagedCore:
         sampling: SamplingMaker | None,
         *,
         seats: Seats | None = None,
+        launcher: type[Launcher] = Launcher,
     ) -> None:
         """Sets up.
 
@@ -68,19 +49,25 @@ class PagedCore:
             limits: of the device.
             sampling: what prompts ask for; None where a kind of core finds that out by itself.
             seats: if requests are seated in another way.
+            launcher: if steps begin in another way.
         """
-        self.counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
-        self._program = program
         self.runner = runner
+        self._program = program
         self._sampling = sampling
         self._seats = seats or Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
         self.scheduler = Scheduler(limits, self._seats)
+        self._launcher = launcher(program, runner, self.scheduler, self._seats)
+        self._recovery = Recovery(self.scheduler, limits.max_rows)
         self._inside: dict[Hashable, Request] = {}
         self._flight: Flight | None = None
-        self._num_good = 0
         self._results: list[Result] = []
 
     # The interface.
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Steps, rows and tokens so far."""
+        return self._launcher.counters
 
     def serves(self, prompt: Prompt) -> bool:
         """Whether a prompt's parameters and length are served here."""
@@ -103,6 +90,7 @@ class PagedCore:
                 stop=made[1],
                 seed=prompt.seed or 0,
                 priority=priority,
+                provenance=self._program.sampler.provenance if made[0].temperature else {},
             )
         )
 
@@ -134,7 +122,8 @@ class PagedCore:
         self._results = []
         with torch.inference_mode():
             try:
-                flight = self._launch(self._admit())
+                flight = self._launcher.launch(self._admit())
+                self._recovery.went_well()
             except torch.AcceleratorError:
                 raise  # the device itself has failed: nothing can be computed in this process any more
             except Exception as error:
@@ -146,128 +135,22 @@ class PagedCore:
         self._rest()
         return self._results
 
-    # Coming in.
+    # Its verbs.
 
     def _admit(self) -> list[Request]:
         if not self._program.pages.is_allocated and self.scheduler.num_waiting:
-            self._allocate()
+            self._seats.resize(self._program.pages.allocate_most(self.scheduler.limits.num_pages))
         entered = self.scheduler.admit()
         first = self.scheduler.next_waiting
         if first is not None and not self.scheduler.running:  # the pages that could be had are too few
             self._settle(first, OutOfMemory())
         return entered
 
-    def _allocate(self) -> None:
-        """Makes the pages, fewer where the memory is short."""
-        num_pages = self.scheduler.limits.num_pages
-        while True:
-            try:
-                self._program.pages.allocate(num_pages)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                release_cached_memory()
-                num_pages //= 2
-                if num_pages < 2:
-                    raise
-            else:
-                self._seats.resize(num_pages)
-                return
-
-    # Going on.
-
-    def _launch(self, entered: list[Request]) -> Flight | None:
-        """Begins a step."""
-        chunks, num_prompt = self.scheduler.fill()
-        requests = [*self.scheduler.decoding.values()]
-        if not requests and not chunks:
-            return None
-        seats = self._rows(requests)
-        shape = self._shape(requests, seats, num_prompt)
-        self.runner.prepare(shape)
-        self._stage(shape, seats, chunks, entered)
-        self.runner.run(shape)
-        chosen, event = self._program.state.receive(len(seats))
-        self._count(shape, len(seats), chunks)
-        for request in requests:
-            request.num_launched += 1
-            if request.num_launched == request.max_new_tokens:  # its seat is free, its last token on the way
-                self.scheduler.leave(request)
-        return Flight(requests, seats, chosen, event)
-
-    def _rows(self, requests: list[Request]) -> Ints:
-        """The seats of everybody who decodes."""
-        return np.fromiter((request.seat for request in requests), np.int32, len(requests))
-
-    def _shape(self, requests: list[Request], seats: Ints, num_prompt: int) -> Shape:
-        """What the step is made for."""
-        longest = self._seats.longest(seats)
-        return shape_for(len(seats), num_prompt, self._seats.num_seats, longest=longest)
-
-    def _stage(self, shape: Shape, seats: Ints, chunks: list[Chunk], entered: Iterable[Request]) -> None:
-        state = self._program.state
-        nobody = self._seats.num_seats
-        inbox = state.host_inbox()
-        stage_rows(inbox, shape, seats, self._seats.advance(seats), nobody)
-        if chunks:
-            stage_chunks(inbox, shape, chunks, nobody)
-        end = first_record = 2 * nobody + shape.prompt_ints
-        for request in entered:
-            end = self._stage_entry(inbox, end, request)
-        state.send(end, first_record)
-
-    def _stage_entry(self, inbox: Ints, start: int, request: Request) -> int:
-        """Writes the row of a request that enters; where the next one begins."""
-        end = start + 1 + self._program.state.columns
-        inbox[start] = request.seat
-        stage_record(inbox[start + 1 : end], request, self._seats.table(request.seat))
-        return end
-
-    def _count(self, shape: Shape, num_rows: int, chunks: Iterable[Chunk]) -> None:
-        useful = num_rows + sum(chunk.num_tokens for chunk in chunks)
-        self.counters["steps"] += 1
-        self.counters["live_rows"] += num_rows
-        self.counters["useful_tokens"] += useful
-        self.counters["padded_tokens"] += shape.num_tokens
-        self._num_good += 1
-        if self._num_good >= _RECOVER_AFTER and self.scheduler.max_running < self._seats.num_seats:
-            self.scheduler.max_running *= 2
-            self._num_good = 0
-
-    # Going out.
-
     def _land(self) -> None:
         """Reads the tokens of the step before."""
         flight, self._flight = self._flight, None
-        if flight is None:
-            return
-        if flight.event is not None:
-            flight.event.synchronize()
-        self._hear(flight)
-
-    def _hear(self, flight: Flight) -> None:
-        """Takes what the device said of every row."""
-        stopping: dict[int, list[Request]] = {}  # by what stops them
-        for request, said in zip(flight.requests, flight.chosen.tolist(), strict=True):
-            if request.is_gone or said == NOTHING:
-                continue
-            if said == NOT_FINITE:
-                self._settle(request, NotFinite())
-                continue
-            request.new_tokens.append(said if said >= 0 else -1 - said)
-            if said < 0:
-                self._finish(request)
-            elif request.stop is not None:
-                stopping.setdefault(id(request.stop), []).append(request)
-        for requests in stopping.values():
-            for request in _stopped(requests):
-                self._finish(request)
-
-    def _finish(self, request: Request) -> None:
-        tokens = request.new_tokens
-        is_stopped = tokens[-1] in request.sampling.end_ids
-        provenance = _DRAWN if request.sampling.temperature else {}
-        self._settle(request, Decoded(sequences=[tokens], is_stopped=[is_stopped], provenance=provenance))
+        for request, result in flight.land() if flight is not None else ():
+            self._settle(request, result)
 
     def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
         request.is_gone = True
@@ -280,29 +163,12 @@ class PagedCore:
 
     def _recover(self, error: Exception) -> None:
         """After a step that raised: fewer at a time, from their beginnings; alone, one has failed."""
-        first = self.scheduler.next_waiting
-        running = list(self.scheduler.running.values()) or ([first] if first is not None else [])
-        logger.warning(
-            "step failed",
-            extra={
-                "action": "step_failed",
-                "num_documents": len(running),
-                "reason": f"{type(error).__name__}: {error}",
-            },
-        )
-        self._num_good = 0
         if is_out_of_memory(error):
             self.runner.release()
             release_cached_memory()
-        if len(running) == 1:
-            self._settle(running[0], told(error))
-            self.scheduler.max_running = self._seats.num_seats
-            return
-        self.scheduler.max_running = max(1, len(running) // 2)
-        for request in running:
-            self.scheduler.leave(request)
-            request.begin_again()
-            self.scheduler.add(request)
+        at_fault = self._recovery.after(error)
+        if at_fault is not None:
+            self._settle(at_fault, told(error))
 
     def _rest(self) -> None:
         """A model that waits for work keeps its weights, and no pages."""
@@ -311,25 +177,3 @@ class PagedCore:
                 self._flight.event.synchronize()  # the device may still be writing into them
             self._flight = None
             self._program.pages.release()
-
-
-def _stopped(requests: list[Request]) -> list[Request]:
-    """Those whose text ends in a stop string that they share; only its last tokens are looked at."""
-    stop: Any = requests[0].stop
-    num_last = stop.maximum_token_len
-    no_token = stop.embedding_vec.shape[0]  # beyond the vocabulary: matches nothing
-    rows = []
-    for request in requests:
-        ids = [*request.input_ids[-num_last:].tolist(), *request.new_tokens[-num_last:]][-num_last:]
-        rows.append([no_token] * (num_last - len(ids)) + ids)
-    hits = stop(torch.tensor(rows, device=stop.embedding_vec.device), None).tolist()
-    return [request for request, is_hit in zip(requests, hits, strict=True) if is_hit]
-
-
-def told(error: Exception) -> DocumentError:
-    """What is said of a document that made a step raise."""
-    if is_out_of_memory(error):
-        return OutOfMemory()
-    if isinstance(error, DocumentError):
-        return error
-    return DocumentError(f"the model raised {type(error).__name__}: {error}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.decoding.pages import PAGE_TOKENS
+from models.memory import is_out_of_memory, release_cached_memory
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,23 @@ class KVPages:
         self.keys, self.values = keys, values
         found = [[key.data_ptr(), value.data_ptr()] for key, value in zip(keys, values, strict=True)]
         self.places.copy_(torch.tensor(found))
+
+    def allocate_most(self, num_pages: int) -> int:
+        """Makes the pages, fewer where the memory is short; returns how many.
+
+        Raises:
+            torch.OutOfMemoryError: not even two fit.
+        """
+        while True:
+            try:
+                self.allocate(num_pages)
+            except Exception as error:
+                num_pages //= 2
+                if num_pages < 2 or not is_out_of_memory(error):
+                    raise
+                release_cached_memory()
+            else:
+                return num_pages
 
     def release(self) -> None:
         """Gives all of them back."""

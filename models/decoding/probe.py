@@ -135,6 +135,7 @@ class _Watched:
     def __init__(self, sampler: Sampler) -> None:
         self.scores: dict[tuple[int, int], Tensor] = {}
         self._sampler = sampler
+        self.provenance = sampler.provenance
 
     def choose(self, state: BatchState, shape: Shape, scores: Tensor) -> None:
         rows = state.rows[state.seats[: shape.num_rows].long()]

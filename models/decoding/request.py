@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class Request:
     seed: int = 0
     priority: float = 6.0  #: lower is sooner
     stop: Any = None  #: tells whether a sequence ends in a stop string
+    provenance: Mapping[str, str] = field(default_factory=dict)  #: what its result adds to the prompt's
     arrival: int = field(default=-1, init=False)
     seat: int = field(default=-1, init=False)  #: its row of the batch state; -1: none
     num_filled: int = field(default=0, init=False)  #: tokens of the prompt whose keys are in pages

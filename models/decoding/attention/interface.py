@@ -40,6 +40,14 @@ class Layer:
     scale: float
     window: int  #: positions a token sees, itself included; 0: all before it
     bias: Tensor | None = None  #: added to the scores, (heads, tokens, places)
+    cap: float = 0.0  #: scores are softened to stay below it; 0: they are not
+    slopes: Tensor | None = None  #: (heads,) what a score loses for each position of distance (ALiBi)
+    sinks: Tensor | None = None  #: (heads,) the score of a key that everybody sees and that has no value
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether scores are products and nothing else."""
+        return not self.cap and self.bias is None and self.slopes is None and self.sinks is None
 
 
 class AttentionBackend(Protocol):
@@ -79,8 +87,8 @@ class Step(Cache):
         entries = NewEntries(self, layer_idx, key_states, value_states)
         return entries, entries
 
-    def attend(self, entries: NewEntries, query: Tensor, scale: float, window: int) -> Tensor:
-        """One layer's attention; `query` is (1, heads, tokens, head size)."""
+    def attend(self, entries: NewEntries, query: Tensor, scale: float, window: int, **more: Any) -> Tensor:
+        """One layer's attention; `query` is (1, heads, tokens, head size), `more` is of `Layer`."""
         layer = Layer(
             entries.layer,
             query[0].transpose(0, 1),
@@ -88,6 +96,7 @@ class Step(Cache):
             entries.values[0].transpose(0, 1),
             scale,
             window,
+            **more,
         )
         return self._backend.attend(self._state, self._pages, self._shape, layer)
 
@@ -110,6 +119,8 @@ def attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention of every token over its own document; shapes as in transformers.
@@ -119,7 +130,8 @@ def attend(
     """
     refuse_unknown(kwargs)
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    return key.step.attend(key, query, scale, sliding_window or 0)[None], None
+    more = {"cap": softcap or 0.0, "sinks": s_aux}
+    return key.step.attend(key, query, scale, sliding_window or 0, **more)[None], None
 
 
 def refuse_unknown(options: dict[str, Any]) -> None:

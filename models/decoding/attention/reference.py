@@ -68,9 +68,18 @@ def attend_to(layer: Layer, keys: Tensor, values: Tensor, is_seen: Tensor) -> Te
     tokens, heads, size = layer.queries.shape
     queries = layer.queries.float().reshape(tokens, keys.shape[1], -1, size)
     scores = torch.einsum("thgd,thnd->thgn", queries, keys.float()) * layer.scale
+    if layer.cap:
+        scores = layer.cap * torch.tanh(scores / layer.cap)
     if layer.bias is not None:
         scores = scores + layer.bias.float().transpose(0, 1).reshape(scores.shape)
-    shares = torch.softmax(scores.masked_fill(~is_seen[:, None, None], -torch.inf), dim=-1)
+    places = torch.arange(keys.shape[2], device=keys.device)
+    if layer.slopes is not None:
+        scores = scores + layer.slopes.float().view(1, keys.shape[1], -1, 1) * places
+    scores = scores.masked_fill(~is_seen[:, None, None], -torch.inf)
+    if layer.sinks is not None:
+        sinks = layer.sinks.float().view(1, keys.shape[1], -1, 1).expand(tokens, -1, -1, 1)
+        scores = torch.cat([scores, sinks], dim=-1)
+    shares = torch.softmax(scores, dim=-1)[..., : len(places)]
     # What is not seen may be anybody's, NaN too.
     clean = values.float().masked_fill(~is_seen[:, None, :, None], 0.0)
     mixed = torch.einsum("thgn,thnd->thgd", shares, clean)

@@ -7,12 +7,15 @@ from torch import Tensor
 
 from models.decoding import layout
 from models.decoding.layout import Shape
+from models.decoding.sampling.interface import PHILOX
 from models.decoding.sampling.noise import noise
 from models.decoding.state import BatchState
 
 
 class ReferenceSampler:
     """The sampler that others are compared with."""
+
+    provenance = PHILOX
 
     def choose(self, state: BatchState, shape: Shape, scores: Tensor) -> None:
         """As the interface says."""
