@@ -179,7 +179,7 @@ def _is_done(rows: _Rows, best: _Candidates, finished: _Finished, running: _Cand
 
 def _of_group(rows: _Rows, of_leader: Tensor) -> Tensor:
     """What a row's leader has, for every row."""
-    return of_leader[rows.leader]
+    return of_leader.index_select(0, rows.leader)
 
 
 def _write(rows: _Rows, finished: _Finished, running: _Candidates, is_done: Tensor, is_bad: Tensor) -> None:
@@ -200,7 +200,7 @@ def _write(rows: _Rows, finished: _Finished, running: _Candidates, is_done: Tens
         ],
         dim=1,
     )
-    said = torch.where(is_bad[rows.leader], layout.NOT_FINITE, token)
+    said = torch.where(_of_group(rows, is_bad), layout.NOT_FINITE, token)
     said = torch.where(is_nobody, layout.NOTHING, said)
     is_end = done & (rows.beam == 0) & ~is_nobody
     head = torch.stack([said, parent.int(), rows.length, is_end.int()], dim=1)
