@@ -11,7 +11,7 @@ from models.decoding.layout import Shape, shape_for
 from models.decoding.request import Request
 from models.decoding.scheduler import Chunk, Scheduler
 from models.decoding.seats import Ints, Seats
-from models.decoding.staging import stage_chunks, stage_record, stage_rows
+from models.decoding.staging import num_blocks_of, stage_chunks, stage_record, stage_rows
 from models.decoding.steps import Program, StepRunner
 
 
@@ -36,11 +36,10 @@ class Launcher:
         if not requests and not chunks:
             return None
         seats = np.fromiter((request.seat for request in requests), np.int32, len(requests))
-        longest = self._seats.longest(seats)
-        shape = shape_for(len(requests), num_prompt, self._seats.num_seats, longest=longest)
+        shape = self._shape(seats, chunks, num_prompt)
         self._runner.prepare(shape)
         self._stage(shape, seats, chunks, entered)
-        self._runner.run(shape)
+        self._runner.run(shape, [each for each in enumerate(requests) if each[1].slow is not None])
         chosen, event = self._program.state.receive(len(requests))
         self._count(shape, len(requests), chunks)
         for request in requests:
@@ -48,6 +47,12 @@ class Launcher:
             if request.num_launched == request.max_new_tokens:  # its seat is free, its last token on the way
                 self._scheduler.leave(request)
         return Flight(requests, chosen, event)
+
+    def _shape(self, seats: Ints, chunks: Iterable[Chunk], num_prompt: int) -> Shape:
+        if self._scheduler.limits.is_exact:
+            return Shape(len(seats), num_prompt, own_blocks=sum(map(num_blocks_of, chunks)))
+        longest = self._seats.longest(seats)
+        return shape_for(len(seats), num_prompt, self._seats.num_seats, longest=longest)
 
     def _stage(self, shape: Shape, seats: Ints, chunks: list[Chunk], entered: Iterable[Request]) -> None:
         state = self._program.state

@@ -25,7 +25,7 @@ class BatchState:
 
     def __init__(
         self, *, num_seats: int, most_pages: int, max_chunk: int, max_begun: int, vocabulary: int,
-        device: torch.device,
+        device: torch.device, is_exact: bool = False,
     ) -> None:  # fmt: skip
         self.device = device
         self.num_seats = num_seats  # the seat behind the last is nobody's
@@ -33,7 +33,8 @@ class BatchState:
         self.vocabulary = vocabulary
         self.columns = layout.PAGES + most_pages
         self.max_begun = max_begun
-        size = 2 * num_seats + Shape(num_seats, max_chunk).prompt_ints + max_begun * (1 + self.columns)
+        largest = Shape(num_seats, max_chunk, own_blocks=max_chunk if is_exact else 0)
+        size = 2 * num_seats + largest.prompt_ints + max_begun * (1 + self.columns)
         zeros = partial(torch.zeros, dtype=torch.int32, device=device)
         self.rows = zeros((num_seats + 1, self.columns))
         #: which tokens a sequence has, for those with a repetition penalty
