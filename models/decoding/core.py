@@ -31,13 +31,32 @@ Result = tuple[Hashable, Decoded | DocumentError]
 class PagedCore:
     """Continuous decoding of decoder-only models."""
 
-    def __init__(self, program: Program, runner: StepRunner, limits: Limits, sampling: SamplingMaker) -> None:
+    def __init__(
+        self,
+        program: Program,
+        runner: StepRunner,
+        limits: Limits,
+        sampling: SamplingMaker | None,
+        *,
+        seats: Seats | None = None,
+        launcher: type[Launcher] = Launcher,
+    ) -> None:
+        """Sets up.
+
+        Args:
+            program: the step.
+            runner: how steps run.
+            limits: of the device.
+            sampling: what prompts ask for; None where a kind of core finds that out by itself.
+            seats: if requests are seated in another way.
+            launcher: if steps begin in another way.
+        """
         self.runner = runner
         self._program = program
         self._sampling = sampling
-        self._seats = Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
+        self._seats = seats or Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
         self.scheduler = Scheduler(limits, self._seats)
-        self._launcher = Launcher(program, runner, self.scheduler, self._seats)
+        self._launcher = launcher(program, runner, self.scheduler, self._seats)
         self._recovery = Recovery(self.scheduler, limits.max_rows)
         self._inside: dict[Hashable, Request] = {}
         self._flight: Flight | None = None
@@ -52,6 +71,7 @@ class PagedCore:
 
     def serves(self, prompt: Prompt) -> bool:
         """Whether a prompt's parameters and length are served here."""
+        assert self._sampling is not None, "a core without it says by itself whom it serves"
         num_entries = len(prompt.input_ids) - 1 + prompt.max_new_tokens
         limits = self.scheduler.limits
         fits = num_entries <= limits.max_entries and num_pages_for(num_entries) < limits.num_pages
@@ -59,6 +79,7 @@ class PagedCore:
 
     def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
         """Queues a prompt that is served here; the key is not inside yet."""
+        assert self._sampling is not None, "a core without it makes requests by itself"
         choice = self._sampling.make(prompt)
         self.add_request(
             Request(

@@ -104,12 +104,11 @@ class SamplingMaker:
         if options.num_beams > 1 or options.num_returned > 1:
             return _Recipe(is_served=False)
         is_known = self._draws or not options.is_sampled
-        return _Recipe(
-            is_served=True, sampling=_sampling_of(options) if is_known else None, stop=options.stop
-        )
+        return _Recipe(is_served=True, sampling=sampling_of(options) if is_known else None, stop=options.stop)
 
 
-def _sampling_of(options: Options) -> Sampling | None:
+def sampling_of(options: Options) -> Sampling | None:
+    """What the processors of a document say; None if one of them is not known here."""
     config = options.config
     facts: dict[str, Any] = {"temperature": 1.0 if options.is_sampled else 0.0, "banned_ids": ()}
     for processor in options.processors:

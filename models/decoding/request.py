@@ -52,6 +52,16 @@ class Request:
         return len(self.input_ids) - 1 - self.num_filled
 
     @property
+    def num_to_begin(self) -> int:
+        """Tokens still to be computed before it decodes."""
+        return self.num_to_fill
+
+    @property
+    def num_rows(self) -> int:
+        """Sequences that it decodes side by side."""
+        return 1
+
+    @property
     def max_entries(self) -> int:
         """Keys that it has in the end, at most: the last token's are never computed."""
         return len(self.input_ids) - 1 + self.max_new_tokens

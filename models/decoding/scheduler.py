@@ -107,7 +107,7 @@ class Scheduler:
             self._waiting.pop(0)
             self._seats.enter(request)
             self.running[request.key] = request
-            room -= request.num_to_fill
+            room -= request.num_to_begin
             admitted.append(request)
             if request.num_to_fill:
                 bisect.insort(self._filling, request, key=_order)
@@ -154,7 +154,7 @@ class Scheduler:
         kept = 0 if any(each.priority > request.priority for each in self.running.values()) else 1
         max_promised = self._seats.pages.capacity * (_KEPT_FOR_URGENT - kept) // _KEPT_FOR_URGENT
         spare = kept * (self._seats.num_seats // _KEPT_FOR_URGENT)
-        return self._seats.num_free > spare and self._seats.fits(request, max_promised)
+        return self._seats.num_free - request.num_rows >= spare and self._seats.fits(request, max_promised)
 
 
 def _order(request: Request) -> tuple[float, int]:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from models.decoding.layout import Shape
+from models.decoding.paired_pages import PairedPages
 from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.steps import Program
 
@@ -49,6 +50,7 @@ class TapedSteps:
         lasting = _addresses([
             *vars(program.state).values(), *program.pages.keys, *program.pages.values,
             *program.forward.model.parameters(), *program.forward.model.buffers(),
+            *_of_sources(program),
         ])  # fmt: skip
         recorder = _Recorder(lasting)
         with program.forward.made_ours(), recorder:
@@ -85,6 +87,11 @@ class _Recorder(TorchDispatchMode):
 
 def _is_mask(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype == torch.bool
+
+
+def _of_sources(program: Program) -> list[Tensor]:
+    pages = program.pages
+    return [*pages.source.keys, *pages.source.values] if isinstance(pages, PairedPages) else []
 
 
 def _addresses(values: Iterable[Any]) -> set[int]:

@@ -39,6 +39,7 @@ class Layer:
     values: Tensor
     scale: float
     window: int  #: positions a token sees, itself included; 0: all before it
+    bias: Tensor | None = None  #: added to the scores, (heads, tokens, places)
     cap: float = 0.0  #: scores are softened to stay below it; 0: they are not
     slopes: Tensor | None = None  #: (heads,) what a score loses for each position of distance (ALiBi)
     sinks: Tensor | None = None  #: (heads,) the score of a key that everybody sees and that has no value
@@ -46,7 +47,7 @@ class Layer:
     @property
     def is_plain(self) -> bool:
         """Whether scores are products and nothing else."""
-        return not self.cap and self.slopes is None and self.sinks is None
+        return not self.cap and self.bias is None and self.slopes is None and self.sinks is None
 
 
 class AttentionBackend(Protocol):
