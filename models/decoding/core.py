@@ -75,22 +75,23 @@ class PagedCore:
         num_entries = len(prompt.input_ids) - 1 + prompt.max_new_tokens
         limits = self.scheduler.limits
         fits = num_entries <= limits.max_entries and num_pages_for(num_entries) < limits.num_pages
-        return fits and self._sampling.make(prompt) is not None
+        return fits and self._sampling.serves(prompt)
 
     def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
         """Queues a prompt that is served here; the key is not inside yet."""
-        made = self._sampling.make(prompt) if self._sampling is not None else None
-        assert made is not None, "somebody asked whether it is served"
+        assert self._sampling is not None, "a core without it makes requests by itself"
+        choice = self._sampling.make(prompt)
         self.add_request(
             Request(
                 key=key,
                 input_ids=np.asarray(prompt.input_ids, np.int32),
                 max_new_tokens=prompt.max_new_tokens,
-                sampling=made[0],
-                stop=made[1],
+                sampling=choice.sampling,
+                stop=choice.stop,
+                slow=choice.slow,
                 seed=prompt.seed or 0,
                 priority=priority,
-                provenance=self._program.sampler.provenance if made[0].temperature else {},
+                provenance=self._program.sampler.provenance if choice.sampling.temperature else {},
             )
         )
 
@@ -121,6 +122,8 @@ class PagedCore:
         """Begins the next step of everything that runs, and reads the one before."""
         self._results = []
         with torch.inference_mode():
+            if any(request.slow is not None for request in self.scheduler.decoding.values()):
+                self._land()  # their next token depends on all before it
             try:
                 flight = self._launcher.launch(self._admit())
                 self._recovery.went_well()
@@ -132,6 +135,8 @@ class PagedCore:
                 self._recover(error)
             self._land()
             self._flight = flight
+            if not self.runner.is_ahead:
+                self._land()
         self._rest()
         return self._results
 

@@ -22,6 +22,7 @@ from models.decoding.attention.interface import attending, refuse_unknown
 from models.decoding.joint_step import Entries, JointStep
 from models.decoding.layout import Shape
 from models.decoding.paired_pages import PairedPages
+from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.steps import Program
 from models.engine.forward import Layout
 from models.errors import NotSuited
@@ -121,8 +122,8 @@ class EncoderDecoderProgram(Program):
     forward: EncoderDecoderForward  # type: ignore[assignment]
     pages: PairedPages
 
-    def run(self, shape: Shape) -> None:
-        """As `Program.run`."""
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+        """As `Program.run`; no row is slow."""
         state = self.state
         self.attention.begin(state, shape)
         rows = slice(shape.num_rows)

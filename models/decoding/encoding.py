@@ -115,7 +115,7 @@ def measure(forward: EncoderDecoderForward) -> tuple[list[LayerSize], list[Layer
         # Own keys are (rows, heads, size), those of sources (documents, heads, tokens, size).
         if keys.shape != values.shape:
             raise NotSuited("keys and values of different sizes")
-        sizes[layer] = LayerSize(keys.shape[1], keys.shape[-1])
+        sizes[layer] = LayerSize(keys.shape[1], keys.shape[-1], keys.shape[-1])
 
     def note_own(layer: int, keys: Tensor, values: Tensor) -> Entries:
         note(own, layer, keys, values)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.decoding.layout import NOT_FINITE, NOTHING
+from models.decoding.recovery import told
 from models.decoding.request import Request
 from models.engine.prompt import Decoded
 from models.engine.stops import end_in_stop
@@ -33,6 +34,9 @@ class Flight:
         for request, said in zip(self.requests, self.chosen.tolist(), strict=True):
             if request.is_gone or said == NOTHING:
                 continue
+            if request.failure is not None:
+                outcomes.append((request, told(request.failure)))
+                continue
             if said == NOT_FINITE:
                 outcomes.append((request, NotFinite()))
                 continue
@@ -47,7 +51,7 @@ class Flight:
 
 def _decoded(request: Request) -> Decoded:
     tokens = request.new_tokens
-    is_stopped = tokens[-1] in request.sampling.end_ids
+    is_stopped = tokens[-1] in request.end_ids
     return Decoded(sequences=[tokens], is_stopped=[is_stopped], provenance=request.provenance)
 
 

@@ -9,10 +9,10 @@ from models.decoding.beam_parameters import BeamParametersMaker
 from models.decoding.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
 from models.decoding.encoding import Encoding, measure
 from models.decoding.forward import PackedForward
-from models.decoding.forward import measure as measure_packed
 from models.decoding.group_core import GroupCore
 from models.decoding.group_state import GroupState
 from models.decoding.kv_pages import KVPages
+from models.decoding.measuring import measure as measure_packed
 from models.decoding.pages import num_pages_for
 from models.decoding.paired_pages import PairedPages
 from models.decoding.sampling.beams import ReferenceBeams
@@ -53,9 +53,9 @@ def build_group_program(
     """
     if loaded.family is Family.CAUSAL:
         packed = PackedForward(loaded)
-        state = _state(loaded, limits, packed.vocabulary, 0)
-        layers, _ = measure_packed(packed, state)
-        pages = KVPages(layers, packed.dtype, state.device)
+        measures = measure_packed(loaded, packed)
+        state = _state(loaded, limits, measures.vocabulary, 0)
+        pages = KVPages(measures.layers, measures.dtype, state.device)
         return Program(packed, AncestralAttention(), ReferenceBeams(), state, pages)
     forward = EncoderDecoderForward(loaded, layout)
     state = _state(loaded, limits, forward.vocabulary, most_source)

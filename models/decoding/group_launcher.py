@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import cast
@@ -27,7 +27,7 @@ from models.decoding.launcher import Launcher
 from models.decoding.layout import NOT_FINITE
 from models.decoding.pages import PAGE_TOKENS
 from models.decoding.request import Request
-from models.decoding.scheduler import Scheduler
+from models.decoding.scheduler import Chunk, Scheduler
 from models.decoding.seats import Ints, Seats
 from models.decoding.steps import Program, StepRunner
 from models.engine.prompt import Decoded
@@ -48,7 +48,9 @@ class GroupLauncher(Launcher):
         seats = [group.seats for group in _groups(requests)]
         return np.concatenate(seats) if seats else np.zeros(0, np.int32)
 
-    def _shape(self, requests: list[Request], seats: Ints, num_prompt: int) -> GroupShape:
+    def _shape(
+        self, requests: list[Request], seats: Ints, chunks: Iterable[Chunk], num_prompt: int
+    ) -> GroupShape:
         beams = {group.beams for group in _groups(requests)}
         return group_shape(
             len(seats),

@@ -14,10 +14,11 @@ from models.memory import is_out_of_memory, release_cached_memory
 
 @dataclass(frozen=True)
 class LayerSize:
-    """Of the keys, and of the values, of one token in one layer."""
+    """Of one token in one layer."""
 
     num_heads: int
-    head_size: int
+    head_size: int  #: of keys
+    value_size: int
 
 
 class KVPages:
@@ -38,7 +39,7 @@ class KVPages:
     @property
     def page_bytes(self) -> int:
         """Bytes of one page in all layers."""
-        numbers = sum(2 * layer.num_heads * layer.head_size for layer in self._layers)
+        numbers = sum(layer.num_heads * (layer.head_size + layer.value_size) for layer in self._layers)
         return numbers * PAGE_TOKENS * self._dtype.itemsize
 
     @property
@@ -57,12 +58,13 @@ class KVPages:
         Raises:
             torch.OutOfMemoryError: they do not fit; nothing stays allocated.
         """
-        keys, values = [], []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
         for layer in self._layers:
-            shape = (num_pages, layer.num_heads, PAGE_TOKENS, layer.head_size)
             # Empty: nobody reads what was not written, and to fill a large cache takes milliseconds.
-            keys.append(torch.empty(shape, dtype=self._dtype, device=self._device))
-            values.append(torch.empty(shape, dtype=self._dtype, device=self._device))
+            for pool, size in ((keys, layer.head_size), (values, layer.value_size)):
+                shape = (num_pages, layer.num_heads, PAGE_TOKENS, size)
+                pool.append(torch.empty(shape, dtype=self._dtype, device=self._device))
         self.keys, self.values = keys, values
         found = [[key.data_ptr(), value.data_ptr()] for key, value in zip(keys, values, strict=True)]
         self.places.copy_(torch.tensor(found))

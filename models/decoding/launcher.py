@@ -13,7 +13,7 @@ from models.decoding.layout import Shape, shape_for
 from models.decoding.request import Request
 from models.decoding.scheduler import Chunk, Scheduler
 from models.decoding.seats import Ints, Seats
-from models.decoding.staging import stage_chunks, stage_record, stage_rows
+from models.decoding.staging import num_blocks_of, stage_chunks, stage_record, stage_rows
 from models.decoding.steps import Program, StepRunner
 
 
@@ -38,10 +38,10 @@ class Launcher:
         if not requests and not chunks:
             return None
         seats = self._rows(requests)
-        shape = self._shape(requests, seats, num_prompt)
+        shape = self._shape(requests, seats, chunks, num_prompt)
         self._runner.prepare(shape)
         self._stage(shape, seats, chunks, entered)
-        self._runner.run(shape)
+        self._runner.run(shape, [each for each in enumerate(requests) if each[1].slow is not None])
         chosen, event = self._program.state.receive(len(seats))
         self._count(shape, len(seats), chunks)
         for request in requests:
@@ -56,8 +56,10 @@ class Launcher:
         """The seats of everybody who decodes."""
         return np.fromiter((request.seat for request in requests), np.int32, len(requests))
 
-    def _shape(self, requests: list[Request], seats: Ints, num_prompt: int) -> Shape:
+    def _shape(self, requests: list[Request], seats: Ints, chunks: Iterable[Chunk], num_prompt: int) -> Shape:
         """What the step is made for."""
+        if self._scheduler.limits.is_exact:
+            return Shape(len(seats), num_prompt, own_blocks=sum(map(num_blocks_of, chunks)))
         longest = self._seats.longest(seats)
         return shape_for(len(seats), num_prompt, self._seats.num_seats, longest=longest)
 

@@ -97,8 +97,8 @@ def _worst_difference(
     sizes = tuple(size for size in _CHUNK_SIZES if size <= limits.chunk_sizes[-1]) or limits.chunk_sizes[:1]
     num_pages = sum(num_pages_for(length + _NEW_TOKENS) for length in lengths) + 1
     few = replace(limits, num_pages=num_pages * 2, chunk_sizes=sizes)
-    core = PagedCore(tried, EagerSteps(tried), few, SamplingMaker(loaded))
-    requests = _requests(program.forward.vocabulary, lengths)
+    core = PagedCore(tried, EagerSteps(tried, is_ahead=not limits.is_exact), few, SamplingMaker(loaded))
+    requests = _requests(program.state.vocabulary, lengths)
     for request in requests:
         core.add_request(request)
     decoded: dict[Any, Decoded] = {}

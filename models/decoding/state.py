@@ -25,7 +25,7 @@ class BatchState:
 
     def __init__(
         self, *, num_seats: int, most_pages: int, max_chunk: int, max_begun: int, vocabulary: int,
-        device: torch.device, more_columns: int = 0, keeps_seen: bool = True,
+        device: torch.device, is_exact: bool = False, more_columns: int = 0, keeps_seen: bool = True,
     ) -> None:  # fmt: skip
         """Makes the tensors.
 
@@ -36,6 +36,7 @@ class BatchState:
             max_begun: rows that can be taken in one step.
             vocabulary: tokens that there are.
             device: where the model computes.
+            is_exact: whether steps are as large as what they compute.
             more_columns: behind the page table, of a kind of state that knows more of a row.
             keeps_seen: whether tokens are noted for repetition penalties.
         """
@@ -45,7 +46,8 @@ class BatchState:
         self.vocabulary = vocabulary
         self.columns = layout.PAGES + most_pages + more_columns
         self.max_begun = max_begun
-        size = 2 * num_seats + Shape(num_seats, max_chunk).prompt_ints + max_begun * (1 + self.columns)
+        largest = Shape(num_seats, max_chunk, own_blocks=max_chunk if is_exact else 0)
+        size = 2 * num_seats + largest.prompt_ints + max_begun * (1 + self.columns)
         zeros = partial(torch.zeros, dtype=torch.int32, device=device)
         self.rows = zeros((num_seats + 1, self.columns))
         #: which tokens a sequence has, for those with a repetition penalty

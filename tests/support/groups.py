@@ -44,7 +44,7 @@ def make_group_core(
     """The core, and its program for tests that look at its memory."""
     adapt_positions(loaded.model)
     program = build_group_program(loaded, limits, layout=layout, most_source=MOST_SOURCE)
-    return group_core(loaded, program, EagerSteps(program), limits), program
+    return group_core(loaded, program, EagerSteps(program, is_ahead=True), limits), program
 
 
 def prompts_of(

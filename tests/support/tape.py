@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten
 
 from models.decoding.layout import Shape
 from models.decoding.paired_pages import PairedPages
+from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.steps import Program
 
 #: Operators that look at values on the host, or whose result's shape depends on them.
@@ -30,6 +31,8 @@ Tape = list[tuple[str, tuple[Any, ...]]]
 class TapedSteps:
     """Runs steps operator by operator and notes for each shape what was dispatched."""
 
+    is_ahead = True
+
     def __init__(self, program: Program) -> None:
         self.tapes: dict[Shape, list[Tape]] = {}
         self.host_reads: set[str] = set()
@@ -41,7 +44,7 @@ class TapedSteps:
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 
-    def run(self, shape: Shape) -> None:
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
         """Runs and notes."""
         program = self._program
         lasting = _addresses([
@@ -51,7 +54,7 @@ class TapedSteps:
         ])  # fmt: skip
         recorder = _Recorder(lasting)
         with program.forward.made_ours(), recorder:
-            program.run(shape)
+            program.run(shape, slow)
         self.tapes.setdefault(shape, []).append(recorder.tape)
         self.host_reads |= recorder.host_reads
 

@@ -58,6 +58,7 @@ def _begin(
 
 @functools.cache
 def compiled_store(dtype: torch.dtype) -> Callable[..., None]:
+    """`_store` for pages of this type."""
     number = stored_type(dtype)
     return compiled(
         types.void(number[:, :, :, ::1], types.int32[::1], number[:, :, :], types.int64),

@@ -9,7 +9,7 @@ from torch import Tensor
 from models.decoding.attention import kernels
 from models.decoding.attention.interface import Layer
 from models.decoding.kv_pages import KVPages
-from models.decoding.layout import BLOCK_TOKENS, PROMPT_PARTS, Shape, num_blocks
+from models.decoding.layout import BLOCK_TOKENS, PROMPT_PARTS, Shape
 from models.decoding.pages import PAGE_TOKENS
 from models.decoding.state import BatchState
 
@@ -65,7 +65,7 @@ class TritonAttention:
             *strides_of(layer), KEY_HEADS=key_heads, HEADS_P=triton.next_power_of_2(key_heads), **sizes,
         )  # fmt: skip
         tile, block, warps, stages = _prefill_tiles(layer)
-        blocks = num_blocks(shape.num_prompt)
+        blocks = shape.num_blocks
         kernels.prefill[(blocks * (BLOCK_TOKENS // tile), out.shape[1])](
             layer.queries, places, prompt[PROMPT_PARTS * shape.num_prompt :], state.rows, out,
             layer.scale, shape.num_rows, blocks, layer.queries.stride(0), layer.queries.stride(1),

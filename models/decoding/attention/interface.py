@@ -71,10 +71,12 @@ class Step(Cache):
         self._state = state
         self._pages = pages
         self._shape = shape
+        #: length before each token, less its place in the step: a model that counts positions adds that
+        self.past: Tensor | int = 0
 
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions are given to the model, not counted from here."""
-        return 0
+    def get_seq_length(self, layer_idx: int = 0) -> Any:
+        """Positions are given to the model; those that count them by themselves begin here."""
+        return self.past
 
     def get_mask_sizes(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         """Masks are not used."""
@@ -109,6 +111,11 @@ class NewEntries:
     layer: int
     keys: Tensor
     values: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """As of keys."""
+        return self.keys.shape
 
 
 def attend(

@@ -52,7 +52,7 @@ def _case(
     count = 9  # of a chunk, by default the second of its prompt
     lengths = [*(position + 1 for position in positions), start + count]
     state = make_state(8, 6, 50)
-    pages = KVPages([LayerSize(key_heads, size)], dtype, DEVICE)
+    pages = KVPages([LayerSize(key_heads, size, size)], dtype, DEVICE)
     pages.allocate(_NUM_PAGES)
     draw = torch.Generator().manual_seed(seed)
     for pool in (pages.keys[0], pages.values[0]):
