@@ -73,6 +73,14 @@ def paged_core(
     return PagedCore(program, steps, limits, SamplingMaker(loaded, draws=not is_cpu or is_torchs())), verdict
 
 
+def cpu_core(loaded: LoadedModel, limits: Limits | None = None) -> PagedCore:
+    """The core for a decoder-only model on a CPU, for which pages are proven (`models/decoding/trial`)."""
+    limits = limits or limits_for(loaded)
+    program = build_program(loaded, limits, by="cpu")
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
+    return PagedCore(program, EagerSteps(program), limits, SamplingMaker(loaded, draws=is_torchs()))
+
+
 def _remembered_proof(loaded: LoadedModel, reference: Reference, program: Program, limits: Limits) -> Verdict:
     kept = remembered(loaded, "paged-decoding", lambda: asdict(prove(loaded, reference, program, limits)))
     return Verdict(**kept)
