@@ -15,7 +15,7 @@ from models.decoding.core import PagedCore
 from models.decoding.encoding import Encoding
 from models.decoding.group import Group
 from models.decoding.group_launcher import GroupLauncher
-from models.decoding.group_seats import GroupSeats, own_pages
+from models.decoding.group_seats import GroupSeats
 from models.decoding.group_state import GroupState
 from models.decoding.pages import num_pages_for
 from models.decoding.request import Request
@@ -56,39 +56,37 @@ class GroupCore(PagedCore):
 
     def serves(self, prompt: Prompt) -> bool:
         """Whether a prompt's parameters and length are served here."""
-        group = self._group(None, prompt, priority=0)
-        if group is None:
+        made = self._parameters.make(prompt)
+        if made is None:
             return False
-        limits = self.scheduler.limits
-        num_source = len(group.source_ids)
+        _, beams, start_ids = made
+        limits, num_read = self.scheduler.limits, len(prompt.input_ids)
+        num_begun, num_source = (len(start_ids), num_read) if self._encoding is not None else (num_read, 0)
+        num_entries = num_begun - 1 + prompt.max_new_tokens
         return (
-            group.max_entries <= limits.max_entries
-            and group.num_rows <= limits.max_rows
-            and own_pages(group) < limits.num_pages
+            max(num_entries, num_source) <= limits.max_entries
+            and beams.num_beams <= limits.max_rows
+            and beams.num_beams * num_pages_for(num_entries) < limits.num_pages
             and num_pages_for(num_source) <= min(self._state.most_source_pages, limits.num_pages - 1)
         )
 
     def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
         """Queues a prompt that is served here; the key is not inside yet."""
-        group = self._group(key, prompt, priority=priority)
-        assert group is not None, "somebody asked whether it is served"
-        self.add_request(group)
-
-    def _group(self, key: Hashable, prompt: Prompt, *, priority: float) -> Group | None:
         made = self._parameters.make(prompt)
-        if made is None:
-            return None
+        assert made is not None, "somebody asked whether it is served"
         sampling, beams, start_ids = made
         ids = np.asarray(prompt.input_ids, np.int32)
         has_source = self._encoding is not None
-        return Group(
-            key=key,
-            input_ids=np.asarray(start_ids, np.int32) if has_source else ids,
-            source_ids=ids if has_source else ids[:0],
-            max_new_tokens=prompt.max_new_tokens,
-            sampling=sampling,
-            beams=beams,
-            priority=priority,
+        self.add_request(
+            Group(
+                key=key,
+                input_ids=np.asarray(start_ids, np.int32) if has_source else ids,
+                source_ids=ids if has_source else ids[:0],
+                max_new_tokens=prompt.max_new_tokens,
+                sampling=sampling,
+                beams=beams,
+                priority=priority,
+            )
         )
 
     # Coming in.
