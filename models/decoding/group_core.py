@@ -23,6 +23,9 @@ from models.decoding.scheduler import Limits
 from models.decoding.steps import Program, StepRunner
 from models.engine.prompt import Prompt
 
+#: An encoder is started once so much of all seats is free, one in so many; sooner for the urgent.
+_WORTH = 4
+
 
 class GroupCore(PagedCore):
     """As `PagedCore`, for requests that have several rows."""
@@ -92,6 +95,8 @@ class GroupCore(PagedCore):
     # Coming in.
 
     def _admit(self) -> list[Request]:
+        if self._encoding is not None and self._waits_for_company():
+            return []
         entered = super()._admit()
         if self._encoding is None or not entered:
             return entered
@@ -99,3 +104,10 @@ class GroupCore(PagedCore):
         for group, error in failures:
             self._settle(group, error)
         return [request for request in entered if not request.is_gone]
+
+    def _waits_for_company(self) -> bool:
+        """Whether too few seats are free for an encoder's pass, which several documents share."""
+        running, first = self.scheduler.running.values(), self.scheduler.next_waiting
+        if first is None or not running or self._seats.num_free * _WORTH >= self._seats.num_seats:
+            return False
+        return first.priority >= min(request.priority for request in running)

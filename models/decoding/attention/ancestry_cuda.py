@@ -38,7 +38,7 @@ class AncestralTriton(TritonAttention):
         """Attention of every row over its document's source; (rows, heads, head size)."""
         assert isinstance(shape, GroupShape)
         rows, heads, size = layer.queries.shape
-        out = torch.zeros(rows, heads, size, dtype=layer.queries.dtype, device=state.device)
+        out = torch.empty(rows, heads, size, dtype=layer.queries.dtype, device=state.device)
         key_heads = pages.keys[layer.number].shape[1]
         block, warps, stages = decode_tiles(layer)
         wide = triton.next_power_of_2(shape.width * (heads // key_heads))

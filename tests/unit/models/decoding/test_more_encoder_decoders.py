@@ -179,3 +179,32 @@ def test_what_a_group_cannot_do_is_not_served(loaded: Loader) -> None:
     assert not core.serves(dataclasses.replace(plain, stop=("e",)))
     assert not core.serves(dataclasses.replace(plain, input_ids=[5] * 65)), "a source longer than its pages"
     assert not core.serves(dataclasses.replace(plain, max_new_tokens=TIGHT.max_entries + 1))
+
+
+def test_sources_are_read_together_and_an_urgent_one_at_once(
+    loaded: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded("translation", "t5")
+    limits = dataclasses.replace(TIGHT, max_rows=16, num_pages=200, chunk_sizes=(500,), max_begun=16)
+    core, _ = make_group_core(model, limits)
+    sizes: list[int] = []
+    encode = EncoderDecoderForward.encode
+
+    def counted(self: Any, ids: Any, mask: Any) -> Any:
+        sizes.append(len(ids))
+        return encode(self, ids, mask)
+
+    monkeypatch.setattr(EncoderDecoderForward, "encode", counted)
+    lengths = [2 + 7 * number % 23 for number in range(40)]  # hardly two end in the same step
+    prompts = [Prompt(input_ids=[9, 8], max_new_tokens=n, params={"min_new_tokens": n}) for n in lengths]
+    for number, prompt in enumerate(prompts):
+        core.add(number, prompt, priority=6)
+    while len(sizes) < 2:
+        core.step()
+    core.add("urgent", prompts[0], priority=1)
+    core.step()
+    assert "urgent" in core.scheduler.running
+    while core.has_work:
+        core.step()
+    assert sum(sizes) == 41
+    assert len(sizes) < 20, len(sizes)
