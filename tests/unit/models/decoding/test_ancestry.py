@@ -63,7 +63,7 @@ def _case(
             state.ancestry[1 - position % 2, seat] = 0  # the other table is about to be written
             writers.append(seen.tolist())
             row += 1
-    pages = KVPages([LayerSize(key_heads, size)], torch.float32, DEVICE)
+    pages = KVPages([LayerSize(key_heads, size, size)], torch.float32, DEVICE)
     pages.allocate(_NUM_PAGES)
     random = torch.Generator().manual_seed(seed)
     for pool in (pages.keys[0], pages.values[0]):

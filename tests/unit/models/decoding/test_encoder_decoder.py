@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import transformers as hf
 
+from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.scheduler import Limits
+from models.decoding.steps import CapturedSteps
+from models.engine.positions import adapt_positions
 from models.engine.prompt import Decoded, Prompt
 from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
-from tests.support.groups import BEAMS, layout_of, make_group_core, prompts_of
+from tests.support.groups import BEAMS, MOST_SOURCE, TIGHT, layout_of, make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels
 
 _WAYS: tuple[Mapping[str, Any], ...] = ({}, {"min_new_tokens": 5}, {"num_beams": 1}, *BEAMS)
@@ -72,3 +75,27 @@ def test_documents_by_the_kernels_of_gpus_equal_each_alone(
     for number, prompt in enumerate(prompts):
         assert isinstance(results[number], Decoded), results[number]
         assert is_same(results[number], generate_alone(plain, model.tokenizer, prompt), padding)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("task", "name"), [("translation", "t5"), ("translation", "bart"), ("generation", "mistral")]
+)
+def test_documents_on_a_gpu_equal_each_alone(
+    task: str, name: str, loaded_on_gpu: Loader, tiny_models: TinyModels
+) -> None:
+    """By kernels under captured graphs, documents coming and going."""
+    model = loaded_on_gpu(task, name)
+    adapt_positions(model.model)
+    program = build_group_program(model, TIGHT, by="triton", layout=layout_of(name), most_source=MOST_SOURCE)
+    core = group_core(model, program, CapturedSteps(program), TIGHT)
+    ways = _WAYS if task == "translation" else BEAMS
+    prompts = prompts_of(model, 40, seed=7, ways=ways)
+    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    kind: Any = hf.AutoModelForSeq2SeqLM if task == "translation" else hf.AutoModelForCausalLM
+    plain = kind.from_pretrained(tiny_models[name]).eval().to(model.device.torch)
+    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
+    for place, prompt in enumerate(prompts):
+        result = results[place]
+        assert isinstance(result, Decoded), (prompt, result)
+        assert is_same(result, generate_alone(plain, model.tokenizer, prompt), padding)
