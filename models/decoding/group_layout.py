@@ -60,7 +60,7 @@ def group_shape(
     """The smallest shape that holds such groups."""
     plain = shape_for(num_rows, num_prompt, max_rows, longest=longest)
     wide = 1 << (width - 1).bit_length()
-    return GroupShape(plain.num_rows, plain.num_prompt, plain.num_keys, wide, num_candidates)
+    return GroupShape(**vars(plain), width=wide, num_candidates=num_candidates)
 
 
 def stage_group(records: Ints, first_column: int, group: Group, tables: list[Pages]) -> None:

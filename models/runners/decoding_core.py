@@ -48,9 +48,10 @@ def decoding_core(loaded: LoadedModel) -> Core:
     if loaded.family is Family.CAUSAL and loaded.device.is_cpu and _BY_PAGES_ON_A_CPU:
         return _by_pages_on_a_cpu(loaded, reference)
     core = _proven_core(loaded, reference)
-    if loaded.device.is_cpu or loaded.family is not Family.CAUSAL:
+    if loaded.device.is_cpu:
         return core
-    return _by_pages_first(loaded, reference, core)
+    core = _by_groups_first(loaded, reference, core)
+    return _by_pages_first(loaded, reference, core) if loaded.family is Family.CAUSAL else core
 
 
 def _by_pages_on_a_cpu(loaded: LoadedModel, reference: Reference) -> Core:
@@ -85,6 +86,22 @@ def _by_pages_first(loaded: LoadedModel, reference: Reference, other: Core) -> C
         return other
     return RoutedCore(
         ContinuousCore(paged, other.facts), other, is_fast=lambda piece: paged.serves(piece.data)
+    )
+
+
+def _by_groups_first(loaded: LoadedModel, reference: Reference, other: Core) -> Core:
+    """On CUDA, beams and encoder-decoders likewise."""
+    from models.decoding.group_factory import grouped_core  # needs Triton
+
+    grouped, verdict = grouped_core(loaded, reference)
+    logger.info(
+        "model decodes groups by pages" if grouped else "model does not decode groups by pages",
+        extra={"action": "grouped_decoding", "model": loaded.spec.name, **asdict(verdict)},
+    )
+    if grouped is None:
+        return other
+    return RoutedCore(
+        ContinuousCore(grouped, other.facts), other, is_fast=lambda piece: grouped.serves(piece.data)
     )
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.decoding.factory import Kernels
 from models.decoding.group_core import GroupCore
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.scheduler import Limits
@@ -21,7 +22,7 @@ TIGHT = Limits(max_rows=12, num_pages=61, max_entries=128, chunk_sizes=(8, 24), 
 MOST_SOURCE = 64
 
 #: How an architecture's tokens are laid out where it is no row each.
-PACKED = frozenset({"marian", "bart"})
+PACKED = frozenset({"bart"})
 
 BEAMS: tuple[dict[str, Any], ...] = (
     {"num_beams": 2},
@@ -39,11 +40,11 @@ def layout_of(name: str) -> Layout:
 
 
 def make_group_core(
-    loaded: LoadedModel, limits: Limits = TIGHT, *, layout: Layout = Layout.ROWS
+    loaded: LoadedModel, limits: Limits = TIGHT, *, layout: Layout = Layout.ROWS, by: Kernels = "reference"
 ) -> tuple[GroupCore, Program]:
     """The core, and its program for tests that look at its memory."""
     adapt_positions(loaded.model)
-    program = build_group_program(loaded, limits, layout=layout, most_source=MOST_SOURCE)
+    program = build_group_program(loaded, limits, by=by, layout=layout, most_source=MOST_SOURCE)
     return group_core(loaded, program, EagerSteps(program, is_ahead=True), limits), program
 
 

@@ -108,8 +108,9 @@ def _best_of_groups(rows: _Rows, totals: Tensor) -> _Candidates:
     per_row = values.shape[1]
     values = values[rows.members].masked_fill(~rows.is_member[:, :, None], -torch.inf).flatten(1)
     missing = max(0, count - values.shape[1])
-    score, places = torch.nn.functional.pad(values, (0, missing), value=-torch.inf).topk(count, dim=1)
-    places = places.clamp(max=values.shape[1] - 1)
+    padded = torch.nn.functional.pad(values, (0, missing), value=-torch.inf)
+    score, places = padded.sort(dim=1, descending=True, stable=True)  # of equals the first
+    score, places = score[:, :count], places[:, :count].clamp(max=values.shape[1] - 1)
     token = tokens[rows.members].flatten(1).gather(1, places)
     ends = rows.all[:, layout.IDS : layout.IDS + layout.NUM_END_IDS]
     has_ended = rows.is_last[:, None] | (token[:, :, None] == ends[:, None]).any(dim=2)

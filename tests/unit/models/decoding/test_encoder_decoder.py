@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import transformers as hf
 
-from models.engine.prompt import Decoded
+from models.decoding.scheduler import Limits
+from models.engine.prompt import Decoded, Prompt
 from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
 from tests.support.groups import BEAMS, layout_of, make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels
@@ -34,3 +35,40 @@ def test_forty_documents_in_any_company_equal_each_alone(
         alone = generate_alone(plain, model.tokenizer, prompt)
         assert is_same(result, alone, padding), (prompt, alone, result)
     assert program.pages.num_bytes == 0
+
+
+_FEW = Limits(max_rows=5, num_pages=12, max_entries=32, chunk_sizes=(32,), max_begun=2)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("translation", "t5"),
+        pytest.param("translation", "marian", marks=pytest.mark.slow),
+        pytest.param("generation", "llama", marks=pytest.mark.slow),
+    ],
+)
+def test_documents_by_the_kernels_of_gpus_equal_each_alone(
+    task: str, name: str, loaded: Loader, tiny_models: TinyModels
+) -> None:
+    """Through the interpreter where there is no GPU: slow, but the same code."""
+    pytest.importorskip("triton")
+    model = loaded(task, name)
+    core, _ = make_group_core(model, _FEW, layout=layout_of(name), by="triton")
+    ways: tuple[dict[str, Any], ...] = ({"num_beams": 3}, {"num_beams": 2, "early_stopping": True})
+    prompts = [
+        Prompt(input_ids=model.tokenizer(text)["input_ids"][:20], max_new_tokens=3, params=way)
+        for text, way in zip(("the old clock in the hall had stopped", "snow"), ways, strict=True)
+    ]
+    for number, prompt in enumerate(prompts):
+        assert core.serves(prompt)
+        core.add(number, prompt, priority=6)
+    results: dict[Any, Any] = {}
+    while core.has_work:
+        results |= dict(core.step())
+    kind: Any = hf.AutoModelForSeq2SeqLM if task == "translation" else hf.AutoModelForCausalLM
+    plain = kind.from_pretrained(tiny_models[name]).eval()
+    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
+    for number, prompt in enumerate(prompts):
+        assert isinstance(results[number], Decoded), results[number]
+        assert is_same(results[number], generate_alone(plain, model.tokenizer, prompt), padding)

@@ -29,7 +29,9 @@ def test_every_step_of_a_shape_dispatches_the_same_operators_on_the_same_address
 ) -> None:
     model = loaded(task, name)
     adapt_positions(model.model)
-    program = build_group_program(model, TIGHT, layout=layout_of(name), most_source=MOST_SOURCE)
+    program = build_group_program(
+        model, TIGHT, by="reference", layout=layout_of(name), most_source=MOST_SOURCE
+    )
     steps = TapedSteps(program)
     core = group_core(model, program, steps, TIGHT)
     for number, prompt in enumerate(prompts_of(model, 12, seed=3, ways=BEAMS)):

@@ -11,7 +11,8 @@ import torch
 import transformers as hf
 
 from models.decoding import core as paged
-from models.decoding import factory
+from models.decoding import factory, group_factory
+from models.decoding.group_probe import GroupVerdict
 from models.decoding.steps import EagerSteps
 from models.device import Device
 from models.records import DocumentInput
@@ -26,6 +27,8 @@ def as_on_cuda(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """A model on a CPU that is taken for a CUDA device; torch computes what Triton and graphs would."""
     monkeypatch.setattr(factory, "CapturedSteps", partial(EagerSteps, is_ahead=True))
     monkeypatch.setattr(factory, "limits_for", lambda _: TIGHT)
+    none = (None, GroupVerdict(0, "another test's matter"))
+    monkeypatch.setattr(group_factory, "grouped_core", lambda *_: none)
     build = factory.build_program
 
     def by_torch(*args: Any, by: str) -> Any:
