@@ -7,7 +7,7 @@ ends by a token is left alone by the device at once, and by the host a step late
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 import torch
@@ -154,7 +154,16 @@ class PagedCore:
     def _land(self) -> None:
         """Reads the tokens of the step before."""
         flight, self._flight = self._flight, None
-        for request, result in flight.land() if flight is not None else ():
+        if flight is None:
+            return
+        try:
+            outcomes = flight.land()
+        except torch.AcceleratorError:
+            raise
+        except Exception as error:
+            self._recover(error, [request for request in flight.requests if not request.is_gone])
+            return
+        for request, result in outcomes:
             self._settle(request, result)
 
     def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
@@ -166,18 +175,26 @@ class PagedCore:
             self.scheduler.discard([request.key])
         self._results.append((request.key, result))
 
-    def _recover(self, error: Exception) -> None:
-        """After a step that raised: fewer at a time, from their beginnings; alone, one has failed."""
+    def _recover(self, error: Exception, lost: Sequence[Request] = ()) -> None:
+        """After a step that raised: fewer at a time, from their beginnings; alone, one has failed.
+
+        Args:
+            error: what was raised.
+            lost: requests whose tokens could not be read.
+        """
         if is_out_of_memory(error):
             self.runner.release()
             release_cached_memory()
-        at_fault = self._recovery.after(error)
+        at_fault = self._recovery.after(error, lost)
         if at_fault is not None:
             self._settle(at_fault, told(error))
 
     def _rest(self) -> None:
-        """A model that waits for work keeps its weights, and no pages."""
-        if not self._inside and self._program.pages.is_allocated:
+        """A model that waits for work keeps its weights, and no pages; with little work, few pages."""
+        if self._inside:
+            if self._seats.pages.has_fallen:
+                self._program.pages.give_back(self._seats.pages.settle())
+        elif self._program.pages.is_allocated:
             if self._flight is not None and self._flight.event is not None:
                 self._flight.event.synchronize()  # the device may still be writing into them
             self._flight = None

@@ -12,6 +12,7 @@ from models.decoding.attention.interface import AttentionBackend
 from models.decoding.attention.reference import ReferenceAttention
 from models.decoding.core import PagedCore
 from models.decoding.forward import Forward, PackedForward, WholeForward
+from models.decoding.host_pages import HostPages
 from models.decoding.kv_pages import KVPages
 from models.decoding.layout import popular_shapes
 from models.decoding.limits import affordable_pages, limits_for
@@ -110,7 +111,7 @@ def build_program(loaded: LoadedModel, limits: Limits, *, by: Kernels) -> Progra
     )
     # A CPU computes half precision in float32.
     dtype = torch.float32 if by == "cpu" and measures.dtype == torch.float16 else measures.dtype
-    pages = KVPages(measures.layers, dtype, state.device)
+    pages = (HostPages if by == "cpu" else KVPages)(measures.layers, dtype, state.device)
     return Program(forward, *_kernels(state, measures, by), state, pages)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.decoding.pages import PAGE_TOKENS
+from models.decoding.pages import PAGE_TOKENS, Pages
 from models.memory import is_out_of_memory, release_cached_memory
 
 
@@ -64,10 +64,16 @@ class KVPages:
             # Empty: nobody reads what was not written, and to fill a large cache takes milliseconds.
             for pool, size in ((keys, layer.head_size), (values, layer.value_size)):
                 shape = (num_pages, layer.num_heads, PAGE_TOKENS, size)
-                pool.append(torch.empty(shape, dtype=self._dtype, device=self._device))
+                pool.append(self._empty(shape))
         self.keys, self.values = keys, values
         found = [[key.data_ptr(), value.data_ptr()] for key, value in zip(keys, values, strict=True)]
         self.places.copy_(torch.tensor(found))
+
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, dtype=self._dtype, device=self._device)
+
+    def give_back(self, free: Pages) -> None:
+        """Lets the system have the memory of pages, ascending, that nobody has, where it takes parts."""
 
     def allocate_most(self, num_pages: int) -> int:
         """Makes the pages, fewer where the memory is short; returns how many.

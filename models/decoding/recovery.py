@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from models.decoding.request import Request
 from models.decoding.scheduler import Scheduler
@@ -30,9 +31,15 @@ class Recovery:
             self._scheduler.max_running *= 2
             self._num_good = 0
 
-    def after(self, error: Exception) -> Request | None:
-        """Sends everybody who runs back to the beginning, or returns the one who is alone at fault."""
+    def after(self, error: Exception, lost: Sequence[Request] = ()) -> Request | None:
+        """Sends everybody who runs back to the beginning, or returns the one who is alone at fault.
+
+        Args:
+            error: what was raised.
+            lost: requests that may run no more and have no result either.
+        """
         running = list(self._scheduler.running.values())
+        running += [request for request in lost if request.key not in self._scheduler.running]
         first = self._scheduler.next_waiting
         if not running and first is not None:
             running = [first]
@@ -44,7 +51,8 @@ class Recovery:
             return running[0]
         self._scheduler.max_running = max(1, len(running) // 2)
         for request in running:
-            self._scheduler.leave(request)
+            if request.key in self._scheduler.running:
+                self._scheduler.leave(request)
             request.begin_again()
             self._scheduler.add(request)
         return None

@@ -21,7 +21,7 @@ from models.decoding.compiled import compiled, exp, stored_type, wide
 from models.decoding.layout import NOT_FINITE, NOTHING
 from models.decoding.sampling.stream import exponential, seeded, skip, uniform
 
-_BLOCK = 64
+_BLOCK, _SCANNED = 64, 1024  #: tokens whose best is noted; tokens that are gone over at once
 #: Tokens that are looked at first for a mass of `top_p`; then so many times as many, until they hold it.
 _FIRST_TOKENS, _TIMES_AS_MANY = 128, 16
 _WORDS = 2  #: of a stream for each token
@@ -109,12 +109,13 @@ def _key(number: Any) -> Any:
 def _largest(scores: Any) -> Any:
     """Where the largest score is, the first of equals, and whether any is NaN or plus infinity."""
     best, at, widest = _LEAST, 0, np.int32(0)
-    for start in range(0, len(scores), _BLOCK):
-        block = scores[start : start + _BLOCK]
-        top = _LEAST
+    for start in range(0, len(scores), _SCANNED):
+        block = scores[start : start + _SCANNED]
+        top, own = _LEAST, np.int32(0)
         for i in range(len(block)):
             top = max(top, _key(block[i]))
-            widest = max(widest, np.float32(wide(block[i])).view(np.int32) & _SIGN)
+            own = max(own, np.float32(wide(block[i])).view(np.int32) & _SIGN)
+        widest = max(widest, own)
         if top > best:
             best, at = top, start
     for i in range(at, len(scores)):
