@@ -103,7 +103,7 @@ _MODELS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         ),
         {"way": "continuous"},
     ),
-    # soft caps, sinks, and keys that are longer than values
+    # soft caps and sinks
     "gemma2": (
         "Gemma2Config", "Gemma2ForCausalLM",
         _decoder(
@@ -120,7 +120,6 @@ _MODELS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         ),
         {"way": "continuous"},
     ),
-    "deepseek-v3": ("DeepseekV3Config", "DeepseekV3ForCausalLM", _decoder(**_MLA), {"way": "continuous"}),
     # where padding is not neutral, which is case W4
     "rwkv": (
         "RwkvConfig", "RwkvForCausalLM", _decoder(context_length=512, attention_hidden_size=32),
