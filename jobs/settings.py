@@ -12,17 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.errors import ConfigurationError
+from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
+from jobs.limits import parse_limits
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
 #: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS")
+_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
 
 
 class Settings(BaseSettings):
@@ -44,6 +46,18 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="API keys, apart by commas or spaces; not set: none, and the API binds to loopback only.",
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="Key that sees every project and makes, rotates and revokes other keys."
+    )
+    secret: SecretStr | None = Field(
+        None,
+        description="What keys are hashed with, 32 characters or more; default: kept in the data folder.",
+    )
+    limits: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description="What a project or key may use, NAME=NUMBER: "
+        "requests_per_minute, key_requests_per_minute, queued_documents, queued_tokens, stored_bytes.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
@@ -89,6 +103,9 @@ class Settings(BaseSettings):
     keep_days: float | None = Field(
         None, gt=0, description="Finished jobs are deleted after so many days; not set: never."
     )
+    pass_environment: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Variables that `textmill up` passes on to workers beside the usual, by name."
+    )
     grace_seconds: float = Field(
         20.0, ge=0, description="Time a stopping worker may use to settle what it holds."
     )
@@ -102,12 +119,49 @@ class Settings(BaseSettings):
         keys = tuple(value.replace(",", " ").split())
         if not keys:  # an empty file of secrets must not open the door
             raise ValueError("is set, and holds no key; leave it out if nobody shall need one")
-        return keys
+        return tuple(dict.fromkeys(keys))
+
+    @field_validator("api_keys", "admin_key")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...] | SecretStr | None) -> object:
+        given = value if isinstance(value, tuple) else () if value is None else (value,)
+        for key in given:
+            if problem := why_not_a_key(key.get_secret_value()):
+                raise ValueError(problem)
+        return value
+
+    @field_validator("admin_key", mode="before")
+    @classmethod
+    def _strip_key(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET_CHARACTERS:
+            raise ValueError(f"has fewer than {MIN_SECRET_CHARACTERS} characters: `openssl rand -hex 32`")
+        return value
+
+    @model_validator(mode="after")
+    def _keep_apart(self) -> Self:
+        if self.admin_key is not None and self.admin_key in self.api_keys:
+            raise ConfigurationError("TEXTMILL_ADMIN_KEY is one of TEXTMILL_API_KEYS: take another key")
+        return self
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _parse_limits(cls, value: object) -> object:
+        return parse_limits(value) if isinstance(value, str) else value
 
     @field_validator("models", mode="before")
     @classmethod
     def _split_models(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("pass_environment", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @classmethod
     def load(cls, **overrides: object) -> Self:
@@ -128,6 +182,11 @@ class Settings(BaseSettings):
                 for e in error.errors()
             )
             raise ConfigurationError(problems) from error
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return bool(self.api_keys) or self.admin_key is not None
 
     @cached_property
     def database(self) -> str:

@@ -90,6 +90,8 @@ class SliceRun:
                 self.release()
         except LeaseLost:
             _log.info("late_settlement_refused: %s", self.lease.key)
+            if not self._is_over():  # the ledger was away for too long: whoever is first may have it
+                self.release()
         except CannotLoad as error:
             self._cannot_load(error)
         except LoopStopped:

@@ -13,6 +13,7 @@ Any method may raise `StoreUnavailable`; all are safe to repeat after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from jobs.quota import Queued
@@ -33,6 +34,7 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
 from jobs.shares import UNBOUNDED, Slots
@@ -67,17 +69,21 @@ class Store(Protocol):
         ...
 
     def queued(self, *, owner: str = "") -> Queued:
-        """What the owner's open jobs still have to do."""
+        """What the owner's open jobs still have to do, and what all his jobs store."""
         ...
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         """Raises JobNotFound for unknown and foreign jobs alike."""
         ...
 
+    def owner_of(self, job_id: str) -> str:
+        """Whose job it is, for an administrator. Raises JobNotFound."""
+        ...
+
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
@@ -86,6 +92,7 @@ class Store(Protocol):
     ) -> tuple[list[Job], str | None]:
         """Newest first; the second value is the cursor of the next page, or None.
 
+        `owner=None`: jobs of every owner, for an administrator.
         `task` and `model`: only jobs that hold documents of them.
         """
         ...
@@ -233,6 +240,12 @@ class Store(Protocol):
 
         Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
         """
+        ...
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        """Jobs summed up by any of `day`, `project` and `key`; of every project when `owner` is None."""
         ...
 
     def ping(self) -> None:

@@ -30,6 +30,8 @@ _SLOW_SECONDS = 1.0
 _ASLEEP_SECONDS = 20.0
 #: Workers give signs of life every three seconds, and beat again at once after a failed beat.
 _PATIENCE_SECONDS = 4.0
+#: Its next sign is late: only then a worker counts as silent.
+_SILENT_SECONDS = 5.0
 
 
 def _seconds_since_boot() -> float:
@@ -123,7 +125,7 @@ class _Mender:
         seen_at = connection.scalar(select(t.worker.c.seen_at).where(t.worker.c.worker_id == row.lease_owner))
         if seen_at is not None and seen_at > row.lease_until:
             self._reopen(connection, row, row.num_open, {})
-        elif seen_at is None or self._may_judge:
+        elif seen_at is None or (self._may_judge and now - seen_at > _SILENT_SECONDS):
             self._mend_crashed(connection, row, now)
 
     def _mend_crashed(self, connection: Connection, row: Row[Any], now: float) -> None:

@@ -8,11 +8,11 @@ from jobs.quota import Queued
 from jobs.records import Priority
 from jobs.store import tables as t
 from jobs.store.database import Database
-from jobs.store.stages import OPEN
+from jobs.store.stages import UNSETTLED, is_unfinished, is_visible
 
 
 def queued(database: Database, *, owner: str) -> Queued:
-    """Documents of open jobs that have no outcome yet, and the work in them."""
+    """Documents of open jobs without an outcome and the work in them; bytes of the documents of all jobs."""
 
     def work(connection: Connection) -> Queued:
         c = t.job.c
@@ -24,8 +24,14 @@ def queued(database: Database, *, owner: str) -> Queued:
                 func.coalesce(func.sum(num_open), 0),
                 func.coalesce(func.sum(c.estimated_tokens * share), 0.0),
                 func.coalesce(func.sum(interactive), 0),
-            ).where(c.owner == owner, c.status.in_(OPEN))
+            ).where(c.owner == owner, is_unfinished(), c.status.in_(UNSETTLED))
         ).one()
-        return Queued(documents=int(row[0]), tokens=int(row[1]), interactive_documents=int(row[2]))
+        stored = connection.scalar(select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible()))
+        return Queued(
+            documents=int(row[0]),
+            tokens=int(row[1]),
+            interactive_documents=int(row[2]),
+            stored_bytes=int(stored or 0),
+        )
 
     return database.read(work)

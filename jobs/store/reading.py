@@ -12,7 +12,7 @@ from jobs.store import tables as t
 from jobs.store.codec import from_json, job_from_row, to_json
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job, running_documents, running_of_each
-from jobs.store.stages import OPEN, QUEUED, Stage, is_unfinished, is_visible
+from jobs.store.stages import QUEUED, UNSETTLED, is_unfinished, is_visible
 
 
 def get_job(database: Database, job_id: str, *, owner: str) -> Job:
@@ -34,10 +34,18 @@ def has_submission(database: Database, idempotency_key: str, *, owner: str) -> b
     return database.read(lambda connection: connection.scalar(known)) is not None
 
 
+def owner_of(database: Database, job_id: str) -> str:
+    """Whose job it is."""
+    row = database.read(lambda connection: find_job(connection, job_id))
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return str(row.owner)
+
+
 def list_jobs(
     database: Database,
     *,
-    owner: str,
+    owner: str | None,
     status: JobStatus | None,
     task: Task | None,
     model: str | None,
@@ -48,7 +56,9 @@ def list_jobs(
 
     def work(connection: Connection) -> tuple[list[Job], str | None]:
         c = t.job.c
-        page = select(t.job).where(c.owner == owner).order_by(c.id.desc()).limit(limit + 1)
+        page = select(t.job).order_by(c.id.desc()).limit(limit + 1)
+        if owner is not None:
+            page = page.where(c.owner == owner)
         if status is None:
             page = page.where(is_visible())
         else:
@@ -57,7 +67,7 @@ def list_jobs(
             page = page.where(_holds(task, model))
         if after is not None:
             last = find_job(connection, after)
-            if last is None or last.owner != owner:
+            if last is None or owner not in (None, last.owner):
                 raise RequestError(f"after={after!r} is not a cursor of this list")
             page = page.where(c.id < last.id)
         rows = connection.execute(page).all()
@@ -144,7 +154,7 @@ def backlog(database: Database) -> Mapping[str, int]:
     def work(connection: Connection) -> Mapping[str, int]:
         s, j = t.slice_.c, t.job.c
         # Only open jobs are looked at: nothing here costs more for what was ever finished.
-        is_open = is_unfinished() & j.status.in_((*OPEN, Stage.REOPENING))
+        is_open = is_unfinished() & j.status.in_(UNSETTLED)
         settled = j.succeeded + j.failed + j.cancelled + j.expired
         num_open, oldest = connection.execute(
             select(

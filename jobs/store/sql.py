@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import text
 
@@ -25,12 +26,14 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
 from jobs.settings import Settings
 from jobs.shares import UNBOUNDED, Slots
 from jobs.store import control, facts, lease, reading, removal, results, settle, submit, sweep
 from jobs.store import queued as queues
+from jobs.store import usage as usages
 from jobs.store import window as windows
 from jobs.store.database import Database
 from jobs.store.interface import EVERY_RESULT
@@ -48,6 +51,11 @@ class SqlStore:
         self._slice_documents = slice_documents
         self._watch = LedgerWatch(database)
         self._ends = LeaseEnds()
+
+    @property
+    def database(self) -> Database:
+        """For what lies beside the ledger in the same database: projects and keys."""
+        return self._database
 
     def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
         job_id, is_new = submit.submit(
@@ -68,10 +76,13 @@ class SqlStore:
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
 
+    def owner_of(self, job_id: str) -> str:
+        return reading.owner_of(self._database, job_id)
+
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
@@ -174,6 +185,11 @@ class SqlStore:
 
     def backlog(self) -> Mapping[str, int]:
         return reading.backlog(self._database)
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        return usages.usage(self._database, by=by, owner=owner, begin=begin, end=end)
 
     def ping(self) -> None:
         self._database.read(lambda connection: connection.execute(text("SELECT 1")))

@@ -28,6 +28,8 @@ _HIDDEN = (Stage.ARRIVING, Stage.LEAVING)
 QUEUED = (JobStatus.QUEUED, Stage.REOPENING)
 #: Whose slices may be sent, claimed and settled.
 OPEN = (JobStatus.QUEUED, JobStatus.RUNNING)
+#: Whose documents are queued or running for clients.
+UNSETTLED = (*OPEN, Stage.REOPENING)
 
 _UNWRITTEN = {
     JobStatus.CANCELLED: Outcome(

@@ -186,6 +186,8 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
     values = {
         "public_id": public_id,
         "owner": job.owner,
+        "api_key": job.api_key,
+        "stored_bytes": job.stored_bytes,
         "request_sha256": job.request_sha256,
         "task": job.task,
         "model": job.model,

@@ -28,9 +28,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: SQLite gives an auto-incrementing key only to INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
+_UNFINISHED = text("finished_at IS NULL")
 _UNSENT = text("state = 'waiting' AND sent_at IS NULL")
 _SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
-_UNFINISHED = text("finished_at IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -60,7 +60,12 @@ class JobRow(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     public_id: Mapped[str] = mapped_column(unique=True)
+    #: the project's name; empty: submitted without a key
     owner: Mapped[str]
+    #: which key submitted it
+    api_key: Mapped[str | None]
+    #: of the documents as they were submitted
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
     task: Mapped[str | None]
@@ -86,12 +91,12 @@ class JobRow(Base):
     finished_at: Mapped[float | None]
     expires_at: Mapped[float | None]
     version: Mapped[int] = mapped_column(default=1)
-    #: work in all documents, as `jobs/estimate` counts it
-    estimated_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     #: After a retry, the next slice to be made ready; until that is done only successes count.
     reopen_from: Mapped[int | None]
     #: After a cancel or an expiry, the next slice to be tidied away.
     close_from: Mapped[int | None]
+    #: work in all documents, as `jobs/estimate` counts it
+    estimated_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class SliceRow(Base):
@@ -199,12 +204,42 @@ class ModelFactsRow(Base):
     told_at: Mapped[float]
 
 
+class ProjectRow(Base):
+    """Owns jobs. `fingerprint` is the owner that 0.1.0 wrote, until its key comes back and takes the jobs."""
+
+    __tablename__ = "project"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str | None] = mapped_column(unique=True)
+    limits: Mapped[str] = mapped_column(default="{}", server_default="{}")
+    created_at: Mapped[float]
+
+
+class ApiKeyRow(Base):
+    """A key of a project, or an administrator's: its HMAC and what may be shown of it."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str | None] = mapped_column(ForeignKey("project.name"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    #: which secret it was hashed with
+    secret_id: Mapped[str]
+    origin: Mapped[str]
+    created_at: Mapped[float]
+    ends_at: Mapped[float | None]
+
+
 job = cast("Table", JobRow.__table__)
 slice_ = cast("Table", SliceRow.__table__)
 document = cast("Table", DocumentRow.__table__)
 result = cast("Table", ResultRow.__table__)
 worker = cast("Table", WorkerRow.__table__)
 model_facts = cast("Table", ModelFactsRow.__table__)
+project = cast("Table", ProjectRow.__table__)
+api_key = cast("Table", ApiKeyRow.__table__)
 
 
 def is_waiting() -> ColumnElement[bool]:

@@ -52,6 +52,20 @@ def test_a_lapse_of_a_worker_that_was_not_heard_since_is_a_crash(ledger: Ledger)
     assert ledger.claimed(key).isolate
 
 
+def test_a_worker_whose_next_sign_is_not_late_yet_is_waited_for(ledger: Ledger) -> None:
+    """It lives, and only let go of this lease; the sweep came before its next sign."""
+    job = ledger.submit(8)
+    key = ledger.keys(job)[0]
+    ledger.claimed(key)
+    ledger.clock.advance(28)
+    beat(ledger)
+    ledger.clock.advance(3)
+    assert ledger.store.sweep(max_crashes=3).released == 0
+    beat(ledger)
+    assert ledger.store.sweep(max_crashes=3).released == 1
+    assert not ledger.claimed(key).isolate
+
+
 def test_a_document_alone_is_not_blamed_when_its_worker_was_only_slow(ledger: Ledger) -> None:
     job = ledger.submit(1)
     (key,) = ledger.keys(job)
