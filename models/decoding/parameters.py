@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor, StopStringCriteria
+from transformers import LogitsProcessor
 from transformers.generation import logits_process as processors
 
 from models.decoding.layout import NUM_BANNED_IDS, NUM_END_IDS
@@ -22,6 +22,7 @@ from models.decoding.sampling.slow_lane import SlowChoice
 from models.engine.options import Options, OptionsMaker
 from models.engine.processors import banned_tokens
 from models.engine.prompt import Prompt
+from models.engine.stops import StopStrings
 from models.registry import LoadedModel
 
 _MAX_CACHED = 256
@@ -34,7 +35,7 @@ class Choice:
     """How a prompt's tokens are chosen, and what else ends it."""
 
     sampling: Sampling
-    stop: StopStringCriteria | None = None
+    stop: StopStrings | None = None
     slow: SlowChoice | None = None  #: in place of the sampler, which does not know its parameters
 
 
@@ -44,7 +45,7 @@ class _Recipe:
 
     is_served: bool
     sampling: Sampling | None = None  #: None: the sampler does not know them
-    stop: StopStringCriteria | None = None
+    stop: StopStrings | None = None
 
 
 #: Seeds that torch's generators and ours take.
