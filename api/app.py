@@ -15,10 +15,12 @@ from redis.exceptions import RedisError
 from api.context import Context
 from api.errors import install_error_handlers
 from api.metrics import Metrics
+from api.places import Places
 from api.query_check import refuse_unknown_query
 from api.rates import Rates
 from api.request_timer import RequestTimer
 from api.routes import console, health, jobs, models, results
+from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
 from jobs.catalogue import Catalogue
@@ -35,8 +37,13 @@ _DESCRIPTION = (
 )
 
 
-def make_app(settings: Settings) -> FastAPI:
-    """The app with its routes; the database is first asked when it starts."""
+def make_app(settings: Settings, *, most_connections: int | None = None) -> FastAPI:
+    """The app with its routes; the database is first asked when it starts.
+
+    Args:
+        settings: Of this process.
+        most_connections: What the server accepts, where that is known: half of them may be streams.
+    """
     catalogue = Catalogue.load(settings)
     celery = make_celery(settings, catalogue)
     store = open_store(settings)
@@ -49,6 +56,12 @@ def make_app(settings: Settings) -> FastAPI:
         rates=Rates(),
         metrics=Metrics(),
         changes=ChangeNotifier(store),
+        uploads=Uploads(settings),
+        streams=Places(
+            "streams and waits",
+            total=min(settings.max_streams, (most_connections or settings.max_connections) // 2),
+            per_owner=per_owner(settings, settings.max_streams_per_key),
+        ),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still

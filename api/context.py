@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -12,7 +12,9 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.metrics import Metrics
+from api.places import Places
 from api.rates import Rates
+from api.uploads import Uploads
 from api.waiting import ChangeNotifier
 from jobs.catalogue import Catalogue
 from jobs.errors import NotAuthenticated
@@ -34,6 +36,8 @@ class Context:
     rates: Rates
     metrics: Metrics
     changes: ChangeNotifier
+    uploads: Uploads
+    streams: Places
     check_broker: Callable[[], None]
 
 
@@ -60,5 +64,15 @@ def _owner(request: Request) -> str:
     raise NotAuthenticated
 
 
+async def _stream_place(
+    context: Annotated[Context, Depends(_context)], owner: Annotated[str, Depends(_owner)]
+) -> AsyncIterator[None]:
+    """A place among the streams, held until the last byte is sent."""
+    with context.streams.taken(owner):
+        yield
+
+
+#: For routes whose answers may take long.
+STREAMED = Depends(_stream_place)
 ContextDep = Annotated[Context, Depends(_context)]
 OwnerDep = Annotated[str, Depends(_owner)]

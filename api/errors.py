@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from jobs.errors import InvalidRows, NotAuthenticated, Overloaded, TextmillError
 from jobs.params import InvalidParams
@@ -24,6 +25,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(InvalidParams, _params)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -79,6 +81,12 @@ async def _http(request: Request, error: Exception) -> Response:
     return problem(
         error.status_code, code, str(error.detail), str(error.detail), headers=dict(error.headers or {})
     )
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """Nobody hears this answer; a client that leaves is no error of ours, and one line of log."""
+    _log.info("client_left: %s %s", request.method, request.scope["route"].path)
+    return Response(status_code=400)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import IO
@@ -17,9 +16,10 @@ from typing import IO
 from api.context import Context
 from api.schemas import JobIn
 from api.serving import how_models_stand
+from api.uploads import new_spool, spool_folder
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import Overloaded, PayloadTooLarge, RequestError
+from jobs.errors import Overloaded, RequestError
 from jobs.params import InvalidParams
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
@@ -55,8 +55,8 @@ def submit(
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
-    body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
+    body = _hashed(chunks, digest.update)
+    with new_spool(spool_folder(settings), memory_bytes=_SPOOL_MEMORY_BYTES) as spool:
         _write(spool, validator.documents(read(body)))
         job = dataclasses.replace(job, request_sha256=digest.hexdigest())
         spool.seek(0)
@@ -98,21 +98,6 @@ def _refuse_overload(context: Context) -> None:
         raise Overloaded(
             f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
         )
-
-
-def _spool_folder(context: Context) -> str:
-    folder = context.settings.data / "uploads"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return str(folder)
-
-
-def _limited(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > max_bytes:
-            raise PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
-        yield chunk
 
 
 def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -6,10 +6,12 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from starlette.datastructures import FormData
 
-from api.bodies import open_body
+from api.bodies import Head, open_body, receive_form
 from api.context import Context, ContextDep, OwnerDep, in_thread
 from api.examples import SUBMIT_BODY
+from api.receiving import Receiver
 from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
 from jobs.errors import UnknownModel
@@ -34,11 +36,17 @@ async def submit_job(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Accepts documents as JSON, JSONL, CSV, TXT or a form with a file; all of them or none."""
-    body = await open_body(request, context.settings)
-    job, _ = await in_thread(
-        submit, context, body.fields, body.chunks, body.read, owner=owner, idempotency_key=idempotency_key
-    )
-    headers = {"Textmill-Note": "; ".join(body.notes)} if body.notes else {}
+    head = Head.of(request)
+    async with context.uploads.receive(request, owner) as receiver:
+        form = await receive_form(request, receiver) if head.declared.is_form else None
+        try:
+            job, notes = await context.uploads.in_thread(
+                _submit, context, head, receiver, form, owner, idempotency_key
+            )
+        finally:
+            if form is not None:
+                await form.close()
+    headers = {"Textmill-Note": "; ".join(notes)} if notes else {}
     return _answer(context, job, status_code=202, location=True, headers=headers)
 
 
@@ -85,7 +93,8 @@ async def get_job(
     seconds = min(_MAX_WAIT_SECONDS, wait if wait is not None else float(asked.group(1)) if asked else 0.0)
     job = await in_thread(context.store.get_job, job_id, owner=owner)
     if seconds and (if_none_match is None or if_none_match == _etag(job)):
-        job = await context.changes.wait(job, seconds)
+        with context.streams.taken(owner):
+            job = await context.changes.wait(job, seconds)
     headers = {"Preference-Applied": f"wait={asked.group(1)}"} if asked and wait is None else {}
     if if_none_match == _etag(job):
         return Response(status_code=304, headers={"ETag": _etag(job), **headers})
@@ -111,6 +120,15 @@ async def delete_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Respo
     """Removes a finished job with all its rows."""
     await in_thread(context.store.delete, job_id, owner=owner)
     return Response(status_code=204)
+
+
+def _submit(
+    context: Context, head: Head, receiver: Receiver, form: FormData | None, owner: str, key: str | None
+) -> tuple[Job, list[str]]:
+    """Stores what a request carries; the job, and what the caller may want to know."""
+    with open_body(head, receiver, form, context.settings) as body:
+        job, _ = submit(context, body.fields, body.chunks, body.read, owner=owner, idempotency_key=key)
+        return job, body.notes
 
 
 def _check_model(context: Context, name: str) -> None:

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
-from api.context import Context, ContextDep, OwnerDep, in_thread
+from api.context import STREAMED, Context, ContextDep, OwnerDep, in_thread
 from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
 from api.result_reading import Answer, answer
 from jobs.errors import RequestError
@@ -64,7 +64,7 @@ class ResultQuery(BaseModel):
         return urlencode(words, doseq=True)
 
 
-@router.get("/results", operation_id="get_results", response_class=StreamingResponse)
+@router.get("/results", operation_id="get_results", response_class=StreamingResponse, dependencies=[STREAMED])
 async def get_results(
     job_id: str, context: ContextDep, owner: OwnerDep, query: Annotated[ResultQuery, Query()]
 ) -> StreamingResponse:
@@ -135,6 +135,7 @@ async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
     operation_id="get_events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
+    dependencies=[STREAMED],
 )
 async def get_events(
     context: ContextDep,
