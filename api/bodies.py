@@ -20,6 +20,7 @@ from api.schemas import JobIn
 from api.submission import Reader
 from api.uploads import new_spool, spool_folder
 from jobs import jsontext
+from jobs.echo import echoed
 from jobs.errors import MalformedBody, RequestError, UnsupportedMediaType
 from jobs.rows.columns import ROLES, Columns, as_table
 from jobs.rows.formats import RawRow
@@ -131,7 +132,7 @@ def _query(request: Request) -> dict[str, Any]:
     query = dict(pairs)
     for name in query:
         if [key for key, _ in pairs].count(name) > 1:
-            raise RequestError(f"the query names {name!r} more than once")
+            raise RequestError(f"the query names {echoed(name)} more than once")
     return query
 
 
@@ -140,7 +141,7 @@ def _merged(query: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
     for name in query.keys() & value.keys():
         if name not in _JSON_FIELDS and query[name] != value[name]:
             raise RequestError(
-                f"{name} is {query[name]!r} in the query and {str(value[name])[:100]!r} in the body; say one"
+                f"{name} is {echoed(query[name])} in the query and {echoed(value[name])} in the body; say one"
             )
         if name in _JSON_FIELDS:
             raise RequestError(f"{name} stands in the query and in the body; give it once")
@@ -175,7 +176,7 @@ def _fields(values: dict[str, Any]) -> JobIn:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(JobIn.model_fields)
-            raise RequestError(f"unknown field {name!r}; allowed: {allowed}") from None
+            raise RequestError(f"unknown field {echoed(name)}; allowed: {allowed}") from None
         raise RequestError(f"{name}: {first['msg']}") from None
 
 

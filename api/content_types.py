@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.message import Message
 
+from jobs.echo import echoed
 from jobs.errors import UnsupportedMediaType
 from jobs.rows.reading import JSON, TABLE, TEXT
 
@@ -52,7 +53,7 @@ class Declared:
         codings = {c.strip().lower() for c in content_encoding.split(",")} - {"", "identity"}
         if not codings <= {"gzip", "x-gzip"} or content_encoding.lower().count("gzip") > 1:
             raise UnsupportedMediaType(
-                f"content encoding {content_encoding[:40]!r} is not accepted; use gzip, or none"
+                f"content encoding {echoed(content_encoding)} is not accepted; use gzip, or none"
             )
         return cls(kind, charset, is_gzip=bool(codings))
 
@@ -71,7 +72,7 @@ class Declared:
             raise UnsupportedMediaType("a form is not accepted compressed; compress the file in it")
         if self.kind not in (*_WHOLE, *FORMATS):
             raise UnsupportedMediaType(
-                f"content type {self.kind[:80] or 'none'!r} is not accepted; use "
+                f"content type {echoed(self.kind or 'none')} is not accepted; use "
                 "application/json, application/x-ndjson, text/csv, text/tab-separated-values, text/plain or "
                 "multipart/form-data (gzip data under the type of what is inside)"
             )

@@ -17,6 +17,7 @@ from jobs.params import InvalidParams
 _log = logging.getLogger(__name__)
 _TYPE = "urn:textmill:problem:"
 _RETRY_SECONDS = 5
+_SHOWN_ERRORS = 100
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -58,7 +59,10 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 async def _params(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidParams)
-    errors = [{"line": None, "field": field, "message": message} for field, message in error.problems]
+    errors = [
+        {"line": None, "field": field, "message": message}
+        for field, message in error.problems[:_SHOWN_ERRORS]
+    ]
     return problem(422, "invalid_params", "Invalid params", str(error), errors=errors)
 
 
@@ -67,7 +71,7 @@ async def _validation(request: Request, error: Exception) -> Response:
     # Never echo the input: it may hold what cannot be encoded.
     errors = [
         {"line": None, "field": ".".join(str(p) for p in e["loc"][1:]), "message": str(e["msg"])}
-        for e in error.errors()[:100]
+        for e in error.errors()[:_SHOWN_ERRORS]
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors)
     return problem(422, "invalid_request", "Invalid request", detail, errors=errors)

@@ -14,6 +14,7 @@ from api.examples import SUBMIT_BODY
 from api.receiving import Receiver
 from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
+from jobs.echo import echoed
 from jobs.errors import UnknownModel
 from jobs.records import Job, JobStatus, Task
 
@@ -135,7 +136,7 @@ def _check_model(context: Context, name: str) -> None:
     """A model that no job had and nobody serves is a slip of the pen."""
     served = [entry.name for entry in context.catalogue.entries]
     if name not in served:
-        raise UnknownModel(f"model {name[:80]!r} is not known; served: {', '.join(served)}")
+        raise UnknownModel(f"model {echoed(name)} is not known; served: {', '.join(served)}")
 
 
 def _answer(

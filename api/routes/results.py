@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from api.context import STREAMED, Context, ContextDep, OwnerDep, in_thread
 from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
 from api.result_reading import Answer, answer
+from jobs.echo import echoed
 from jobs.errors import RequestError
 from jobs.records import DocumentStatus, Job, ResultFilter, Task
 
@@ -121,7 +122,7 @@ def _check_models(context: Context, job: Job, names: list[str]) -> None:
         of_job = context.store.models_of(job.id)
         if strange := [name for name in unknown if name not in of_job]:
             raise RequestError(
-                f"model {strange[0][:80]!r} is not known; the models of this job: {', '.join(of_job)}"
+                f"model {echoed(strange[0])} is not known; the models of this job: {', '.join(of_job)}"
             )
 
 
