@@ -13,8 +13,10 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from api.context import Context
+from api.doors import Doors, HeadAnswers
 from api.errors import install_error_handlers
 from api.metrics import Metrics
+from api.openapi import install_openapi
 from api.places import Places
 from api.query_check import refuse_unknown_query
 from api.rates import Rates
@@ -72,10 +74,14 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         version="0.1.0",
         description=_DESCRIPTION,
         lifespan=partial(_lifespan, context, sweeper),
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; ours are among the console's
         redoc_url=None,
     )
     app.state.context = context
     install_error_handlers(app)
+    install_openapi(app)
+    app.add_middleware(HeadAnswers)
+    app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
     for module in (jobs, results, models, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])

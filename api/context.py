@@ -64,6 +64,15 @@ def _owner(request: Request) -> str:
     raise NotAuthenticated
 
 
+def _is_known(request: Request) -> bool:
+    """Whether the caller may call at all: what operators see is shown to nobody else."""
+    try:
+        _owner(request)
+    except NotAuthenticated:
+        return False
+    return True
+
+
 async def _stream_place(
     context: Annotated[Context, Depends(_context)], owner: Annotated[str, Depends(_owner)]
 ) -> AsyncIterator[None]:
@@ -75,4 +84,5 @@ async def _stream_place(
 #: For routes whose answers may take long.
 STREAMED = Depends(_stream_place)
 ContextDep = Annotated[Context, Depends(_context)]
+KnownDep = Annotated[bool, Depends(_is_known)]
 OwnerDep = Annotated[str, Depends(_owner)]

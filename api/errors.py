@@ -18,6 +18,20 @@ _log = logging.getLogger(__name__)
 _TYPE = "urn:textmill:problem:"
 _RETRY_SECONDS = 5
 _SHOWN_ERRORS = 100
+#: Of every answer that sets none of its own: whatever it holds, a browser must run nothing of it.
+SAFE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+#: What is said outside of what does not answer; where it is and why, the log has.
+_OUTSIDE = {
+    "store_unavailable": "the database does not answer; try again soon",
+    "broker_unavailable": "Redis does not answer; try again soon",
+}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -54,7 +68,8 @@ async def _ours(request: Request, error: Exception) -> Response:
     if error.http_status >= 500:
         _log.error("request_failed: %s: %s", error.code, error)
     title = error.code.replace("_", " ").capitalize()
-    return problem(error.http_status, error.code, title, str(error), headers=headers, **more)
+    detail = _OUTSIDE.get(error.code, str(error))
+    return problem(error.http_status, error.code, title, detail, headers=headers, **more)
 
 
 async def _params(request: Request, error: Exception) -> Response:
@@ -95,4 +110,6 @@ async def _left(request: Request, error: Exception) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     _log.error("request_failed", exc_info=error)
-    return problem(500, "internal_error", "Internal error", "An unforeseen error; the server's log has it.")
+    detail = "An unforeseen error; the server's log has it."
+    headers = {**SAFE_HEADERS, "Connection": "close"}  # this answer passes no door
+    return problem(500, "internal_error", "Internal error", detail, headers=headers)
