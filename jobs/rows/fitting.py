@@ -1,15 +1,16 @@
 """Whether a document is one for its model, as far as the workers have told of the model.
 
 A million rows that their model refuses are one refusal here. Only what is certain is said:
-which codes mean one language is known to the worker that has the model, and what nobody has
-told yet is left to it; such a document fails there, by name.
+what nobody has told yet is left to the worker; such a document fails there, by name.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+import langcodes
 
 Facts = Mapping[str, Any]  #: of one model, as `GET /v1/models` shows them
 Problem = tuple[str, str]  #: field, and what is wrong with it
@@ -21,10 +22,6 @@ _NOT_BY_CTRANSLATE2: Mapping[str, tuple[object, ...]] = {
     "stop": ([],), "do_sample": (False,), "repetition_penalty": (1,), "no_repeat_ngram_size": (0,),
     "early_stopping": (False, True),
 }  # fmt: skip
-#: Two-letter codes that share a language with another of them: not told apart here.
-_SHARED_CODES = frozenset(
-    {"no", "nb", "nn", "he", "iw", "id", "in", "yi", "ji", "ro", "mo", "sr", "hr", "bs", "sh"}
-)
 
 
 def misfits(
@@ -90,32 +87,37 @@ def _missing(facts: Facts, side: str) -> str | None:
 def _another_language(facts: Facts, side: str, code: str) -> str | None:
     known: Sequence[str] = facts.get(f"{side}_languages") or ()
     pair: str | None = facts.get("language_pair")
-    if known:
-        has = _listed(known)
-        return f"does not know {side}_language={code!r}; it has {has}" if _is_no_code(code, known) else None
-    if pair is None or not _differ(code, pair.partition("-")[0 if side == "source" else 2]):
+    if known and not _means_one_of(code, known):
+        return f"does not know {side}_language={code!r}; it has {_listed(known)}"
+    if known or pair is None or not _differ(code, pair.partition("-")[0 if side == "source" else 2]):
         return None
     return f"translates {pair} only, not {side}_language={code!r}: leave it out, or choose another model"
 
 
-def _is_no_code(code: str, known: Sequence[str]) -> bool:
-    """A code is the model's own, or a plain one that means a single one of its own."""
+def _means_one_of(code: str, known: Sequence[str]) -> bool:
+    """Whether a code is the model's own, or a plain one that means a single one of its own.
+
+    `zh_TW` is not the `zh_CN` of a model that has `ja_XX` as well; where a single language is
+    known, a region of it goes without saying.
+    """
     if code in known:
-        return False
-    alike = [own for own in known if _language(own) == _language(code)]
-    return len(code) > 3 or len(alike) > 1 or all(_differ(code, own) for own in known)
+        return True
+    is_plain = "_" not in code and "-" not in code
+    alike = [own for own in known if not _differ(code, own)]
+    return len(alike) == 1 and (is_plain or len(known) == 1)
 
 
 def _differ(code: str, other: str) -> bool:
-    """Whether two codes certainly mean two languages: `fr` and `fra` may be one, `fr` and `de` are not."""
-    languages = {_language(code), _language(other)}
-    return (
-        len(languages) == 2 and all(len(each) == 2 for each in languages) and not languages <= _SHARED_CODES
-    )
+    """Whether two codes mean two languages: `fr`, `fra` and `fr_XX` are one."""
+    return _language(code) != _language(other)
 
 
+@lru_cache(maxsize=1024)
 def _language(code: str) -> str:
-    return re.split("[_-]", code, maxsplit=1)[0].lower()
+    try:
+        return str(langcodes.Language.get(code).prefer_macrolanguage().language)
+    except ValueError:
+        return code  # no code, such as a language's name: it stands for itself
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -163,10 +163,11 @@ class MarkedLanguages(Languages):
         self._marks = {name[1]: mark for mark in marks if (name := _MARK.fullmatch(mark))}
         self._tokenizer: Any = loaded.tokenizer
         self._written = cache(self._write)
-        self.targets = self.names = sorted(self._marks)
-        self.sources = [self._source] if self._source and not _is_group(self._source) else []
         #: of one language the token chooses a script or a dialect, and may be left out
         self.needs_target = not self._target or _is_group(self._target)
+        own = () if self.needs_target else (str(self._target),)
+        self.targets = self.names = sorted({*self._marks, *own})
+        self.sources = [self._source] if self._source and not _is_group(self._source) else []
 
     def choose(self, params: Mapping[str, Any], text: str) -> tuple[LanguageChoice, str]:
         """See `Languages.choose`; with `parse_special_tokens` a mark may stand in the text."""

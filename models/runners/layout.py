@@ -44,7 +44,7 @@ _LIST_MARK = re.compile(
     re.VERBOSE,
 )
 #: Between lines, and between the cells of a table.
-_BREAK = re.compile("([\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+|(?<= )[|](?= ))")
+_BREAK = re.compile("([\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+|(?<= )[|](?=[ \t\r\n]|$))")
 #: So many characters before the end of a sentence are searched for emoji at a time.
 _LONGEST_TAIL = 100
 _EMOJI_OR_TAG = re.compile(rf"{_EMOJI.pattern}|</?[A-Za-z|][^<>\n]{{0,200}}>")

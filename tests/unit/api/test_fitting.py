@@ -145,12 +145,35 @@ def test_a_multilingual_model_wants_a_target_and_codes_that_it_knows(knows: Call
     assert accepted(api, task="translation_en_XX_to_fr_XX", text="x")["target_language"] == "fr_XX"
 
 
-@pytest.mark.parametrize("code", ["fr", "fra", "fre", "no"])
-def test_a_code_that_may_mean_a_language_of_the_model_is_left_to_its_worker(
-    knows: Callable[..., Api], code: str
-) -> None:
-    many = {**MANY, "target_languages": ["fra_Latn", "fr_XX", "nb_NO"]}
+@pytest.mark.parametrize("code", ["fr", "fra", "fre", "fra_Latn"])
+def test_any_code_of_a_language_of_the_model_is_taken(knows: Callable[..., Api], code: str) -> None:
+    many = {**MANY, "target_languages": ["deu_Latn", "fra_Latn", "nob_Latn"]}
     assert accepted(knows(t=many), task="translation", params={"target_language": code}, text="x")
+
+
+@pytest.mark.parametrize("code", ["it", "ita", "ita_Latn", "fr_CA", "French", "iw"])
+def test_h15_a_code_of_no_language_of_the_model_is_one_refusal(knows: Callable[..., Api], code: str) -> None:
+    """H15: codes in two letters that a model of many languages lacks failed document by document."""
+    many = {**MANY, "target_languages": ["deu_Latn", "fra_Latn", "nob_Latn"]}
+    errors = errors_of(
+        knows(t=many), task="translation", params={"target_language": code}, documents=["x"] * 9
+    )
+    assert [error["field"] for error in errors] == ["params.target_language"]
+    assert "deu_Latn, fra_Latn" in errors[0]["message"]
+
+
+@pytest.mark.parametrize("code", ["German", "Deutsch", "deutsch", "nl", "ger man", "xx"])
+def test_h15_a_name_that_is_no_code_of_the_pair_is_one_refusal(knows: Callable[..., Api], code: str) -> None:
+    """H15: target_language=German on a fixed pair was accepted, and every document failed."""
+    (error,) = errors_of(
+        knows(t=ONE_PAIR), task="translation", params={"target_language": code}, documents=["x"] * 9
+    )
+    assert "translates en-de only" in error["message"]
+
+
+@pytest.mark.parametrize("code", ["de", "deu", "ger", "de_DE", "de-AT"])
+def test_every_code_of_the_pairs_own_language_is_taken(knows: Callable[..., Api], code: str) -> None:
+    assert accepted(knows(t=ONE_PAIR), task="translation", params={"target_language": code}, text="x")
 
 
 def test_a_code_of_two_of_the_models_languages_is_refused(knows: Callable[..., Api]) -> None:

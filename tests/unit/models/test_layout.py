@@ -35,7 +35,7 @@ def _shown(text: str, *, known: str = "") -> list[str]:
         ("  The end. \r\n\r\n", ["  ", "«The end.»", " \r\n\r\n"]),
         ("The dog runs.  The cat sleeps.", ["«The dog runs.»", "  ", "«The cat sleeps.»"]),
         ("The dog\tThe cat\n", ["«The dog»", "\t", "«The cat»", "\n"]),
-        ("| Name | Price |\n|---|---|", ["| ", "«Name»", " | ", "«Price |»", "\n|---|---|"]),
+        ("| Name | Price |\n|---|---|", ["| ", "«Name»", " | ", "«Price»", " |\n|---|---|"]),
         ("# Title\n\n> A word.", ["# ", "«Title»", "\n\n> ", "«A word.»"]),
         ("One.\x0bTwo.\u2028Three.", ["«One.»", "\x0b", "«Two.»", "\u2028", "«Three.»"]),
     ],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.recipes.splits import Split, split_of
+from recipes.splits import Split, split_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 
-from models.recipes.goemotions import Labelled
+from recipes.goemotions import Labelled
 
 _THINGS = {
     "film": (

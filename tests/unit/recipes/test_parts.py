@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.recipes.batching import BucketedBatches
-from models.recipes.ngram import KneserNey, words_of
-from models.recipes.splits import split_of
-from models.recipes.squad_score import exact, f1
-from models.recipes.training import Batch, Schedule, train
+from recipes.batching import BucketedBatches
+from recipes.ngram import KneserNey, words_of
+from recipes.splits import split_of
+from recipes.squad_score import exact, f1
+from recipes.training import Batch, Schedule, train
 
 
 def test_a_split_depends_on_the_key_alone_and_has_its_share() -> None:

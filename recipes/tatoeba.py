@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from models.recipes.splits import Split, split_of
+from recipes.splits import Split, split_of
 
 _TEST_SHARE, _DEV_SHARE = 0.02, 0.005
 

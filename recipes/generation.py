@@ -1,6 +1,6 @@
 """Recipe: English prose, a small GPT-2 from scratch with its own byte-level BPE.
 
-python -m models.recipes.generation --data DIR --out models/bundled/generation
+python -m recipes.generation --data DIR --out models/bundled/generation
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
-from models.recipes.books import read_books
-from models.recipes.card import save_model, write_card
-from models.recipes.ngram import KneserNey, words_of
-from models.recipes.training import Batch, Schedule, train
+from recipes.books import read_books
+from recipes.card import save_model, write_card
+from recipes.ngram import KneserNey, words_of
+from recipes.training import Batch, Schedule, train
 
 _END = "<|endoftext|>"
 _BLOCK_TOKENS = 512

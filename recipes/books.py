@@ -8,7 +8,7 @@ import re
 import tarfile
 from pathlib import Path
 
-from models.recipes.splits import Split, split_of
+from recipes.splits import Split, split_of
 
 #: Empire and adventure titles whose attitudes we leave out, as the collection's notes suggest.
 _EXCLUDED = frozenset(

@@ -1,6 +1,6 @@
 """Recipe: English extractive question answering with a no-answer score.
 
-    python -m models.recipes.qa --data DIR --out models/bundled/qa
+    python -m recipes.qa --data DIR --out models/bundled/qa
 
 MiniLM is fine-tuned on the training articles of SQuAD's dev sets (v1.1 and the
 unanswerable questions of v2.0), FairytaleQA and QAMR. Whole articles are held out.
@@ -18,12 +18,12 @@ import torch
 from torch import nn
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 
-from models.recipes.batching import BucketedBatches
-from models.recipes.card import save_model, write_card
-from models.recipes.encoder import encoder_folder, prune_embeddings, prune_tokenizer
-from models.recipes.questions import Question, read_fairytales, read_qamr, read_squad, read_unanswerable
-from models.recipes.squad_score import exact, f1
-from models.recipes.training import Batch, Schedule, train
+from recipes.batching import BucketedBatches
+from recipes.card import save_model, write_card
+from recipes.encoder import encoder_folder, prune_embeddings, prune_tokenizer
+from recipes.questions import Question, read_fairytales, read_qamr, read_squad, read_unanswerable
+from recipes.squad_score import exact, f1
+from recipes.training import Batch, Schedule, train
 
 _MAX_TOKENS = 384
 _STRIDE_TOKENS = 128

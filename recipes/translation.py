@@ -1,6 +1,6 @@
 """Recipe: English to German, a small Marian model from scratch.
 
-python -m models.recipes.translation --data DIR --out models/bundled/translation
+python -m recipes.translation --data DIR --out models/bundled/translation
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
 
-from models.recipes.batching import BucketedBatches
-from models.recipes.card import save_model, write_card
-from models.recipes.tatoeba import read_pairs, references
-from models.recipes.training import Batch, Schedule, train
+from recipes.batching import BucketedBatches
+from recipes.card import save_model, write_card
+from recipes.tatoeba import read_pairs, references
+from recipes.training import Batch, Schedule, train
 
 _DROPOUT = 0.1  # in the first half of the training
 _MAX_TOKENS = 128

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from models.recipes.encoder import prune_embeddings, prune_tokenizer
-from models.recipes.sentiment import read_csv
 from models.source import find_source
+from recipes.encoder import prune_embeddings, prune_tokenizer
+from recipes.sentiment import read_csv
 
 _TEXTS = ["the parcel was late", "the box was torn"]
 

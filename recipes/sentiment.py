@@ -1,7 +1,7 @@
 """Recipe: English sentiment, positive or negative, with a calibrated score.
 
-    python -m models.recipes.sentiment --data DIR --out models/bundled/sentiment
-    python -m models.recipes.sentiment --csv my.csv --text-column text --label-column label --out my-model
+    python -m recipes.sentiment --data DIR --out models/bundled/sentiment
+    python -m recipes.sentiment --csv my.csv --text-column text --label-column label --out my-model
 
 MiniLM is fine-tuned on GoEmotions and on review sentences of our own grammar; the
 score is calibrated on the dev split by one temperature (Guo et al., 2017), which is
@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 from transformers.utils import logging as hf_logging
 
-from models.recipes.batching import BucketedBatches
-from models.recipes.card import save_model, write_card
-from models.recipes.encoder import encoder_folder, prune_embeddings, prune_tokenizer
-from models.recipes.goemotions import Labelled, read_goemotions
-from models.recipes.review_grammar import review_sentences
-from models.recipes.splits import split_of
-from models.recipes.training import Batch, Schedule, train
+from recipes.batching import BucketedBatches
+from recipes.card import save_model, write_card
+from recipes.encoder import encoder_folder, prune_embeddings, prune_tokenizer
+from recipes.goemotions import Labelled, read_goemotions
+from recipes.review_grammar import review_sentences
+from recipes.splits import split_of
+from recipes.training import Batch, Schedule, train
 
 _MAX_TOKENS = 128
 _BUNDLED_VOCABULARY = 8000

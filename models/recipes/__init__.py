@@ -1,1 +1,0 @@
-"""How the bundled models were made: one recipe per task, run as `python -m models.recipes.<task>`."""
