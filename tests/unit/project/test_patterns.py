@@ -120,7 +120,7 @@ def assert_linear(pattern: re.Pattern[str] | re.Pattern[bytes], operation: str) 
     for first, second in product(PIECES, PIECES):
         piece = first if first == second else first + second
         # Short texts tell most: only what seems to grow is tried with long ones.
-        if growth(work, piece, 500) > MOST_GROWTH and growth(work, piece, 4000, tries=3) > MOST_GROWTH:
+        if growth(work, piece, 250) > MOST_GROWTH and growth(work, piece, 4000, tries=3) > MOST_GROWTH:
             found = growth(work, piece, 12_000, tries=3)
             assert found < MOST_GROWTH, f"{pattern.pattern!r}, {piece!r}: twice the text, {found:.1f} times"
 
