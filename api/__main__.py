@@ -19,8 +19,9 @@ from fastapi import FastAPI
 
 from api.app import make_app
 from api.connections import BoundedProtocol, backlog_of, most_connections
+from api.context import Context
 from api.log_lines import Throttle
-from jobs.errors import ConfigurationError, TextmillError
+from jobs.errors import ConfigurationError, StoreUnavailable, TextmillError
 from jobs.privacy import keep_files_private
 from jobs.settings import Settings
 
@@ -39,7 +40,7 @@ def main() -> int:
         _refuse_open_doors(settings)
         most = most_connections(settings)
         app = make_app(settings, most_connections=most)
-        _log.info(_who_may_enter(settings))
+        _log.info(_who_may_enter(app.state.context))
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -85,7 +86,7 @@ def _serve(app: FastAPI, settings: Settings, most: int) -> None:
 
 
 def _refuse_open_doors(settings: Settings) -> None:
-    if settings.api_keys or settings.host == "localhost":
+    if settings.has_keys or settings.host == "localhost":
         return
     try:
         is_loopback = ipaddress.ip_address(settings.host).is_loopback
@@ -93,14 +94,17 @@ def _refuse_open_doors(settings: Settings) -> None:
         is_loopback = False
     if not is_loopback:
         raise ConfigurationError(
-            f"will not listen on {settings.host} without API keys: set TEXTMILL_API_KEYS or bind to 127.0.0.1"
+            f"will not listen on {settings.host} without API keys: "
+            "set TEXTMILL_API_KEYS or TEXTMILL_ADMIN_KEY, or bind to 127.0.0.1"
         )
 
 
-def _who_may_enter(settings: Settings) -> str:
-    if settings.api_keys:
-        return f"keys: {len(settings.api_keys)}"
-    return "no keys: open to everybody on this host"
+def _who_may_enter(context: Context) -> str:
+    """How many keys there are, or that none is asked for; said at every start."""
+    try:
+        return context.keys.open()
+    except StoreUnavailable as error:  # it is asked again for every request
+        return f"who may enter is not known yet: {error}"
 
 
 def _options() -> argparse.Namespace:

@@ -19,9 +19,11 @@ from api.metrics import Metrics
 from api.openapi import install_openapi
 from api.places import Places
 from api.query_check import refuse_unknown_query
+from api.rate_headers import RateHeaders
 from api.rates import Rates
+from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
-from api.routes import console, health, jobs, models, results
+from api.routes import console, health, jobs, keys, models, projects, results, usage
 from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
@@ -31,6 +33,7 @@ from jobs.errors import BrokerUnavailable
 from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
+from jobs.store.key_book import open_key_book
 from jobs.store.sql import open_store
 
 _DESCRIPTION = (
@@ -54,6 +57,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         settings=settings,
         catalogue=catalogue,
         store=store,
+        keys=open_key_book(settings, store.database),
         sender=Sender(dispatcher, on_death=_die),
         rates=Rates(),
         metrics=Metrics(),
@@ -64,6 +68,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
             total=min(settings.max_streams, (most_connections or settings.max_connections) // 2),
             per_owner=per_owner(settings, settings.max_streams_per_key),
         ),
+        requests=open_request_limits(settings),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -80,10 +85,11 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     app.state.context = context
     install_error_handlers(app)
     install_openapi(app)
+    app.add_middleware(RateHeaders)
     app.add_middleware(HeadAnswers)
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    for module in (jobs, results, models, health):
+    for module in (jobs, results, models, keys, projects, usage, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(console.router)  # pages: an address with more on it still opens
     return app

@@ -39,7 +39,7 @@ class Doors:
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
         self._hosts = frozenset(name.lower().rstrip(".") for name in settings.allowed_hosts)
-        self._has_keys = bool(settings.api_keys)
+        self._has_keys = bool(settings.has_keys)
         self._operations_port = settings.operations_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

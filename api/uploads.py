@@ -59,7 +59,7 @@ class Uploads:
 
 def per_owner(settings: Settings, per_key: int) -> int:
     """What one owner may take: without keys all are one owner."""
-    return per_key if settings.api_keys else 2**31
+    return per_key if settings.has_keys else 2**31
 
 
 def new_spool(folder: Path, *, memory_bytes: int) -> IO[bytes]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.sse import format_sse_event
 
-from api.context import STREAMED, Context, ContextDep, OwnerDep, in_thread
+from api.context import STREAMED, Context, ContextDep, OwnerDep, ReachDep, in_thread
 from jobs import jsontext
 from jobs.records import ResultRow
 
@@ -40,7 +40,7 @@ _templates = jinja2.Environment(
 
 
 @router.get("/")
-async def index(context: ContextDep, owner: OwnerDep) -> Response:
+async def index(context: ContextDep, owner: ReachDep) -> Response:
     """Jobs and workers."""
     return await in_thread(_index, context, owner)
 
@@ -57,7 +57,7 @@ async def job_page(
 
 
 @router.get("/console/events", dependencies=[STREAMED])
-async def events(context: ContextDep, owner: OwnerDep) -> Response:
+async def events(context: ContextDep, owner: ReachDep) -> Response:
     """Every change of the jobs that the page lists, in one stream: a browser has six connections."""
     return StreamingResponse(
         _changes(context, owner),
@@ -81,7 +81,7 @@ async def static(name: str) -> Response:
     return Response(data, media_type=_FILES[name], headers={"Cache-Control": "max-age=3600"})
 
 
-async def _changes(context: Context, owner: str) -> AsyncIterator[bytes]:
+async def _changes(context: Context, owner: str | None) -> AsyncIterator[bytes]:
     seen: dict[str, int] = {}
     num_quiet = 0
     while True:
@@ -97,7 +97,7 @@ async def _changes(context: Context, owner: str) -> AsyncIterator[bytes]:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _index(context: Context, owner: str) -> Response:
+def _index(context: Context, owner: str | None) -> Response:
     jobs, _ = context.store.list_jobs(owner=owner, limit=_SHOWN_JOBS)
     workers = context.store.workers(max_age_seconds=_WORKER_AGE_SECONDS)
     return _page("index.html", jobs=[context.rates.view(job) for job in jobs], workers=workers)

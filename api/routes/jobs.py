@@ -9,17 +9,21 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.datastructures import FormData
 
 from api.bodies import Head, open_body, receive_form
-from api.context import Context, ContextDep, OwnerDep, in_thread
+from api.context import CallerDep, Context, ContextDep, OwnerDep, ReachDep, in_thread, wait_for_change
 from api.examples import SUBMIT_BODY
 from api.receiving import Receiver
 from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
 from jobs.echo import echoed
 from jobs.errors import UnknownModel
-from jobs.records import Job, JobStatus, Task
+from jobs.keys import Caller
+from jobs.records import Job, JobStatus, Priority, Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _MAX_WAIT_SECONDS = 60.0
+_TAKEN_AS_BULK = (
+    "taken as bulk: the budget of interactive documents (TEXTMILL_MAX_INTERACTIVE_DOCUMENTS) is used up"
+)
 _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 
 
@@ -33,16 +37,16 @@ _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 async def submit_job(
     request: Request,
     context: ContextDep,
-    owner: OwnerDep,
+    caller: CallerDep,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Accepts documents as JSON, JSONL, CSV, TXT or a form with a file; all of them or none."""
     head = Head.of(request)
-    async with context.uploads.receive(request, owner) as receiver:
+    async with context.uploads.receive(request, caller.owner) as receiver:
         form = await receive_form(request, receiver) if head.declared.is_form else None
         try:
             job, notes = await context.uploads.in_thread(
-                _submit, context, head, receiver, form, owner, idempotency_key
+                _submit, context, head, receiver, form, caller, idempotency_key
             )
         finally:
             if form is not None:
@@ -54,7 +58,7 @@ async def submit_job(
 @router.get("", response_model=JobPage, operation_id="list_jobs")
 async def list_jobs(
     context: ContextDep,
-    owner: OwnerDep,
+    owner: ReachDep,
     status: JobStatus | None = None,
     task: Task | None = None,
     model: str | None = None,
@@ -81,6 +85,7 @@ async def get_job(
     job_id: str,
     context: ContextDep,
     owner: OwnerDep,
+    caller: CallerDep,
     wait: Annotated[float | None, Query(ge=0)] = None,
     prefer: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -94,8 +99,8 @@ async def get_job(
     seconds = min(_MAX_WAIT_SECONDS, wait if wait is not None else float(asked.group(1)) if asked else 0.0)
     job = await in_thread(context.store.get_job, job_id, owner=owner)
     if seconds and (if_none_match is None or if_none_match == _etag(job)):
-        with context.streams.taken(owner):
-            job = await context.changes.wait(job, seconds)
+        with context.streams.taken(caller.owner):
+            job = await wait_for_change(context, caller, job, seconds)
     headers = {"Preference-Applied": f"wait={asked.group(1)}"} if asked and wait is None else {}
     if if_none_match == _etag(job):
         return Response(status_code=304, headers={"ETag": _etag(job), **headers})
@@ -124,12 +129,15 @@ async def delete_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Respo
 
 
 def _submit(
-    context: Context, head: Head, receiver: Receiver, form: FormData | None, owner: str, key: str | None
+    context: Context, head: Head, receiver: Receiver, form: FormData | None, caller: Caller, key: str | None
 ) -> tuple[Job, list[str]]:
     """Stores what a request carries; the job, and what the caller may want to know."""
     with open_body(head, receiver, form, context.settings) as body:
-        job, _ = submit(context, body.fields, body.chunks, body.read, owner=owner, idempotency_key=key)
-        return job, body.notes
+        job, _ = submit(context, body.fields, body.chunks, body.read, caller=caller, idempotency_key=key)
+        notes = [*body.notes]
+        if body.fields.priority == "interactive" and job.priority is not Priority.INTERACTIVE:
+            notes.append(_TAKEN_AS_BULK)
+        return job, notes
 
 
 def _check_model(context: Context, name: str) -> None:

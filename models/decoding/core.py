@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from models.decoding.seats import Ints, Seats
 from models.decoding.staging import stage_chunks, stage_record, stage_rows
 from models.decoding.steps import Program, StepRunner
 from models.engine.prompt import Decoded, Prompt
+from models.engine.stops import StopStrings, end_in_stop
 from models.errors import DocumentError, NotFinite, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 
@@ -280,14 +280,12 @@ class PagedCore:
 
 def _stopped(requests: list[Request]) -> list[Request]:
     """Those whose text ends in a stop string that they share; only its last tokens are looked at."""
-    stop: Any = requests[0].stop
+    stop: StopStrings = requests[0].stop
     num_last = stop.maximum_token_len
-    no_token = stop.embedding_vec.shape[0]  # beyond the vocabulary: matches nothing
-    rows = []
-    for request in requests:
-        ids = [*request.input_ids[-num_last:].tolist(), *request.new_tokens[-num_last:]][-num_last:]
-        rows.append([no_token] * (num_last - len(ids)) + ids)
-    hits = stop(torch.tensor(rows, device=stop.embedding_vec.device), None).tolist()
+    ends = [
+        [*request.input_ids[-num_last:].tolist(), *request.new_tokens[-num_last:]] for request in requests
+    ]
+    hits = end_in_stop(stop, ends)
     return [request for request, is_hit in zip(requests, hits, strict=True) if is_hit]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import LogitsProcessor, StopStringCriteria
+from transformers import LogitsProcessor
 from transformers.generation import logits_process as processors
 
 from models.decoding.layout import NUM_BANNED_IDS, NUM_END_IDS
@@ -20,6 +20,7 @@ from models.decoding.request import Sampling
 from models.engine.options import Options, OptionsMaker
 from models.engine.processors import banned_tokens
 from models.engine.prompt import Prompt
+from models.engine.stops import StopStrings
 from models.registry import LoadedModel
 
 _MAX_CACHED = 256
@@ -32,7 +33,7 @@ class _Recipe:
     """What prompts of equal parameters share; None: they are not served here."""
 
     sampling: Sampling | None
-    stop: StopStringCriteria | None = None
+    stop: StopStrings | None = None
 
 
 class SamplingMaker:
@@ -42,7 +43,7 @@ class SamplingMaker:
         self._options = OptionsMaker(loaded.model, loaded.tokenizer)
         self._recipes: OrderedDict[Hashable, _Recipe] = OrderedDict()
 
-    def make(self, prompt: Prompt) -> tuple[Sampling, StopStringCriteria | None] | None:
+    def make(self, prompt: Prompt) -> tuple[Sampling, StopStrings | None] | None:
         """How a prompt's tokens are chosen, and what else ends it; None if that is not served here."""
         params = dict(prompt.params)
         min_new_tokens = params.pop("min_new_tokens", None)  # often differs between documents

@@ -20,7 +20,7 @@ from models.engine.fitting import agrees, layouts_of
 from models.engine.forward import Layout
 from models.engine.options import OptionsMaker
 from models.engine.reference import Reference
-from models.engine.shrinking import shrunk
+from models.engine.shrinking import Shrinking
 from models.engine.switches import Switch, find_switches
 from models.engine.trials import Trial, crossing_trial, is_same, short_trials
 from models.errors import CannotLoad, CannotLoadNow
@@ -150,7 +150,7 @@ class _Prover:
         setting = max(2, _SHRUNK_LENGTH // switch.factor)
         trial = crossing_trial(self._loaded, setting * switch.factor)
         before = self._try(trial.first_step())
-        with shrunk(self._loaded.model, switch, setting):
+        with Shrinking(self._loaded.model, switch, setting).in_force():
             small = self._try(trial)
             is_seen = before and small and not torch.equal(small[1][0][:1], before[1][0])
             yield small if is_seen else None

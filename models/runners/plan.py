@@ -96,10 +96,14 @@ def _cut(descending: Batch, max_tokens: int, alike: float) -> list[Batch]:
 
 
 class Plan:
-    """Batches to compute, the best priority first, otherwise in the order they were planned."""
+    """Batches to compute, the best priority first, otherwise in the order they were planned.
+
+    Whom a more urgent batch overtook comes next, so that a stream of such batches stops nobody.
+    """
 
     def __init__(self) -> None:
-        self._levels: dict[float, deque[Batch]] = {}
+        self._levels: dict[float, deque[Batch]] = {}  # the one that waits longest is the first
+        self._has_overtaken = False
 
     @property
     def best_priority(self) -> float | None:
@@ -118,7 +122,9 @@ class Plan:
 
     def pop(self) -> tuple[float, Batch]:
         """The next batch and its priority."""
-        priority = min(self._levels)
+        oldest = next(iter(self._levels))
+        priority = oldest if self._has_overtaken else min(self._levels)
+        self._has_overtaken = priority != oldest
         batch = self._levels[priority].popleft()
         if not self._levels[priority]:
             del self._levels[priority]
