@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,10 @@ import torch
 from models.errors import CannotLoad, InvalidParameter
 from models.registry import LoadedModel
 from models.runners.batch_core import BatchCore
-from models.runners.document_engine import DocumentEngine
+from models.runners.company import Company, keeps_bytes
+from models.runners.document_engine import DocumentEngine, PieceData
 from models.runners.encoder_forward import EncoderForward
-from models.runners.encoder_proof import Proof, Scores, Way, ordinary_ids, prove
+from models.runners.encoder_proof import Proof, Scores, ordinary_ids, prove
 from models.runners.framing import Frame, Tokens, learn_frame
 from models.runners.literal import make_literal
 from models.runners.plan import Piece
@@ -42,8 +43,10 @@ class EncoderEngine(DocumentEngine):
         verdict = remembered(loaded, "encoding", lambda: self._find_out(loaded))
         self.max_tokens = int(verdict["max_tokens"])
         self.proof = Proof.of_verdict(verdict["proof"])
+        self._keeps_bytes = bool(verdict["keeps_bytes"])
         self._forward.padding, self._forward.draws = self.proof.padding, self.proof.draws
-        super().__init__(loaded, BatchCore(loaded.spec, self.compute, batch_key=self._batch_key))
+        self._company = _company(loaded, self.proof, self.max_tokens)
+        super().__init__(loaded, BatchCore(loaded.spec, self.compute, batch_key=self._company.key))
 
     @abstractmethod
     def compute(self, pieces: Sequence[Piece]) -> list[Any]:
@@ -61,13 +64,20 @@ class EncoderEngine(DocumentEngine):
     def probe_row(self, ids: Sequence[int]) -> Tokens:
         """A row of these tokens beside special ones, as of a document."""
 
+    def piece(self, data: Any) -> PieceData:
+        """The piece of a window."""
+        length = self._company.length(data.tokens)
+        return PieceData(num_tokens=length, num_padding=length - len(data.tokens.ids), data=data)
+
     def forward(self, pieces: Sequence[Piece]) -> Any:
         """The model's outputs for windows."""
-        return self._forward([piece.data.tokens for piece in pieces])
+        length = max(piece.num_tokens for piece in pieces)
+        return self._forward([piece.data.tokens for piece in pieces], length)
 
     def describe(self) -> dict[str, Any]:
         """Facts and counters."""
         facts: dict[str, Any] = {"max_tokens": self.max_tokens, "way": str(self.proof.way), "proven": True}
+        facts["keeps_bytes"] = self._keeps_bytes
         if self.proof.proven_tokens is not None:
             facts["proven_tokens"] = self.proof.proven_tokens
         if self.proof.why:
@@ -99,7 +109,15 @@ class EncoderEngine(DocumentEngine):
                 scores_of=self.scores_of,
                 max_tokens=max_tokens,
             )
-        return {"max_tokens": max_tokens, "proof": proof.as_verdict()}
+            self._forward.padding, self._forward.draws = proof.padding, proof.draws
+            is_kept = keeps_bytes(
+                _company(loaded, proof, max_tokens),
+                self._forward,
+                row_of=self.probe_row,
+                scores_of=self.scores_of,
+                ids=ordinary_ids(loaded),
+            )
+        return {"max_tokens": max_tokens, "proof": proof.as_verdict(), "keeps_bytes": is_kept}
 
     def _limit(self, loaded: LoadedModel) -> int:
         """How much the model reads at once; its first pass, so that what it cannot do is said here."""
@@ -117,17 +135,10 @@ class EncoderEngine(DocumentEngine):
             ) from error
         return max_window_tokens(loaded, tables)
 
-    def _batch_key(self, piece: Piece) -> Hashable:
-        """Only pieces of one key are computed together."""
-        proof = self.proof
-        is_beyond = proof.proven_tokens is not None and piece.num_tokens > proof.proven_tokens
-        if proof.way is Way.ALONE or is_beyond or self._holds_our_padding(piece):
-            return piece.key, piece.index
-        return piece.num_tokens if proof.way is Way.EQUAL_LENGTHS else None
 
-    def _holds_our_padding(self, piece: Piece) -> bool:
-        padding = self.proof.padding
-        return padding.is_ours and padding.token_id in piece.data.tokens.ids
+def _company(loaded: LoadedModel, proof: Proof, max_tokens: int) -> Company:
+    is_stepped = loaded.device.is_cpu and loaded.dtype == "float32"
+    return Company(proof=proof, max_tokens=max_tokens, is_stepped=is_stepped)
 
 
 def nothing_to_read(text: str) -> bool:

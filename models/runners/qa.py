@@ -144,7 +144,7 @@ class QaEngine(EncoderEngine):
             if self._question_first:
                 begin += len(question) + len(self.frame.between)
             data = _Window(tokens=tokens, begin=begin, first_token=first, num_context=len(part))
-            pieces.append(PieceData(num_tokens=len(tokens.ids), data=data))
+            pieces.append(self.piece(data))
         return pieces
 
     def _around(self, question: Sequence[int], context: Sequence[int]) -> Tokens:
