@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -18,7 +18,8 @@ from models.packing import PackedLinear, pack, packs
 from models.records import DocumentInput
 from models.registry import LoadedModel
 from models.runners.company import Company
-from models.runners.encoder_proof import Padding, Proof, Way
+from models.runners.encoder_forward import Padding
+from models.runners.encoder_proof import Proof, Way
 from models.runners.framing import Tokens
 from models.runners.plan import stepped_length
 from models.runners.sentiment import SentimentEngine
@@ -106,7 +107,9 @@ def test_a_text_has_the_same_bytes_in_any_company(kind: str) -> None:
 def test_a_model_that_keeps_no_bytes_does_not_say_so() -> None:
     """In int8 activations are scaled by the largest of a batch; here each row takes from all."""
     model = tiny("bert", "sentiment")
-    assert not SentimentEngine(replace(model, model=_Neighbourly(model.model))).describe()["keeps_bytes"]
+    assert not SentimentEngine(replace(model, model=cast("Any", _Neighbourly(model.model)))).describe()[
+        "keeps_bytes"
+    ]
 
 
 def _scores(
