@@ -108,6 +108,7 @@ AS_A_WORKER := OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=3000
 bench: $(VENV)/.dev  ## Speed beside plain Celery, transformers and CTranslate2, in the same runs
 	@$(BIN)/python -m benchmarks.overhead
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.documents
+	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.beams_host_cost
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.engine
 	@$(AS_A_WORKER) $(BIN)/python -m benchmarks.sentiment
 

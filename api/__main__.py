@@ -11,7 +11,8 @@ import sys
 import uvicorn
 
 from api.app import make_app
-from jobs.errors import ConfigurationError, TextmillError
+from api.context import Context
+from jobs.errors import ConfigurationError, StoreUnavailable, TextmillError
 from jobs.privacy import keep_files_private
 from jobs.settings import Settings
 
@@ -31,7 +32,7 @@ def main() -> int:
         settings = Settings.load(host=options.host, port=options.port)
         _refuse_open_doors(settings)
         app = make_app(settings)
-        _log.info(_who_may_enter(settings))
+        _log.info(_who_may_enter(app.state.context))
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -43,7 +44,7 @@ def main() -> int:
 
 
 def _refuse_open_doors(settings: Settings) -> None:
-    if settings.api_keys or settings.host == "localhost":
+    if settings.has_keys or settings.host == "localhost":
         return
     try:
         is_loopback = ipaddress.ip_address(settings.host).is_loopback
@@ -51,14 +52,17 @@ def _refuse_open_doors(settings: Settings) -> None:
         is_loopback = False
     if not is_loopback:
         raise ConfigurationError(
-            f"will not listen on {settings.host} without API keys: set TEXTMILL_API_KEYS or bind to 127.0.0.1"
+            f"will not listen on {settings.host} without API keys: "
+            "set TEXTMILL_API_KEYS or TEXTMILL_ADMIN_KEY, or bind to 127.0.0.1"
         )
 
 
-def _who_may_enter(settings: Settings) -> str:
-    if settings.api_keys:
-        return f"keys: {len(settings.api_keys)}"
-    return "no keys: open to everybody on this host"
+def _who_may_enter(context: Context) -> str:
+    """How many keys there are, or that none is asked for; said at every start."""
+    try:
+        return context.keys.open()
+    except StoreUnavailable as error:  # it is asked again for every request
+        return f"who may enter is not known yet: {error}"
 
 
 def _options() -> argparse.Namespace:

@@ -16,9 +16,11 @@ from api.context import Context
 from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.query_check import refuse_unknown_query
+from api.rate_headers import RateHeaders
 from api.rates import Rates
+from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
-from api.routes import console, health, jobs, models, results
+from api.routes import console, health, jobs, keys, models, projects, results, usage
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
 from jobs.catalogue import Catalogue
@@ -27,6 +29,7 @@ from jobs.errors import BrokerUnavailable
 from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
+from jobs.store.key_book import open_key_book
 from jobs.store.sql import open_store
 
 _DESCRIPTION = (
@@ -45,10 +48,12 @@ def make_app(settings: Settings) -> FastAPI:
         settings=settings,
         catalogue=catalogue,
         store=store,
+        keys=open_key_book(settings, store.database),
         sender=Sender(dispatcher, on_death=_die),
         rates=Rates(),
         metrics=Metrics(),
         changes=ChangeNotifier(store),
+        requests=open_request_limits(settings),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -63,8 +68,9 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.context = context
     install_error_handlers(app)
+    app.add_middleware(RateHeaders)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    for module in (jobs, results, models, health):
+    for module in (jobs, results, models, keys, projects, usage, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])
     app.include_router(console.router)  # pages: an address with more on it still opens
     return app

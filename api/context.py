@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -13,12 +11,16 @@ from starlette.concurrency import run_in_threadpool
 
 from api.metrics import Metrics
 from api.rates import Rates
+from api.request_limits import RequestLimits, headers_of
 from api.waiting import ChangeNotifier
 from jobs.catalogue import Catalogue
-from jobs.errors import NotAuthenticated
+from jobs.errors import KeysAreOff, NotAllowed, NotAuthenticated, TooManyRequests
+from jobs.keys import Caller, project_of
+from jobs.records import Job
 from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.interface import Store
+from jobs.store.key_book import KeyBook, OpenHouse
 
 T = TypeVar("T")
 
@@ -30,10 +32,12 @@ class Context:
     settings: Settings
     catalogue: Catalogue
     store: Store
+    keys: KeyBook | OpenHouse
     sender: Sender
     rates: Rates
     metrics: Metrics
     changes: ChangeNotifier
+    requests: RequestLimits
     check_broker: Callable[[], None]
 
 
@@ -47,18 +51,80 @@ def _context(request: Request) -> Context:
     return context
 
 
-def _owner(request: Request) -> str:
-    """The fingerprint of the caller's key; empty when keys are off."""
-    keys = _context(request).settings.api_keys
-    if not keys:
-        return ""
+def _caller(request: Request) -> Caller:
+    """Who asks, by the key of the request; without keys everybody is of the default project."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        for key in keys:
-            if hmac.compare_digest(key.get_secret_value().encode(), given.strip().encode()):
-                return hashlib.sha256(given.strip().encode()).hexdigest()[:32]
-    raise NotAuthenticated
+    caller = _context(request).keys.identify(given.strip() if scheme.lower() == "bearer" else None)
+    if caller is None:
+        raise NotAuthenticated
+    _count(request, caller)
+    return caller
+
+
+def _count(request: Request, caller: Caller) -> None:
+    windows = _context(request).requests.count(caller, caller.limits)
+    request.state.rate_limit = headers_of(windows)
+    if windows and not windows[0].is_kept:
+        tightest = windows[0]
+        raise TooManyRequests(
+            f"{tightest.limit} calls a minute are allowed ({tightest.name})",
+            retry_after_seconds=tightest.reset_seconds,
+        )
 
 
 ContextDep = Annotated[Context, Depends(_context)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+def _owner(request: Request, context: ContextDep, caller: CallerDep) -> str:
+    """The project that a call is about: the caller's own; for an administrator that of the job it names."""
+    if caller.is_admin and (job_id := request.path_params.get("job_id")):
+        return context.store.owner_of(job_id)
+    return caller.owner
+
+
+def _reach(caller: CallerDep, project: str | None = None) -> str | None:
+    """The project whose jobs a list holds; None: every one, for an administrator who names none."""
+    if caller.is_admin:
+        return None if project is None else project_of(project)
+    if project is not None and project_of(project) != caller.owner:
+        raise NotAllowed("this key sees the jobs of its own project only")
+    return caller.owner
+
+
+def _administered(context: ContextDep, caller: CallerDep) -> KeyBook:
+    """Projects and keys, for an administrator."""
+    if isinstance(context.keys, OpenHouse):
+        raise KeysAreOff
+    if not caller.is_admin:
+        raise NotAllowed
+    return context.keys
+
+
+async def wait_for_change(context: Context, caller: Caller, job: Job, seconds: float) -> Job:
+    """As `ChangeNotifier.wait`, for a key that still holds when the wait is over.
+
+    Raises:
+        NotAuthenticated: it was revoked meanwhile.
+    """
+    changed = await context.changes.wait(job, seconds)
+    if not await in_thread(context.keys.holds, caller):
+        raise NotAuthenticated
+    return changed
+
+
+def while_key_holds(context: Context, caller: Caller, pages: Iterator[T]) -> Iterator[T]:
+    """The pages of a long answer, which breaks off when its key is revoked.
+
+    Raises:
+        NotAuthenticated: it was revoked meanwhile.
+    """
+    for number, page in enumerate(pages):
+        if number and not context.keys.holds(caller):
+            raise NotAuthenticated
+        yield page
+
+
 OwnerDep = Annotated[str, Depends(_owner)]
+ReachDep = Annotated[str | None, Depends(_reach)]
+KeyBookDep = Annotated[KeyBook, Depends(_administered)]

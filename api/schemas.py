@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from jobs import jsontext
+from jobs.keys import shown_project
 from jobs.records import Job, JobStatus, ResultRow, Task
 
 
@@ -44,6 +45,7 @@ class JobOut(BaseModel):
     """A job."""
 
     id: str
+    project: str
     status: JobStatus
     task: Task | None
     model: str | None
@@ -79,6 +81,7 @@ class JobIn(BaseModel):
     task: str | None = None
     model: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
+    project: str | None = Field(None, description="Whose job it is; only an administrator has a choice.")
     priority: Literal["interactive", "bulk"] | None = None
     webhook: str | None = None
     expires_in: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
@@ -120,6 +123,7 @@ def job_out(job: Job, rate: RateOut, eta_seconds: float | None) -> JobOut:
     counts = job.counts
     return JobOut(
         id=job.id,
+        project=shown_project(job.owner),
         status=job.status,
         task=job.task,
         model=job.model,

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
@@ -19,11 +20,15 @@ from api.schemas import JobIn
 from api.serving import how_models_stand
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import Overloaded, PayloadTooLarge, RequestError
+from jobs.errors import NotAllowed, Overloaded, PayloadTooLarge, RequestError
+from jobs.estimate import Estimator, Load
+from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
+from jobs.quota import Queued, Quota
 from jobs.records import Job, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
+from jobs.store.key_book import OpenHouse
 from jobs.tasks import parse_task, with_languages
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
@@ -38,7 +43,7 @@ def submit(
     chunks: Iterable[bytes],
     read: Reader,
     *,
-    owner: str,
+    caller: Caller,
     idempotency_key: str | None,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
@@ -46,19 +51,31 @@ def submit(
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
+    caller = _acting_for(context, caller, fields.project)
     # A repeat brings no work: it gets its job, however much is waiting.
-    if idempotency_key is None or not context.store.has_submission(idempotency_key, owner=owner):
-        _refuse_overload(context)
-    job = _new_job(fields, owner=owner, idempotency_key=idempotency_key)
+    is_repeat = idempotency_key is not None and context.store.has_submission(
+        idempotency_key, owner=caller.owner
+    )
+    if not is_repeat:
+        _refuse_overload(context, caller)
+    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
-    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(), sort_keys=True))
+    load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
+    digest = hashlib.sha256(jsontext.dumps(fields.model_dump(exclude={"project"}), sort_keys=True))
     body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
-        _write(spool, validator.documents(read(body)))
-        job = dataclasses.replace(job, request_sha256=digest.hexdigest())
+        _write(spool, load.counting(validator.documents(read(body))))
+        job = dataclasses.replace(
+            job,
+            request_sha256=digest.hexdigest(),
+            estimated_tokens=load.tokens,
+            stored_bytes=spool.tell(),
+        )
+        if not is_repeat:
+            job = _within_quota(context, caller, job, load)
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:
@@ -68,7 +85,16 @@ def submit(
     return stored, is_new
 
 
-def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJob:
+def _acting_for(context: Context, caller: Caller, project: str | None) -> Caller:
+    """Who the job is for: an administrator may submit for any project."""
+    if project is None or project_of(project) == caller.owner:
+        return caller
+    if not caller.is_admin or isinstance(context.keys, OpenHouse):
+        raise NotAllowed("this key submits for its own project only")
+    return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
+
+
+def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> NewJob:
     if fields.webhook is not None:
         raise RequestError("webhooks are not served yet: poll the job, or follow its events")
     try:
@@ -80,7 +106,8 @@ def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJo
         raise RequestError(str(error)) from None
     expires_at = datetime.now(UTC) + timedelta(seconds=fields.expires_in) if fields.expires_in else None
     return NewJob(
-        owner=owner,
+        owner=caller.owner,
+        api_key=caller.key_id,
         task=task,
         model=fields.model,
         params=params,
@@ -91,13 +118,39 @@ def _new_job(fields: JobIn, *, owner: str, idempotency_key: str | None) -> NewJo
     )
 
 
-def _refuse_overload(context: Context) -> None:
+def _refuse_overload(context: Context, caller: Caller) -> None:
+    """Before the body is read: not even one document more would be taken."""
     limit = context.settings.max_queued_documents
-    if context.store.backlog()["open_documents"] >= limit:
+    with _counting_refusals(context):
+        if context.store.backlog()["open_documents"] >= limit:
+            raise Overloaded(
+                f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
+            )
+        quota = Quota.of(context.settings, caller.limits)
+        quota.check(context.store.queued(owner=caller.owner), Queued(documents=1, stored_bytes=1))
+
+
+def _within_quota(context: Context, caller: Caller, job: NewJob, load: Load) -> NewJob:
+    """The job as its owner may have it: as bulk when the interactive budget is used up.
+
+    Raises:
+        Overloaded: the owner has too much queued.
+        PayloadTooLarge: the owner may never have so much queued.
+    """
+    quota, queued = Quota.of(context.settings, caller.limits), context.store.queued(owner=job.owner)
+    adds = Queued(documents=load.documents, tokens=load.tokens, stored_bytes=job.stored_bytes)
+    with _counting_refusals(context):
+        quota.check(queued, adds)
+    return dataclasses.replace(job, priority=quota.priority_for(job.priority, queued, load.documents))
+
+
+@contextmanager
+def _counting_refusals(context: Context) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded:
         context.metrics.rejected.labels("overloaded").inc()
-        raise Overloaded(
-            f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
-        )
+        raise
 
 
 def _spool_folder(context: Context) -> str:

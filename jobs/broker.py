@@ -32,6 +32,15 @@ def make_celery(settings: Settings, catalogue: Catalogue) -> Celery:
     return app
 
 
+def num_threads(slots: int) -> int:
+    """Threads of a worker: more than the slices it is sent, since some wait in vain.
+
+    A slice of a cancelled job hears of it with the next heartbeat, and an owner with nothing
+    under way is sent a slice whatever is taken (`jobs/shares`): neither makes anybody wait.
+    """
+    return max(4, 2 * slots)
+
+
 def celery_settings(settings: Settings, catalogue: Catalogue) -> dict[str, Any]:
     """What both sides of the broker agree on."""
     return {
@@ -74,9 +83,10 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "health_check_interval": _LINK_SECONDS,
         # Look for unconfirmed messages at every interval, not at every tenth.
         "unacked_restore_throttle": 1,
-        # 0 is taken first; a job's priority is one of these steps.
+        # 0 is taken first; a job's priority is one of these steps. Of one priority the models take
+        # turns ("priority" would serve them in the order of the catalogue, the first before all).
         "priority_steps": [int(p) for p in Priority],
-        "queue_order_strategy": "priority",
+        "queue_order_strategy": "round_robin",
         # Fail a publish quickly instead of retrying inside the transport.
         "max_retries": 1,
         "interval_start": 0,

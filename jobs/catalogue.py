@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from jobs.errors import ConfigurationError, UnknownModel
 from jobs.records import Task
@@ -34,14 +34,32 @@ class ModelEntry(BaseModel):
     ref: str  #: Hugging Face id, local folder, or `bundled:NAME`
     revision: str | None = None
     dtype: Annotated[str, Field(pattern=DTYPE)] | None = None  #: None: the worker's default
-    device: Annotated[str, Field(pattern=DEVICE)] | None = None  #: None, auto: any worker; else those of it
+    #: None, auto: any worker; `cuda`: those on any GPU; else those of it. Several in a list, or by commas.
+    device: str | None = None
     pinned: bool = False  #: never evicted from the warm pool
     default: bool = False  #: used when a request of its task names no model
     max_batch_tokens: int | None = None
 
     def is_for(self, device: str) -> bool:
         """Whether a worker of that device serves it (`cpu`, or `cuda:N` by the number on the machine)."""
-        return self.device in (None, "auto", device)
+        if self.device is None:
+            return True
+        kind = device.partition(":")[0]
+        return not {"auto", device, kind}.isdisjoint(self.device.split(","))
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _check_device(cls, value: object) -> object:
+        named = value.split(",") if isinstance(value, str) else value
+        if named is None:
+            return None
+        if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+            raise ValueError("must be a device, or a list of them")
+        named = [each.strip() for each in named]
+        wrong = next((each for each in named if not re.match(DEVICE, each)), None)
+        if wrong is not None or not named:
+            raise ValueError(f"{wrong!r} is no device: use auto, cpu, cuda (any GPU) or cuda:N")
+        return ",".join(named)
 
     @property
     def queue(self) -> str:

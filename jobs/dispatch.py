@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from celery import Celery
 from kombu.exceptions import LimitExceeded, OperationalError
@@ -12,23 +12,27 @@ from redis.exceptions import RedisError
 from jobs.broker import TASK_NAMES
 from jobs.catalogue import Catalogue
 from jobs.errors import BrokerUnavailable, UnknownModel
-from jobs.records import SliceTicket
+from jobs.records import SliceTicket, WorkerBeat
 from jobs.settings import Settings
+from jobs.shares import Pool, Slots
 from jobs.store.interface import Store
 
 _log = logging.getLogger(__name__)
 #: `LimitExceeded`: every producer waits for a Redis that accepts and never answers.
 _BROKEN = (OperationalError, RedisError, OSError, LimitExceeded)
+#: A worker signs every 3 s. The slots of one that is gone must not be counted for longer than its leases.
+_SIGN_AGE_SECONDS = 10.0
 
 
 class Dispatcher:
-    """Releases a window of slices per job, so that a million rows neither flood Redis nor starve anyone."""
+    """Sends as many slices as the workers have room for, by turns of owners."""
 
     def __init__(self, store: Store, app: Celery, catalogue: Catalogue, settings: Settings) -> None:
         self._store = store
         self._app = app
         self._catalogue = catalogue
         self._window = settings.window
+        self._slots_each = settings.concurrency
         self._resend_seconds = settings.resend_seconds
 
     def release(self, job_id: str | None = None) -> int:
@@ -41,7 +45,10 @@ class Dispatcher:
             BrokerUnavailable: Redis refused; what was not sent is marked unsent again.
         """
         tickets = self._store.take_window(
-            job_id=job_id, window=self._window, resend_after_seconds=self._resend_seconds
+            job_id=job_id,
+            window=self._window,
+            resend_after_seconds=self._resend_seconds,
+            slots=slots_of(self._store.workers(max_age_seconds=_SIGN_AGE_SECONDS), each=self._slots_each),
         )
         if tickets:
             self._send(tickets)
@@ -75,6 +82,14 @@ class Dispatcher:
             # of that name until a worker serves the model again.
             _log.warning("slice_without_model: %s", model)
             return f"model.{model}"
+
+
+def slots_of(workers: Iterable[WorkerBeat], *, each: int) -> Slots:
+    """The slots of the workers that run; `each` for one that does not say, and where none runs."""
+    pools = [
+        Pool(models=frozenset(worker.models), slots=worker.details.get("slots", each)) for worker in workers
+    ]
+    return Slots(pools, otherwise=each)
 
 
 def describe(ticket: SliceTicket) -> str:

@@ -107,6 +107,41 @@ class NotAuthenticated(RequestError):
     code = "not_authenticated"
 
 
+class NotAllowed(RequestError):
+    """This key may not do that: it takes an administrator's key."""
+
+    http_status = 403
+    code = "not_allowed"
+
+
+class KeysAreOff(RequestError):
+    """This server knows no keys: start it with TEXTMILL_ADMIN_KEY to have projects and keys."""
+
+    http_status = 409
+    code = "keys_are_off"
+
+
+class KeyNotFound(RequestError):
+    """There is no such key."""
+
+    http_status = 404
+    code = "key_not_found"
+
+
+class KeyConflict(RequestError):
+    """The key or project cannot be made or changed so as things stand."""
+
+    http_status = 409
+    code = "key_conflict"
+
+
+class ProjectNotFound(RequestError):
+    """There is no such project."""
+
+    http_status = 404
+    code = "project_not_found"
+
+
 class JobNotFound(RequestError):
     """There is no such job."""
 
@@ -137,6 +172,19 @@ class Overloaded(TextmillError):
     def __init__(self, message: str | None = None, *, retry_after_seconds: int) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class TooManyRequests(Overloaded):
+    """A limit of calls in a minute is reached."""
+
+    code = "too_many_requests"
+
+
+class OverQuota(RequestError):
+    """The project stores as much as it may."""
+
+    http_status = 403
+    code = "over_quota"
 
 
 class StoreUnavailable(TextmillError):

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -29,7 +29,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"  #: stored; no document has been claimed yet
     RUNNING = "running"  #: at least one slice was claimed
-    CANCELLING = "cancelling"  #: cancel asked for; leased slices are letting go
+    CANCELLING = "cancelling"  #: of earlier releases, whose cancels took a while; nothing becomes it now
     COMPLETED = "completed"  #: every document is settled, at least one succeeded
     FAILED = "failed"  #: every document is settled, none succeeded
     CANCELLED = "cancelled"  #: every document is settled, after a cancel
@@ -101,7 +101,8 @@ class NewDocument:
 class NewJob:
     """What a client asked for, apart from its documents."""
 
-    owner: str = ""  #: fingerprint of the API key; empty when keys are off
+    owner: str = ""  #: the project's name; empty: submitted without a key
+    api_key: str | None = None  #: id of the key it is submitted with
     task: Task | None = None  #: None: the rows name their own (mixed)
     model: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +111,25 @@ class NewJob:
     webhook: str | None = None
     expires_at: datetime | None = None
     idempotency_key: str | None = None
+    stored_bytes: int = 0  #: of all documents, as JSON
     request_sha256: str | None = None  #: of the request, to tell a replay from a reuse
+    estimated_tokens: int = 0  #: work in all documents, as `jobs/estimate` counts it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Jobs summed up; `day`, `project` and `key` where they were asked for."""
+
+    jobs: int
+    documents: int
+    succeeded: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    stored_bytes: int
+    day: date | None = None
+    project: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +243,7 @@ class Lease:
     #: an earlier attempt crashed: run one document at a time, alone in the
     #: process, and tell the store which one is about to run (`Store.suspect`)
     isolate: bool = False
+    owner: str = ""  #: of the job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +353,7 @@ class SweepReport:
     quarantined: int = 0  #: documents failed for crashing their process
     expired: int = 0  #: documents whose job ran out of time
     closed: int = 0  #: jobs found finished but not closed
+    removed: int = 0  #: jobs whose last row went
 
 
 def new_job_id() -> str:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 from jobs.dispatch import Dispatcher
 from jobs.errors import TextmillError
+from jobs.records import SweepReport
 from jobs.settings import Settings
 from jobs.store.interface import Store
 
 _log = logging.getLogger(__name__)
+_DAY_SECONDS = 86_400.0
 
 
 class Sweeper:
@@ -28,7 +30,7 @@ class Sweeper:
         Args:
             store: swept.
             dispatcher: sends what the sweep reopened, and what was never sent.
-            settings: `sweep_seconds` and `max_crashes`.
+            settings: `sweep_seconds`, `max_crashes` and `keep_days`.
             on_death: called when the thread ends by an error nobody foresaw; a process
                 without a sweeper must not go on.
         """
@@ -36,6 +38,7 @@ class Sweeper:
         self._dispatcher = dispatcher
         self._interval_seconds = settings.sweep_seconds
         self._max_crashes = settings.max_crashes
+        self._keep_seconds = settings.keep_days and settings.keep_days * _DAY_SECONDS
         self._on_death = on_death
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -52,8 +55,8 @@ class Sweeper:
     def sweep(self) -> None:
         """One sweep; a store or broker that is away is tried again at the next."""
         try:
-            report = self._store.sweep(max_crashes=self._max_crashes)
-            if report.released or report.quarantined or report.expired or report.closed:
+            report = self._store.sweep(max_crashes=self._max_crashes, keep_seconds=self._keep_seconds)
+            if report != SweepReport():
                 _log.info("swept: %s", report)
             self._dispatcher.release()
         except TextmillError as error:

@@ -63,11 +63,7 @@ def standings(
     """
     known = {(each.name, each.ref, each.revision): each.facts for each in kept}
     return {
-        entry.name: _standing(
-            entry,
-            tuple(beat for beat in beats if entry.name in beat.models),
-            known.get((entry.name, entry.ref, entry.revision), {}),
-        )
+        entry.name: _standing(entry, beats, known.get((entry.name, entry.ref, entry.revision), {}))
         for entry in catalogue.entries
     }
 
@@ -77,7 +73,10 @@ def static(told: Mapping[str, Any]) -> dict[str, Any]:
     return {name: told[name] for name in FACTS if told.get(name) is not None}
 
 
-def _standing(entry: ModelEntry, beats: tuple[WorkerBeat, ...], kept: Mapping[str, Any]) -> Standing:
+def _standing(entry: ModelEntry, all_beats: Sequence[WorkerBeat], kept: Mapping[str, Any]) -> Standing:
+    beats = tuple(beat for beat in all_beats if entry.name in beat.models)
+    if not beats and not kept and all_beats and not any(entry.is_for(beat.device) for beat in all_beats):
+        return Standing(entry=entry, facts=kept, error="no_such_device", message=_nowhere(entry, all_beats))
     told = [beat.details.get("models", {}).get(entry.name) or {} for beat in beats]
     facts = next((static(each) for each in told if static(each)), kept)
     failed = [each for each in told if "error" in each]
@@ -89,3 +88,12 @@ def _standing(entry: ModelEntry, beats: tuple[WorkerBeat, ...], kept: Mapping[st
         entry=entry, facts=facts, beats=beats, error=str(worst["error"]),
         message=str(worst.get("message") or ""), may_pass=passing is not None,
     )  # fmt: skip
+
+
+def _nowhere(entry: ModelEntry, beats: Sequence[WorkerBeat]) -> str:
+    """Of a model that no worker has ever loaded, for a device that none has."""
+    devices = ", ".join(sorted({beat.device for beat in beats}))
+    return (
+        f"it is for {entry.device}, and the workers are on {devices}: start one with "
+        f"`--device {(entry.device or '').split(',')[0]}`, or change its `device` in textmill.toml"
+    )

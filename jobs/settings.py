@@ -12,17 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.errors import ConfigurationError
+from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
+from jobs.limits import parse_limits
 
 _PREFIX = "TEXTMILL_"
 _FILE_SUFFIX = "_FILE"
-#: How a dtype and a device are written, here and in `textmill.toml`.
+#: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
-DEVICE = r"^(auto|cpu|cuda:\d+)$"
-_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS")
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
 
 
 class Settings(BaseSettings):
@@ -45,11 +47,32 @@ class Settings(BaseSettings):
         (),
         description="API keys, apart by commas or spaces; not set: none, and the API binds to loopback only.",
     )
+    admin_key: SecretStr | None = Field(
+        None, description="Key that sees every project and makes, rotates and revokes other keys."
+    )
+    secret: SecretStr | None = Field(
+        None,
+        description="What keys are hashed with, 32 characters or more; default: kept in the data folder.",
+    )
+    limits: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description="What a project or key may use, NAME=NUMBER: "
+        "requests_per_minute, key_requests_per_minute, queued_documents, queued_tokens, stored_bytes.",
+    )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
     max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
     max_queued_documents: int = Field(
         50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
+    )
+    max_owner_documents: int = Field(
+        25_000_000, gt=0, description="Documents that one owner may have queued before submits get 429."
+    )
+    max_owner_tokens: int = Field(
+        20_000_000_000, gt=0, description="The same in estimated tokens of work: a new token counts 8 times."
+    )
+    max_interactive_documents: int = Field(
+        1000, ge=0, description="Interactive documents of one owner; jobs beyond are taken as bulk."
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -59,7 +82,9 @@ class Settings(BaseSettings):
     dtype: str = Field("auto", pattern=DTYPE, description="Default dtype.")
 
     device: str = Field("auto", pattern=DEVICE, description="Device of a worker.")
-    concurrency: int = Field(8, ge=1, le=256, description="Slices a worker holds at once.")
+    concurrency: int = Field(
+        16, ge=1, le=256, description="Slices a worker holds at once; one owner gets three quarters of them."
+    )
     threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: its share of the cores.")
     max_batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
     model_memory_bytes: int = Field(0, ge=0, description="Budget for warm models; 0: from the device.")
@@ -75,6 +100,12 @@ class Settings(BaseSettings):
     slice_tokens: int = Field(8192, ge=1, description="Estimated tokens of work in one slice.")
     slice_documents: int = Field(512, ge=1, description="Most documents in one slice.")
     max_crashes: int = Field(3, ge=1, description="Crashes after which a document is quarantined.")
+    keep_days: float | None = Field(
+        None, gt=0, description="Finished jobs are deleted after so many days; not set: never."
+    )
+    pass_environment: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Variables that `textmill up` passes on to workers beside the usual, by name."
+    )
     grace_seconds: float = Field(
         20.0, ge=0, description="Time a stopping worker may use to settle what it holds."
     )
@@ -88,12 +119,49 @@ class Settings(BaseSettings):
         keys = tuple(value.replace(",", " ").split())
         if not keys:  # an empty file of secrets must not open the door
             raise ValueError("is set, and holds no key; leave it out if nobody shall need one")
-        return keys
+        return tuple(dict.fromkeys(keys))
+
+    @field_validator("api_keys", "admin_key")
+    @classmethod
+    def _check_keys(cls, value: tuple[SecretStr, ...] | SecretStr | None) -> object:
+        given = value if isinstance(value, tuple) else () if value is None else (value,)
+        for key in given:
+            if problem := why_not_a_key(key.get_secret_value()):
+                raise ValueError(problem)
+        return value
+
+    @field_validator("admin_key", mode="before")
+    @classmethod
+    def _strip_key(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("secret")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET_CHARACTERS:
+            raise ValueError(f"has fewer than {MIN_SECRET_CHARACTERS} characters: `openssl rand -hex 32`")
+        return value
+
+    @model_validator(mode="after")
+    def _keep_apart(self) -> Self:
+        if self.admin_key is not None and self.admin_key in self.api_keys:
+            raise ConfigurationError("TEXTMILL_ADMIN_KEY is one of TEXTMILL_API_KEYS: take another key")
+        return self
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _parse_limits(cls, value: object) -> object:
+        return parse_limits(value) if isinstance(value, str) else value
 
     @field_validator("models", mode="before")
     @classmethod
     def _split_models(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("pass_environment", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @classmethod
     def load(cls, **overrides: object) -> Self:
@@ -114,6 +182,11 @@ class Settings(BaseSettings):
                 for e in error.errors()
             )
             raise ConfigurationError(problems) from error
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key."""
+        return bool(self.api_keys) or self.admin_key is not None
 
     @cached_property
     def database(self) -> str:

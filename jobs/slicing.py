@@ -9,31 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.estimate import Estimator
 from jobs.records import NewDocument, Priority, Task
 
-#: English text has about four characters a token in the byte-pair vocabularies of
-#: GPT-2 and its heirs (OpenAI's own rule of thumb); other scripts have fewer.
-_CHARACTERS_PER_TOKEN = 4
-#: A decoded token costs a whole forward pass of its own, a prompt token shares one:
-#: on the CPUs measured the ratio is between 4 and 16.
-_DECODE_WEIGHT = 8
-_DEFAULT_NEW_TOKENS = 64
 _FIRST_SLICES = 4
 _FIRST_SHARE = 8  # the first slices are an eighth of the size
+#: Rows between a slice's first document and its last, in slices' sizes: whoever claims it reads over
+#: those of other models, so a slice of a rare model must not stretch over the whole job.
+_MOST_STRETCH = 16
 
 
-def estimate_tokens(document: NewDocument) -> int:
-    """Work in a document, in tokens of one forward pass."""
-    prompt = document.num_characters // _CHARACTERS_PER_TOKEN + 1
-    if document.task is Task.GENERATION:
-        limit = document.params.get("max_new_tokens", document.params.get("max_length", _DEFAULT_NEW_TOKENS))
-        return prompt + _DECODE_WEIGHT * min(int(limit), 4096)
-    if document.task is Task.TRANSLATION:
-        return prompt * (1 + _DECODE_WEIGHT)  # about as long out as in
-    return prompt
-
-
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class PlannedSlice:
     """A slice being filled."""
 
@@ -49,36 +35,59 @@ class PlannedSlice:
 class SlicePlanner:
     """Assigns each document, in order, to a slice of its model."""
 
-    def __init__(self, *, slice_tokens: int, slice_documents: int, priority: Priority) -> None:
+    def __init__(
+        self,
+        *,
+        slice_tokens: int,
+        slice_documents: int,
+        priority: Priority,
+        estimator: Estimator | None = None,
+    ) -> None:
+        self._estimator = estimator or Estimator()
         self._tokens = slice_tokens
         self._documents = slice_documents
         self._always_small = priority is Priority.INTERACTIVE
         self._filling: dict[str, PlannedSlice] = {}
-        #: every slice planned so far, closed or not
+        self._num_opened = 0
+        #: every slice planned so far and not taken away, closed or not
         self.slices: list[PlannedSlice] = []
 
     def place(self, document: NewDocument) -> int:
         """The number of the slice this document goes to."""
-        tokens = estimate_tokens(document)
+        tokens = self._estimator.tokens(document)
         slice_ = self._filling.get(document.model)
-        if slice_ is None or self._is_full(slice_, tokens):
+        if slice_ is None or self._is_full(slice_, document, tokens):
             slice_ = self._open(document)
         slice_.last_seq = document.seq
         slice_.num_documents += 1
         slice_.tokens += tokens
         return slice_.number
 
-    def _is_full(self, slice_: PlannedSlice, more_tokens: int) -> bool:
+    def take_closed(self) -> list[PlannedSlice]:
+        """Takes away those to which no document will come any more."""
+        filling = {slice_.number for slice_ in self._filling.values()}
+        closed = [slice_ for slice_ in self.slices if slice_.number not in filling]
+        self.slices = [slice_ for slice_ in self.slices if slice_.number in filling]
+        return closed
+
+    def take_all(self) -> list[PlannedSlice]:
+        """Takes away the rest, when there are no more documents."""
+        rest, self.slices, self._filling = self.slices, [], {}
+        return rest
+
+    def _is_full(self, slice_: PlannedSlice, document: NewDocument, more_tokens: int) -> bool:
         share = _FIRST_SHARE if self._always_small or slice_.number < _FIRST_SLICES else 1
         return (
             slice_.num_documents >= max(1, self._documents // share)
             or slice_.tokens + more_tokens > self._tokens // share
+            or document.seq - slice_.first_seq >= _MOST_STRETCH * self._documents
         )
 
     def _open(self, document: NewDocument) -> PlannedSlice:
         slice_ = PlannedSlice(
-            number=len(self.slices), task=document.task, model=document.model, first_seq=document.seq
+            number=self._num_opened, task=document.task, model=document.model, first_seq=document.seq
         )
+        self._num_opened += 1
         self.slices.append(slice_)
         self._filling[document.model] = slice_
         return slice_

@@ -4,8 +4,7 @@ r"""The life of a job: every legal move, in one function and one diagram.
       |  \                  |  \
       |   `--------expire---+---`---------------------> expired
       |                     |
-      `------cancel---------+--> cancelling --last--> cancelled
-                            (straight to cancelled when nothing is leased)
+      `------cancel---------+------------------------> cancelled
 
     completed | failed | cancelled | expired --retry--> queued
 
@@ -21,7 +20,6 @@ _MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset(
         {
             JobStatus.RUNNING,
-            JobStatus.CANCELLING,
             JobStatus.CANCELLED,
             JobStatus.EXPIRED,
             # A sweep may settle the last documents of a job nobody claimed again.
@@ -33,7 +31,6 @@ _MOVES: dict[JobStatus, frozenset[JobStatus]] = {
         {
             JobStatus.COMPLETED,
             JobStatus.FAILED,
-            JobStatus.CANCELLING,
             JobStatus.CANCELLED,
             JobStatus.EXPIRED,
         }

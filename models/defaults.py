@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, StopStringCriteria
+from transformers import GenerationConfig
 
+from models.engine.stops import StopStrings, TokenBytes
 from models.errors import CannotLoad
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,13 @@ _TRIED = (
     "forced_eos_token_id", "exponential_decay_length_penalty", "remove_invalid_values",
     "renormalize_logits",
 )  # fmt: skip
+#: The most that a client may ask for (`jobs/params`), which holds for a model's own settings too: a
+#: number of beams is memory, and a document of a million of them ended the worker.
+MOST: dict[str, float] = {
+    "num_beams": 64, "num_return_sequences": 64, "max_new_tokens": 1_000_000, "max_length": 1_000_000,
+    "min_new_tokens": 1_000_000, "top_k": 1_000_000, "temperature": 100, "repetition_penalty": 100,
+    "length_penalty": 10, "no_repeat_ngram_size": 1000,
+}  # fmt: skip
 _LENGTHS = (1, 2, 5)  # of what is continued in a trial; a forced last token comes at the last
 _PARTS_SHOWN = 60
 
@@ -80,6 +88,7 @@ def _settled(model: Any, tokenizer: Any) -> Iterator[str]:
     if isinstance(config.eos_token_id, list):
         config.eos_token_id = [token for token in config.eos_token_id if isinstance(token, int)] or None
     yield from _without_what_is_not_done(config)
+    yield from _within_bounds(config)
     yield from _within_vocabulary(config, _num_tokens(model))
     yield from _greedy_at_zero(config)
     for name in _TRIED:
@@ -96,6 +105,16 @@ def _without_what_is_not_done(config: GenerationConfig) -> Iterator[str]:
         if value is not None and value is not False and value != _NEUTRAL.get(name):
             yield _left_out(config, name, f"{words} is not served")
         setattr(config, name, None)
+
+
+def _within_bounds(config: GenerationConfig) -> Iterator[str]:
+    """What is beyond what anybody may ask for becomes the most that they may."""
+    for name, most in MOST.items():
+        value = getattr(config, name, None)
+        if isinstance(value, int | float) and value > most:
+            shown = str(value)[:_PARTS_SHOWN]
+            setattr(config, name, type(value)(most))
+            yield f"its own {name}={shown} is taken for {most}, the most that is served"
 
 
 def _within_vocabulary(config: GenerationConfig, num_tokens: int) -> Iterator[str]:
@@ -142,9 +161,10 @@ def _stoppable(config: GenerationConfig, tokenizer: Any) -> Iterator[str]:
         config.stop_strings = None
         return
     try:
-        StopStringCriteria(tokenizer, config.stop_strings)
-    except Exception as error:  # transformers takes the vocabulary apart
-        yield _left_out(config, "stop_strings", f"transformers cannot look for them ({error})")
+        strings = [config.stop_strings] if isinstance(config.stop_strings, str) else config.stop_strings
+        StopStrings(strings, TokenBytes(tokenizer)).ends([0, 0])
+    except Exception as error:  # foreign code reading a foreign file
+        yield _left_out(config, "stop_strings", f"they cannot be looked for ({error})")
 
 
 def _left_out(config: GenerationConfig, name: str, why: str) -> str:

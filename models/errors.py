@@ -72,6 +72,11 @@ class LoopDied(ModelError):
 
     code = "loop_died"
 
+    def __init__(self, message: str | None = None, *, model: str | None = None) -> None:
+        super().__init__(message)
+        #: the model in whose step, or loading, the loop hangs; None: it ended in another way
+        self.model = model
+
 
 class LoopStopped(LoopDied):
     """The device loop was stopped in order before this work was done: hand it to another worker."""

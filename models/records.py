@@ -36,7 +36,8 @@ class DocumentInput:
     #: transformers' own parameter names, validated before they came here
     params: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 6  #: lower is sooner
-    group: str = ""  #: documents of equal priority take turns by group (the job)
+    owner: str = ""  #: documents take turns by owner
+    group: str = ""  #: and then by group (the job)
 
     @property
     def num_characters(self) -> int:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -34,7 +35,15 @@ from models.memory import is_out_of_memory, memory_bytes
 from models.packing import pack, packs
 from models.precision import DTYPES, choose_dtype, quantise
 from models.records import ModelSpec
-from models.source import Source, find_source, read_files, refuse_other_weights, weights_bytes
+from models.source import (
+    Source,
+    find_source,
+    read_files,
+    refuse_foreign_shards,
+    refuse_other_weights,
+    weights_bytes,
+)
+from models.weight_files import count_numbers
 
 T = TypeVar("T")
 
@@ -70,6 +79,8 @@ _TASKS = {
     "sentiment": (Family.CLASSIFIER,),
     "qa": (Family.EXTRACTIVE,),
 }
+#: Some files hold two numbers in one; a head that is missing is said by its name.
+_MOST_TIMES_PACKED, _FEW_NUMBERS = 2, 50_000_000
 _FEW_TOKENS = 1000  # T5 without files has a hundred
 
 
@@ -125,6 +136,7 @@ def load_model(spec: ModelSpec, device: Device) -> LoadedModel:
     """
     source, family = check_model(spec)
     model_class = _FAMILIES[family][0]
+    _refuse_more_than_there_is(spec, source, model_class)
     dtype = choose_dtype(
         spec.dtype, task=spec.task, model_class=model_class, config=source.config, device=device
     )
@@ -223,6 +235,7 @@ def _is_empty(tokenizer: PreTrainedTokenizerBase) -> bool:
 def _load_weights(
     spec: ModelSpec, source: Source, model_class: Any, dtype: str, device: Device
 ) -> PreTrainedModel:
+    refuse_foreign_shards(source)
     model, info = read_files(
         spec.ref,
         lambda: model_class.from_pretrained(
@@ -236,6 +249,24 @@ def _load_weights(
     )
     _refuse_invented_weights(spec, source, info)
     return model.to(device.torch).eval()  # type: ignore[no-any-return]
+
+
+def _refuse_more_than_there_is(spec: ModelSpec, source: Source, model_class: Any) -> None:
+    """Refuses a configuration of far more than a folder's weights: transformers would invent the rest.
+
+    Raises:
+        CannotLoad: so many numbers would be made up.
+    """
+    if not source.is_local:
+        return
+    num_there = count_numbers(Path(source.location))
+    with torch.device("meta"):  # counts without allocating
+        num_wanted = read_files(spec.ref, lambda: model_class.from_config(source.config).num_parameters())
+    if num_wanted > _MOST_TIMES_PACKED * num_there + _FEW_NUMBERS:
+        raise CannotLoad(
+            f"model {spec.name!r}: its config.json describes {num_wanted:,} numbers, and its weights have "
+            f"{num_there:,}: they do not belong together"
+        )
 
 
 def _refuse_invented_weights(spec: ModelSpec, source: Source, info: dict[str, Any]) -> None:

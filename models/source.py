@@ -6,22 +6,23 @@ follow Hugging Face's own variables (`HF_HUB_OFFLINE`, `HF_HOME`, `HF_TOKEN`, ..
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
+from transformers.utils.hub import cached_file
 
+from models.config_checks import refuse_hostile
 from models.errors import CannotLoad, CannotLoadNow
 from models.memory import is_out_of_memory
+from models.weight_files import INDEX, fingerprint, indexed_names, refuse_odd_files, weight_files
 
 BUNDLED_PREFIX = "bundled:"
 _BUNDLED_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_WEIGHTS = "*.safetensors"
 #: Pickled weights and those of other libraries.
 _OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
 #: Names, since the hub's client has changed its HTTP library before.
@@ -60,14 +61,16 @@ def find_source(ref: str, revision: str | None) -> Source:
     """
     folder = _folder_of(ref)
     location = str(folder) if folder else ref
+    if folder:
+        refuse_odd_files(folder)
     raw = read_files(ref, lambda: PretrainedConfig.get_config_dict(location, revision=revision)[0])
-    _refuse_hostile(raw, ref)
+    refuse_hostile(raw, ref)
     config = read_files(
         ref, lambda: AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
     )
     return Source(
         location=location,
-        revision=_fingerprint(folder) if folder else getattr(config, "_commit_hash", None) or revision,
+        revision=fingerprint(folder) if folder else getattr(config, "_commit_hash", None) or revision,
         is_local=folder is not None,
         config=config,
     )
@@ -97,7 +100,7 @@ def refuse_other_weights(source: Source, class_name: str) -> None:
         CannotLoad: there are no weights, or only pickled ones, which can run code.
     """
     folder = Path(source.location)
-    if not source.is_local or any(folder.glob(_WEIGHTS)):
+    if not source.is_local or weight_files(folder):
         return
     others = sorted(path.name for pattern in _OTHER_WEIGHTS for path in folder.glob(pattern))
     if not others:
@@ -111,10 +114,33 @@ def refuse_other_weights(source: Source, class_name: str) -> None:
     )
 
 
+def refuse_foreign_shards(source: Source) -> None:
+    """Refuses a model whose index of shards names anything but safetensors files beside it.
+
+    Raises:
+        CannotLoad: it does.
+        CannotLoadNow: the hub could not be reached.
+    """
+    if source.is_local:
+        weight_files(Path(source.location))
+        return
+    index = read_files(
+        source.location,
+        lambda: cached_file(
+            source.location,
+            INDEX,
+            revision=source.revision,
+            _raise_exceptions_for_missing_entries=False,
+        ),
+    )
+    if index is not None:
+        indexed_names(Path(index))
+
+
 def weights_bytes(ref: str) -> int:
     """Bytes of the weight files of a bundled or local model; 0 for one on the hub."""
     folder = _folder_of(ref)
-    return sum(path.stat().st_size for path in folder.glob(_WEIGHTS)) if folder else 0
+    return sum(path.stat().st_size for path in weight_files(folder)) if folder else 0
 
 
 def _folder_of(ref: str) -> Path | None:
@@ -147,26 +173,3 @@ def _is_passing(error: BaseException | None) -> bool:
             return status is None or status >= 500 or status == 429
         error = error.__cause__ or error.__context__
     return False
-
-
-def _refuse_hostile(raw: Mapping[str, Any], ref: str) -> None:
-    """Refuses configurations that try to choose code: CVE-2026-4372 ran it despite `trust_remote_code`."""
-    if not raw:
-        raise CannotLoad(f"{ref}: there is no config.json, or it is empty")
-    for key, value in raw.items():
-        if key.endswith("_implementation_internal"):
-            raise CannotLoad(f"{ref}: config.json sets {key}, which only a program may set")
-        if key.endswith(("attn_implementation", "experts_implementation")) and "/" in str(value):
-            raise CannotLoad(f"{ref}: config.json asks for code from the hub ({key}={value!r})")
-        if isinstance(value, dict) and value:
-            _refuse_hostile(value, ref)
-
-
-def _fingerprint(folder: Path) -> str:
-    """Says which weights these are, as a commit does for a model of the hub."""
-    digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob(_WEIGHTS)]):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{digest.hexdigest()[:40]}"

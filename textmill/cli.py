@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from jobs.errors import TextmillError
-from textmill.commands import demo, doctor, models, results, serve, status, submit
+from textmill.commands import backup, demo, doctor, keys, login, models, results, serve, status, submit, usage
 from textmill.commands.server import DEFAULT_URL, Server
 
-_SERVERS, _WORK, _HELP = "Run servers", "Work with jobs", "Find out"
+_SERVERS, _WORK, _ENTRY, _HELP = "Run servers", "Work with jobs", "Enter servers", "Find out"
 
 app = typer.Typer(
     name="textmill",
@@ -38,7 +38,7 @@ def root(
         str | None,
         typer.Option(
             envvar="TEXTMILL_URL",
-            help=f"The server; default: the one `textmill up` runs here, else {DEFAULT_URL}.",
+            help=f"The server; default: of `textmill login`, else of `textmill up` here, else {DEFAULT_URL}.",
         ),
     ] = None,
     api_key: Annotated[
@@ -64,7 +64,7 @@ def root(
 
 
 for panel, functions in {
-    _SERVERS: (serve.up, serve.worker, serve.api),
+    _SERVERS: (serve.up, serve.worker, serve.api, backup.backup, backup.restore),
     _WORK: (
         submit.run,
         submit.submit,
@@ -73,11 +73,15 @@ for panel, functions in {
         results.results,
         status.cancel,
         status.retry,
+        status.delete,
     ),
-    _HELP: (models.models, doctor.doctor, demo.demo),
+    _ENTRY: (login.login, login.logout),
+    _HELP: (models.models, usage.usage, doctor.doctor, demo.demo),
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+app.add_typer(keys.keys, name="keys", rich_help_panel=_ENTRY)
+app.add_typer(keys.projects, name="projects", rich_help_panel=_ENTRY)
 
 
 def main() -> None:

@@ -13,13 +13,15 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
 
 from jobs import jsontext
+from textmill.administration import Administration
 from textmill.errors import UnreadableInput
 from textmill.handle import JobHandle
 from textmill.row_options import RowOptions
@@ -69,6 +71,11 @@ class Textmill:
     def url(self) -> str:
         """Where the server answers."""
         return self._transport.url
+
+    @property
+    def administration(self) -> Administration:
+        """Projects and keys, for who has an administrator's key."""
+        return Administration(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +199,7 @@ class Textmill:
         status: str | None = None,
         task: str | None = None,
         model: str | None = None,
+        project: str | None = None,
         page_size: int = 50,
     ) -> Iterator[JobView]:
         """Jobs, newest first, page by page as they are needed.
@@ -200,17 +208,40 @@ class Textmill:
             status: Only jobs of this status.
             task: Only jobs that hold documents of this task.
             model: Only jobs that hold documents for this model.
+            project: Only jobs of this project, for an administrator.
             page_size: How many to ask for at a time.
         """
         after: str | None = None
         while True:
-            query = {"status": status, "task": task, "model": model, "after": after, "limit": page_size}
+            query = {
+                "status": status, "task": task, "model": model, "project": project, "after": after,
+                "limit": page_size,
+            }  # fmt: skip
             page = jsontext.loads(self._transport.request("GET", "/v1/jobs", query=query).content)
             for item in page["data"]:
                 yield JobView.parse(item)
             after = page.get("next")
             if after is None:
                 return
+
+    def usage(
+        self,
+        *,
+        by: Sequence[str] = ("project",),
+        first_day: date | None = None,
+        last_day: date | None = None,
+        project: str | None = None,
+    ) -> dict[str, Any]:
+        """What was used, by any of day, project and key, and what the project holds and may have.
+
+        Args:
+            by: What there is a line for each value of.
+            first_day: In UTC; the beginning when None.
+            last_day: In UTC, with it; today when None.
+            project: For an administrator: only this one.
+        """
+        query = {"by": ",".join(by), "from": first_day, "to": last_day, "project": project}
+        return dict(self._transport.request("GET", "/v1/usage", query=query).json())
 
     def models(self) -> list[dict[str, Any]]:
         """The models this server lists, as it describes them."""

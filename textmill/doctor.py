@@ -15,10 +15,11 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from jobs.errors import TextmillError
+from jobs.redis_url import client_url
 from jobs.settings import Settings
 from textmill.findings import Check, Verdict, missing, note
 from textmill.model_checks import check_models
-from textmill.stack.broker import client_url, ping
+from textmill.stack.broker import ping
 from textmill.stack.devices import Machine, look_around
 from textmill.stack.folder import is_held, running
 from textmill.stack.server_binary import find_server

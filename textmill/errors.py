@@ -14,6 +14,12 @@ class ServerUnreachable(TextmillError):
     is_retryable = True
 
 
+class StrangeAddress(TextmillError):
+    """The server's answer leads to another server, which the key is not for."""
+
+    code = "strange_address"
+
+
 class RequestRefused(TextmillError):
     """The server answered, and the answer is no.
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from jobs.errors import ConfigurationError, RowError
-from textmill.errors import RequestRefused, ServerUnreachable
+from textmill.errors import RequestRefused, ServerUnreachable, StrangeAddress
 
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE_SECONDS = 0.2
@@ -112,6 +112,8 @@ class Transport:
             request = self._client.build_request(
                 method, path, params=set_query or None, headers=headers, content=content
             )
+            if not _is_under(request.url, self._client.base_url):
+                raise StrangeAddress(f"{self.url} points to another server, {request.url.host}: not followed")
             try:
                 response = self._client.send(request, stream=True)
                 self._has_answered = True
@@ -157,6 +159,11 @@ class _Patience:
             return False
         self._sleep(wait_seconds)
         return True
+
+
+def _is_under(url: httpx2.URL, base: httpx2.URL) -> bool:
+    """Whether it is the server that was named: the key is for no other."""
+    return (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
 
 
 def is_loopback(url: str) -> bool:

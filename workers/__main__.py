@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from jobs.broker import num_threads
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.privacy import keep_files_private
@@ -32,8 +33,9 @@ def main(build: BuildEngine | None = None) -> int:
     try:
         asked = Settings.load()
         catalogue = Catalogue.load(asked)
-        _pin(asked.device)
-        device = _resolve(asked.device, catalogue)
+        named = "cuda:0" if asked.device == "cuda" else asked.device
+        _pin(named)
+        device = _resolve(named, catalogue)
         entries = _served(catalogue, options.models, device)
         settings = Settings.load()
     except TextmillError as error:
@@ -75,7 +77,7 @@ def _run(
         hostname=process.worker.worker_id,
         queues=options.queues or ",".join(e.queue for e in entries),
         pool="threads",
-        concurrency=settings.concurrency,
+        concurrency=num_threads(settings.concurrency),
         loglevel="WARNING",
         quiet=True,  # no banner: the log says what it serves
         without_gossip=True,
@@ -91,11 +93,17 @@ def _run(
 
 def _served(catalogue: Catalogue, names: str | None, device: str) -> list[ModelEntry]:
     if names:
-        return [catalogue.get(name) for name in names.split(",")]
+        return [_for_device(catalogue.get(name), device) for name in names.split(",")]
     entries = [entry for entry in catalogue.entries if entry.is_for(device)]
     if not entries:
         raise ConfigurationError(f"no model of the catalogue is for device {device}")
     return entries
+
+
+def _for_device(entry: ModelEntry, device: str) -> ModelEntry:
+    if not entry.is_for(device):
+        raise ConfigurationError(f"model {entry.name!r} is for {entry.device}, this worker is on {device}")
+    return entry
 
 
 def _resolve(device: str, catalogue: Catalogue) -> str:
@@ -154,7 +162,9 @@ def _to_environment(options: argparse.Namespace) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="textmill worker", description="One worker on one device.")
-    parser.add_argument("--device", metavar="D", help="auto, cpu, or cuda:N (default: auto)")
+    parser.add_argument(
+        "--device", metavar="D", help="auto, cpu, cuda (the first GPU) or cuda:N (default: auto)"
+    )
     parser.add_argument(
         "--name", metavar="NAME", help="shown in Flower and `textmill models` (default: the device)"
     )
@@ -163,7 +173,7 @@ def _options() -> argparse.Namespace:
         "--model", action="append", default=[], metavar="TASK=REF[@REVISION]", help="add a model; repeatable"
     )
     parser.add_argument("--queues", metavar="Q,...", help="Celery queues (default: those of the models)")
-    parser.add_argument("--concurrency", type=int, metavar="N", help="slices held at once (default: 8)")
+    parser.add_argument("--concurrency", type=int, metavar="N", help="slices held at once (default: 16)")
     parser.add_argument("--dtype", choices=["auto", "float32", "bfloat16", "float16", "int8"])
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])

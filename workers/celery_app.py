@@ -5,7 +5,7 @@ Importing it reads settings and catalogue, and loads no model: Flower imports it
 
 from __future__ import annotations
 
-from jobs.broker import make_celery
+from jobs.broker import make_celery, num_threads
 from jobs.catalogue import Catalogue
 from jobs.settings import Settings
 from workers.remote_control import allow_inspection_only
@@ -17,7 +17,7 @@ app.conf.update(
     # Many slices wait on one device loop; threads share its warm models, and no
     # process is forked after CUDA has started.
     worker_pool="threads",
-    worker_concurrency=settings.concurrency,
+    worker_concurrency=num_threads(settings.concurrency),
     # Signals are ours (workers/lifecycle.py): a remapped SIGTERM exits in mid-slice.
     imports=["workers.tasks"],
     worker_state_db=None,

@@ -23,6 +23,7 @@ from models.engines import build_engine, estimate_bytes
 from models.errors import CannotLoad, ModelError
 from models.pool import BuildEngine, WarmPool
 from models.records import ModelSpec
+from workers.ending import OrderlyEnd
 from workers.heartbeats import Heartbeats
 from workers.signs import SignsOfLife
 from workers.worker import Worker
@@ -40,11 +41,6 @@ def die() -> None:
     """
     logging.shutdown()
     os._exit(EXIT_DEAD)
-
-
-def _die_of(error: ModelError) -> None:
-    _log.critical("device_loop_ended: %s", error)
-    die()
 
 
 class WorkerProcess:
@@ -82,19 +78,28 @@ class WorkerProcess:
             estimate=estimate_bytes,
             budget_bytes=settings.model_memory_bytes or self._device.default_budget_bytes,
         )
-        self.loop = DeviceLoop(pool, step_limit_seconds=settings.step_limit_seconds, on_death=_die_of)
+        self.loop = DeviceLoop(pool, step_limit_seconds=settings.step_limit_seconds, on_death=self._loop_died)
         dispatcher = Dispatcher(self.store, app, catalogue, settings)
         label = device_label or self._device.name
         worker_id = f"{name or label}@{socket.gethostname()}-{os.getpid()}"
         self.heartbeats = Heartbeats(self.store, lease_seconds=settings.lease_seconds, on_death=die)
         self.signs = SignsOfLife(
-            self.store, self.loop, worker_id=worker_id, device=label, models=self.entries, on_death=die,
+            self.store, self.loop, worker_id=worker_id, device=label, models=self.entries,
+            slots=settings.concurrency, on_death=die,
         )  # fmt: skip
         self.sweeper = Sweeper(self.store, dispatcher, settings, on_death=die)
         self.worker = Worker(
             worker_id, store=self.store, dispatcher=dispatcher, loop=self.loop, heartbeats=self.heartbeats,
-            settings=settings, on_death=die,
+            settings=settings, on_death=self._end_soon,
         )  # fmt: skip
+        self._end = OrderlyEnd(self.worker, die=die)
+
+    def _loop_died(self, error: ModelError) -> None:
+        _log.critical("device_loop_ended: %s", error)
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        self._end.begin()
 
     def start(self) -> None:
         """Loads the models, then says that it lives: readiness means that work can be done.

@@ -24,7 +24,7 @@ class SignsOfLife:
 
     def __init__(
         self, store: Store, loop: DeviceLoop, *, worker_id: str, device: str, models: Sequence[ModelEntry],
-        on_death: Callable[[], None],
+        slots: int, on_death: Callable[[], None],
     ) -> None:  # fmt: skip
         """Starts nothing.
 
@@ -34,6 +34,7 @@ class SignsOfLife:
             worker_id: names this process.
             device: as people call it: `cuda:1`, though this process sees it as `cuda:0`.
             models: those this worker serves.
+            slots: slices it holds at a time.
             on_death: ends the process when this thread dies.
         """
         self._store = store
@@ -41,6 +42,7 @@ class SignsOfLife:
         self._worker_id = worker_id
         self._device = device
         self._models = tuple(models)
+        self._slots = slots
         self._retries = LoadRetries(loop)
         self._told: dict[str, Mapping[str, Any]] = {}
         self._on_death = on_death
@@ -88,7 +90,10 @@ class SignsOfLife:
             models=tuple(model.name for model in self._models),
             warm_models=tuple(facts),
             loop_age_seconds=self._loop.age_seconds,
-            details={"models": {**{name: dict(told) for name, told in facts.items()}, **failed}},
+            details={
+                "models": {**{name: dict(told) for name, told in facts.items()}, **failed},
+                "slots": self._slots,
+            },
         )
         try:
             self._tell(facts)  # first: whoever sees the sign may count on the facts

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.records import DocumentStatus, Lease, LeasedDocument, LeaseState, Outcome
@@ -21,9 +22,13 @@ _log = logging.getLogger(__name__)
 _GROUP_SECONDS = 0.25
 _GROUP_DOCUMENTS = 256
 _RETRY_SECONDS = 0.5
+_ALONE_SECONDS = 2.0  #: how long one slice has the device to itself, but for the document it is at
 #: A model that cannot be loaded here may be loadable elsewhere, or after a repair.
 _LOAD_RETRY_SECONDS = 15.0
 _LOAD_TRIES = 3
+#: A loop may die of the machine; that of so many workers died of what they computed.
+_LOOP_TRIES = 3
+T = TypeVar("T")
 
 
 class SliceRun:
@@ -47,6 +52,7 @@ class SliceRun:
         self._lease_seconds = lease_seconds
         self._valid_until = time.monotonic() + lease_seconds
         self._counts = {"succeeded": 0, "failed": 0}
+        self._has_named = False  # a document, that runs alone
         self._is_abandoned = threading.Event()
         self._is_given_back = threading.Event()
 
@@ -64,10 +70,10 @@ class SliceRun:
         """Asks the run to settle what it has, and to release the lease for another worker."""
         self._is_given_back.set()
 
-    def release(self) -> None:
+    def release(self, *, delay_seconds: float = 0.0) -> None:
         """Lets another worker have the slice now; what this run still settles is refused."""
         try:
-            self._store.release(self.lease.key, self.lease.attempt)
+            self._store.release(self.lease.key, self.lease.attempt, delay_seconds=delay_seconds)
         except StoreUnavailable:
             _log.warning("release_failed: %s will be taken over when its lease ends", self.lease.key)
 
@@ -84,22 +90,34 @@ class SliceRun:
                 self.release()
         except LeaseLost:
             _log.info("late_settlement_refused: %s", self.lease.key)
+            if not self._is_over():  # the ledger was away for too long: whoever is first may have it
+                self.release()
         except CannotLoad as error:
             self._cannot_load(error)
         except LoopStopped:
             self.release()
-        except LoopDied:
-            self.release()  # nobody's fault but this process's: its supervisor starts another
+        except LoopDied as error:
+            if not self._may_have_killed(error):
+                self.release()  # nobody's fault but this process's: its supervisor starts another
             self._on_death()
         return {"slice": str(self.lease.key), **self._counts}
 
     def _compute_one_by_one(self) -> None:
-        """A document here may kill the process: nothing else is on the device, and the guilty is named."""
-        with self._loop.alone() as holder:
-            for document in self.lease.documents:
-                if self._is_over() or not self._suspect(document):
-                    return
-                self._compute([document], holder)
+        """A document here may kill the process: nothing else is on the device, and the guilty is named.
+
+        Others get the device in between: a slice of many such documents is nobody's reason to wait.
+        """
+        waiting = deque(self.lease.documents)
+        while waiting and not self._is_over():
+            with self._loop.alone() as holder:
+                until_seconds = time.monotonic() + _ALONE_SECONDS
+                self._compute_alone(waiting.popleft(), holder)
+                while waiting and time.monotonic() < until_seconds:
+                    self._compute_alone(waiting.popleft(), holder)
+
+    def _compute_alone(self, document: LeasedDocument, holder: Reservation) -> None:
+        if not self._is_over() and self._suspect(document):
+            self._compute([document], holder)
 
     def _compute(self, documents: Sequence[LeasedDocument], holder: Reservation | None = None) -> None:
         ticket = self._loop.submit(self.lease.model, [self._input(d) for d in documents], holder=holder)
@@ -123,25 +141,38 @@ class SliceRun:
             messages=document.messages,
             params=document.params,
             priority=int(self.lease.priority),
+            owner=self.lease.owner,
             group=self.lease.key.job_id,
         )
 
+    def _may_have_killed(self, error: LoopDied) -> bool:
+        """Whether the lease is better left to end as after a crash: the next attempt is more careful."""
+        if self.lease.isolate:
+            return self._has_named
+        return error.model == self.lease.model or self.lease.attempt >= _LOOP_TRIES
+
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
-        while True:
-            try:
-                self._store.settle(self.lease.key, self.lease.attempt, outcomes)
-                break
-            except StoreUnavailable:
-                # Keep what was computed for as long as nobody else may compute it.
-                if self._is_over() or time.monotonic() > self._valid_until:
-                    raise LeaseLost from None
-                self._is_abandoned.wait(_RETRY_SECONDS)
+        self._keep_trying(lambda: self._store.settle(self.lease.key, self.lease.attempt, outcomes))
         for outcome in outcomes:
             self._counts[str(outcome.status)] += 1
         self._on_progress(sum(self._counts.values()), len(self.lease.documents))
 
     def _suspect(self, document: LeasedDocument) -> bool:
-        return self._store.suspect(self.lease.key, self.lease.attempt, document.seq)
+        is_held = self._keep_trying(
+            lambda: self._store.suspect(self.lease.key, self.lease.attempt, document.seq)
+        )
+        self._has_named |= is_held
+        return is_held
+
+    def _keep_trying(self, write: Callable[[], T]) -> T:
+        """Keeps what was computed for as long as nobody else may compute it."""
+        while True:
+            try:
+                return write()
+            except StoreUnavailable:
+                if self._is_over() or time.monotonic() > self._valid_until:
+                    raise LeaseLost from None
+                self._is_abandoned.wait(_RETRY_SECONDS)
 
     def _is_over(self) -> bool:
         return self._is_abandoned.is_set() or self._is_given_back.is_set()
@@ -149,7 +180,7 @@ class SliceRun:
     def _cannot_load(self, error: CannotLoad) -> None:
         _log.error("model_cannot_load: %s", error)
         if error.is_retryable and self.lease.attempt < _LOAD_TRIES:
-            self._store.release(self.lease.key, self.lease.attempt, delay_seconds=_LOAD_RETRY_SECONDS)
+            self.release(delay_seconds=_LOAD_RETRY_SECONDS)
             return
         self._settle(
             [

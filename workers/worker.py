@@ -39,7 +39,7 @@ class Worker:
         Args:
             worker_id: names this process in leases and signs of life.
             store: the ledger.
-            dispatcher: releases a job's next slices when one is done.
+            dispatcher: sends the next slices when one is done.
             loop: computes.
             heartbeats: keeps leases alive.
             settings: lease length and limits.
@@ -65,12 +65,13 @@ class Worker:
         """
         run = self._claim(key, on_progress)
         if run is None:
+            self._send_next()  # it counted as on its way
             return {"slice": str(key), "skipped": "nothing to do"}
         try:
             summary = run.run()
         finally:
             self._heartbeats.remove(run)
-        self._release_next(key)
+        self._send_next()
         return summary
 
     def _claim(self, key: SliceKey, on_progress: Progress) -> SliceRun | None:
@@ -112,8 +113,9 @@ class Worker:
         if self._claiming.acquire(timeout=_GIVE_BACK_SECONDS):
             self._claiming.release()
 
-    def _release_next(self, key: SliceKey) -> None:
+    def _send_next(self) -> None:
+        """A slot is free: whose turn it is, of whatever job."""
         try:
-            self._dispatcher.release(key.job_id)
+            self._dispatcher.release()
         except (BrokerUnavailable, StoreUnavailable):
             return  # the sweeper will; the slice itself is settled

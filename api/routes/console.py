@@ -9,7 +9,7 @@ import jinja2
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
-from api.context import Context, ContextDep, OwnerDep, in_thread
+from api.context import Context, ContextDep, OwnerDep, ReachDep, in_thread
 from jobs.records import ResultRow
 
 router = APIRouter(include_in_schema=False)
@@ -23,7 +23,7 @@ _templates = jinja2.Environment(
 
 
 @router.get("/")
-async def index(context: ContextDep, owner: OwnerDep) -> Response:
+async def index(context: ContextDep, owner: ReachDep) -> Response:
     """Jobs and workers."""
     return await in_thread(_index, context, owner)
 
@@ -47,7 +47,7 @@ async def static(name: str) -> Response:
     return Response((files("api") / "static" / name).read_bytes(), media_type=_FILES[name], headers=_POLICY)
 
 
-def _index(context: Context, owner: str) -> Response:
+def _index(context: Context, owner: str | None) -> Response:
     jobs, _ = context.store.list_jobs(owner=owner, limit=_SHOWN_JOBS)
     workers = context.store.workers(max_age_seconds=_WORKER_AGE_SECONDS)
     return _page("index.html", jobs=[context.rates.view(job) for job in jobs], workers=workers)

@@ -8,15 +8,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from api.bodies import open_body
-from api.context import Context, ContextDep, OwnerDep, in_thread
+from api.context import CallerDep, Context, ContextDep, OwnerDep, ReachDep, in_thread, wait_for_change
 from api.examples import SUBMIT_BODY
 from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
 from jobs.errors import UnknownModel
-from jobs.records import Job, JobStatus, Task
+from jobs.records import Job, JobStatus, Priority, Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _MAX_WAIT_SECONDS = 60.0
+_TAKEN_AS_BULK = (
+    "taken as bulk: the budget of interactive documents (TEXTMILL_MAX_INTERACTIVE_DOCUMENTS) is used up"
+)
 _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 
 
@@ -30,22 +33,25 @@ _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 async def submit_job(
     request: Request,
     context: ContextDep,
-    owner: OwnerDep,
+    caller: CallerDep,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Accepts documents as JSON, JSONL, CSV, TXT or a form with a file; all of them or none."""
     body = await open_body(request, context.settings)
     job, _ = await in_thread(
-        submit, context, body.fields, body.chunks, body.read, owner=owner, idempotency_key=idempotency_key
+        submit, context, body.fields, body.chunks, body.read, caller=caller, idempotency_key=idempotency_key
     )
-    headers = {"Textmill-Note": "; ".join(body.notes)} if body.notes else {}
+    notes = [*body.notes]
+    if body.fields.priority == "interactive" and job.priority is not Priority.INTERACTIVE:
+        notes.append(_TAKEN_AS_BULK)
+    headers = {"Textmill-Note": "; ".join(notes)} if notes else {}
     return _answer(context, job, status_code=202, location=True, headers=headers)
 
 
 @router.get("", response_model=JobPage, operation_id="list_jobs")
 async def list_jobs(
     context: ContextDep,
-    owner: OwnerDep,
+    owner: ReachDep,
     status: JobStatus | None = None,
     task: Task | None = None,
     model: str | None = None,
@@ -72,6 +78,7 @@ async def get_job(
     job_id: str,
     context: ContextDep,
     owner: OwnerDep,
+    caller: CallerDep,
     wait: Annotated[float | None, Query(ge=0)] = None,
     prefer: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
@@ -85,7 +92,7 @@ async def get_job(
     seconds = min(_MAX_WAIT_SECONDS, wait if wait is not None else float(asked.group(1)) if asked else 0.0)
     job = await in_thread(context.store.get_job, job_id, owner=owner)
     if seconds and (if_none_match is None or if_none_match == _etag(job)):
-        job = await context.changes.wait(job, seconds)
+        job = await wait_for_change(context, caller, job, seconds)
     headers = {"Preference-Applied": f"wait={asked.group(1)}"} if asked and wait is None else {}
     if if_none_match == _etag(job):
         return Response(status_code=304, headers={"ETag": _etag(job), **headers})

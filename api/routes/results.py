@@ -11,10 +11,11 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
-from api.context import Context, ContextDep, OwnerDep, in_thread
+from api.context import CallerDep, Context, ContextDep, OwnerDep, in_thread, wait_for_change, while_key_holds
 from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
 from api.result_reading import Answer, answer
-from jobs.errors import RequestError
+from jobs.errors import NotAuthenticated, RequestError
+from jobs.keys import Caller
 from jobs.records import DocumentStatus, Job, ResultFilter, Task
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
@@ -66,7 +67,11 @@ class ResultQuery(BaseModel):
 
 @router.get("/results", operation_id="get_results", response_class=StreamingResponse)
 async def get_results(
-    job_id: str, context: ContextDep, owner: OwnerDep, query: Annotated[ResultQuery, Query()]
+    job_id: str,
+    context: ContextDep,
+    caller: CallerDep,
+    owner: OwnerDep,
+    query: Annotated[ResultQuery, Query()],
 ) -> StreamingResponse:
     """Results so far, in input order. Works while the job runs.
 
@@ -95,7 +100,8 @@ async def get_results(
         has_gaps=query.has_gaps,
     )
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/x-ndjson"
-    return StreamingResponse(query.writer(found.pages), media_type=kind, headers=_headers(job, query, found))
+    pages = while_key_holds(context, caller, found.pages)
+    return StreamingResponse(query.writer(pages), media_type=kind, headers=_headers(job, query, found))
 
 
 def _headers(job: Job, query: ResultQuery, found: Answer) -> dict[str, str]:
@@ -138,6 +144,7 @@ async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
 )
 async def get_events(
     context: ContextDep,
+    caller: CallerDep,
     job: Annotated[Job, Depends(_the_job)],
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
@@ -148,18 +155,23 @@ async def get_events(
     """
     # Not FastAPI's EventSourceResponse: that one ends a stream in order when its generator fails.
     return StreamingResponse(
-        _events(context, job, last_event_id),
+        _events(context, caller, job, last_event_id),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(context: Context, job: Job, last_event_id: str | None) -> AsyncIterator[bytes]:
+async def _events(
+    context: Context, caller: Caller, job: Job, last_event_id: str | None
+) -> AsyncIterator[bytes]:
     if last_event_id != str(job.version) or job.status.is_final:
         yield _event(context, job)
     while not job.status.is_final:
         before = job.version
-        job = await context.changes.wait(job, _QUIET_SECONDS)
+        try:
+            job = await wait_for_change(context, caller, job, _QUIET_SECONDS)
+        except NotAuthenticated:
+            return  # the client comes back, and hears why
         yield _event(context, job) if job.version != before else format_sse_event(comment="still here")
 
 

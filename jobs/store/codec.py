@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from jobs import jsontext
-from jobs.records import Counts, Job, JobStatus, Priority, Task
+from jobs.records import Counts, Job, Priority, Task
+from jobs.store.stages import status_of
 
 
 def to_json(value: Any) -> str:
@@ -34,7 +35,7 @@ def job_from_row(row: Row[Any], *, running: int) -> Job:
     return Job(
         id=row.public_id,
         owner=row.owner,
-        status=JobStatus(row.status),
+        status=status_of(row),
         task=Task(row.task) if row.task else None,
         model=row.model,
         priority=Priority(row.priority),

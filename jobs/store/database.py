@@ -9,6 +9,7 @@ serialization failure) are tried again first, the whole transaction from its sta
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Callable
@@ -26,10 +27,17 @@ from jobs.errors import ConfigurationError, StoreUnavailable
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_BUSY_SECONDS = 10.0  # how long a SQLite connection waits for another writer
-_TRACES_SECONDS = 2.0  # how long cutting SQLite's log waits for readers
+_BUSY_SECONDS = 30.0  # how long a SQLite connection waits for another writer
+_BUSY_MILLISECONDS = int(_BUSY_SECONDS * 1000)
+_TRACES_SECONDS = 0.2  # how long cutting SQLite's log waits for readers, and keeps writers out
+_TRACES_TRIES = 5
+#: SQLite's own waiting sleeps 100 ms between two looks: a short gap of a busy writer would be missed.
+_LOOK_SECONDS = 0.01
+#: Longer than two looks are apart: whoever waits gets its turn.
+_GAP_SECONDS = 0.015
 _TRIES = 4
 _WRITE = "textmill_write"
+_WITHIN = "textmill_within_seconds"
 
 
 class Database:
@@ -65,13 +73,26 @@ class Database:
         """An INSERT that knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
-    def write(self, work: Callable[[Connection], T], *, tries: int = _TRIES) -> T:
-        """Runs `work` in a transaction that may write."""
-        return self._run(work, tries, is_write=True)
+    def write(self, work: Callable[[Connection], T], *, within_seconds: float | None = None) -> T:
+        """Runs `work` in a transaction that may write.
+
+        Args:
+            work: may run several times, each in a transaction of its own.
+            within_seconds: gives up waiting for other writers, and trying again, after so long.
+
+        Raises:
+            StoreUnavailable: the database does not answer, or others keep it locked.
+        """
+        return self._run(work, within_seconds, is_write=True)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that sees one state of the ledger."""
-        return self._run(work, _TRIES, is_write=False)
+        return self._run(work, None, is_write=False)
+
+    def give_way(self) -> None:
+        """Lets other writers in, between two blocks of a long work (SQLite has one writer at a time)."""
+        if self.is_sqlite:
+            time.sleep(_GAP_SECONDS)
 
     def forget_traces(self) -> bool:
         """Takes what was deleted out of SQLite's log as well; False: a reader still needs the log.
@@ -84,7 +105,12 @@ class Database:
         try:
             # Not by SQLAlchemy's connection: it begins a transaction, in which the log cannot be cut.
             with closing(self.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
-                self.has_traces = not _cut_log(cursor)
+                self.has_traces = True
+                for _ in range(_TRACES_TRIES):  # short ones: no writer gets in meanwhile
+                    if _cut_log(cursor):
+                        self.has_traces = False
+                        break
+                    self.give_way()
         except (SQLAlchemyError, sqlite3.Error) as error:
             _log.warning("traces_not_forgotten: %s", _first_line(error))
             self.has_traces = True
@@ -94,11 +120,13 @@ class Database:
         """Closes every connection."""
         self.engine.dispose()
 
-    def _run(self, work: Callable[[Connection], T], tries: int, *, is_write: bool) -> T:
-        for remaining in range(tries - 1, -1, -1):
+    def _run(self, work: Callable[[Connection], T], within_seconds: float | None, *, is_write: bool) -> T:
+        give_up_at = math.inf if within_seconds is None else time.monotonic() + within_seconds
+        for tries in range(1, _TRIES + 1):
             try:
+                left_seconds = max(0.0, give_up_at - time.monotonic())
                 with self.engine.connect() as connection:
-                    connection.execution_options(**{_WRITE: is_write})
+                    connection.execution_options(**{_WRITE: is_write, _WITHIN: left_seconds})
                     if not (is_write or self.is_sqlite):
                         # PostgreSQL's default lets every statement see a newer state.
                         connection.execution_options(isolation_level="REPEATABLE READ")
@@ -107,10 +135,12 @@ class Database:
             except IntegrityError:
                 raise  # a fact about the rows, not about the database; the caller knows which
             except (SQLAlchemyError, sqlite3.Error) as error:
-                if not remaining or not _may_pass(error):
+                pause_seconds = 0.05 * 4 ** (tries - 1)
+                is_late = time.monotonic() + pause_seconds >= give_up_at
+                if tries == _TRIES or is_late or not _may_pass(error):
                     raise StoreUnavailable(f"the database failed: {_first_line(error)}") from error
                 _log.warning("transaction_retried: %s", _first_line(error))
-                time.sleep(0.05 * 4 ** (tries - 1 - remaining))
+                time.sleep(pause_seconds)
         raise AssertionError("unreachable")
 
 
@@ -121,7 +151,7 @@ def _cut_log(cursor: DBAPICursor) -> bool:
         is_busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not is_busy
     finally:  # the connection goes back to the pool
-        cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+        cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
 
 
 def _may_pass(error: Exception) -> bool:
@@ -130,7 +160,8 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     state = str(getattr(getattr(error, "orig", None), "sqlstate", "") or "")
-    # 40: serialization failure and deadlock; 57P: shutdown, starting up; 08: connection
+    # 40: serialization failure and deadlock; 57P: shutdown, starting up; 08: connection.
+    # SQLite's lock was waited for as long as it may be: `_begin_to_write`.
     return state[:2] in {"40", "08"} or state[:3] == "57P" or isinstance(error, OperationalError)
 
 
@@ -151,12 +182,21 @@ def _make_engine(url: str, pool_size: int) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed, pool_size)
     try:
-        return create_engine(
+        engine = create_engine(
             parsed, pool_size=pool_size, max_overflow=16, pool_pre_ping=True, pool_timeout=10,
             hide_parameters=True, connect_args={"connect_timeout": 5},
         )  # fmt: skip
     except ModuleNotFoundError as error:
         raise ConfigurationError("PostgreSQL needs its driver: pip install 'textmill[postgres]'") from error
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        within_seconds = connection.get_execution_options().get(_WITHIN, math.inf)
+        if within_seconds < math.inf:
+            milliseconds = max(1, int(within_seconds * 1000))
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+
+    return engine
 
 
 def _sqlite_engine(url: Any, pool_size: int) -> Engine:
@@ -183,7 +223,32 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
     def _begin(connection: Connection) -> None:
         # A deferred transaction that turns into a writer fails at once when another
         # writer was there first, whatever the busy timeout; IMMEDIATE waits its turn.
-        is_write = connection.get_execution_options().get(_WRITE, True)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        options = connection.get_execution_options()
+        if options.get(_WRITE, True):
+            _begin_to_write(connection, min(_BUSY_SECONDS, options.get(_WITHIN, math.inf)))
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_to_write(connection: Connection, within_seconds: float) -> None:
+    """Waits for SQLite's one write lock, looking often."""
+    give_up_at = time.monotonic() + within_seconds
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while not _has_begun(driver, is_last_try=time.monotonic() >= give_up_at):
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+
+
+def _has_begun(driver: sqlite3.Connection, *, is_last_try: bool) -> bool:
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if is_last_try or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

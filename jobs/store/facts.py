@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, select
 
 from jobs.records import ModelFacts
@@ -25,6 +27,12 @@ def keep_facts(database: Database, told: ModelFacts) -> None:
         connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
     database.write(work)
+
+
+def known_facts(connection: Connection) -> dict[str, Any]:
+    """The facts of each model, by its name."""
+    rows = connection.execute(select(t.model_facts.c.name, t.model_facts.c.facts))
+    return {row.name: from_json(row.facts) for row in rows}
 
 
 def kept_facts(database: Database) -> list[ModelFacts]:

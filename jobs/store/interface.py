@@ -1,4 +1,7 @@
-"""What the rest of Textmill may ask of the store. Each method is one transaction.
+"""What the rest of Textmill may ask of the store. Each method is one transaction, or several short ones.
+
+What touches very many rows goes in blocks, so that others write in between; one row says how
+far it is, and a sweep goes on with what was broken off.
 
 The store alone knows the clock that leases are measured by (the database's own
 on PostgreSQL, the host's on SQLite). Every write by a worker is fenced by
@@ -10,8 +13,10 @@ Any method may raise `StoreUnavailable`; all are safe to repeat after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -29,8 +34,10 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
+from jobs.shares import UNBOUNDED, Slots
 
 #: No filter: every result.
 EVERY_RESULT = ResultFilter()
@@ -42,9 +49,10 @@ class Store(Protocol):
     # -- the client's side ---------------------------------------------------------
 
     def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
-        """Stores job, documents and slices together, or nothing.
+        """Stores job, documents and slices, or nothing.
 
-        `documents` is consumed in chunks, so memory does not grow with the job.
+        `documents` is consumed in blocks, so memory does not grow with the job; nobody sees
+        the job before the last block is in.
 
         Returns:
             The job, and whether this call created it (False: an equal request
@@ -60,14 +68,22 @@ class Store(Protocol):
         """Whether a job was made with this key, so that the request is a repeat."""
         ...
 
+    def queued(self, *, owner: str = "") -> Queued:
+        """What the owner's open jobs still have to do, and what all his jobs store."""
+        ...
+
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         """Raises JobNotFound for unknown and foreign jobs alike."""
+        ...
+
+    def owner_of(self, job_id: str) -> str:
+        """Whose job it is, for an administrator. Raises JobNotFound."""
         ...
 
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
@@ -76,6 +92,7 @@ class Store(Protocol):
     ) -> tuple[list[Job], str | None]:
         """Newest first; the second value is the cursor of the next page, or None.
 
+        `owner=None`: jobs of every owner, for an administrator.
         `task` and `model`: only jobs that hold documents of them.
         """
         ...
@@ -106,7 +123,7 @@ class Store(Protocol):
         ...
 
     def cancel(self, job_id: str, *, owner: str = "") -> Job:
-        """After it returns no further result is accepted for the job.
+        """Ends the job, however large, by one row: no further result is accepted for it.
 
         Raises:
             IllegalTransition: the job is final (unless cancelled: then it is a no-op).
@@ -122,7 +139,7 @@ class Store(Protocol):
         ...
 
     def delete(self, job_id: str, *, owner: str = "") -> None:
-        """Removes a final job with all its rows.
+        """Removes a final job with all its rows; of a very large one the last go in later sweeps.
 
         Raises:
             IllegalTransition: the job is not final.
@@ -132,13 +149,19 @@ class Store(Protocol):
     # -- dispatch ------------------------------------------------------------------
 
     def take_window(
-        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+        self,
+        *,
+        job_id: str | None = None,
+        window: int,
+        resend_after_seconds: float,
+        slots: Slots = UNBOUNDED,
     ) -> list[SliceTicket]:
-        """Waiting slices to send now; notes that they were sent.
+        """Waiting slices to send now, by turns of owners; notes that they were sent.
 
-        At most `window` slices of one job are sent or leased at a time. A slice sent
-        more than `resend_after_seconds` ago and still waiting counts as lost and is
-        handed out again. `job_id=None` looks at all jobs, oldest first.
+        At most `window` slices of one job are sent or leased at a time, and of an owner
+        or a model no more than their share of the workers' `slots` (`jobs/shares`). A
+        slice sent more than `resend_after_seconds` ago and still waiting counts as lost
+        and is handed out again. `job_id=None` looks at all jobs.
         """
         ...
 
@@ -195,10 +218,12 @@ class Store(Protocol):
 
     # -- recovery and looking on ---------------------------------------------------
 
-    def sweep(self, *, max_crashes: int) -> SweepReport:
-        """Re-opens slices with expired leases, quarantines, expires, closes.
+    def sweep(self, *, max_crashes: int, keep_seconds: float | None = None) -> SweepReport:
+        """Re-opens slices with expired leases, quarantines, expires, closes, removes.
 
-        Safe to run anywhere, any number of times, at once.
+        A lapse counts as a crash of its documents unless their worker gave a sign of life after
+        it. Goes on with submits, retries and deletions that were broken off. `keep_seconds`:
+        finished jobs older than that are deleted. Safe to run anywhere, any number of times, at once.
         """
         ...
 
@@ -215,6 +240,12 @@ class Store(Protocol):
 
         Keys: `waiting_slices`, `leased_slices`, `open_documents`, `oldest_waiting_seconds`.
         """
+        ...
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        """Jobs summed up by any of `day`, `project` and `key`; of every project when `owner` is None."""
         ...
 
     def ping(self) -> None:

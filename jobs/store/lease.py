@@ -20,9 +20,8 @@ from jobs.records import (
 from jobs.store import tables as t
 from jobs.store.codec import from_json
 from jobs.store.database import Database
-from jobs.store.outcomes import find_job, set_status
-
-_CLAIMABLE = (JobStatus.QUEUED, JobStatus.RUNNING)
+from jobs.store.outcomes import find_job, lock_job, set_status
+from jobs.store.stages import OPEN
 
 
 def claim(database: Database, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:
@@ -31,8 +30,10 @@ def claim(database: Database, key: SliceKey, *, worker_id: str, lease_seconds: f
 
     def work(connection: Connection) -> Lease | None:
         nonlocal taken_before
-        job = find_job(connection, key.job_id)
-        if job is None or job.status not in _CLAIMABLE:
+        found = find_job(connection, key.job_id)
+        # Locked: a cancel fences what is leased, so a claim comes before it or not at all.
+        job = None if found is None else lock_job(connection, found.id)
+        if job is None or job.status not in OPEN:
             return None
         now = database.now(connection)
         c = t.slice_.c
@@ -95,38 +96,52 @@ def _lease(key: SliceKey, row: Any, documents: tuple[LeasedDocument, ...]) -> Le
         priority=Priority(row.priority),
         documents=documents,
         isolate=bool(row.isolate),
+        owner=row.owner,
     )
 
 
 def heartbeat(
     database: Database, leases: Mapping[SliceKey, int], *, lease_seconds: float
 ) -> dict[SliceKey, LeaseState]:
-    """Extends the leases that are still held."""
+    """Extends the leases that are still held; gives up in time for the next beat."""
 
     def work(connection: Connection) -> dict[SliceKey, LeaseState]:
         until = database.now(connection) + lease_seconds
         return {key: _beat(connection, key, attempt, until) for key, attempt in leases.items()}
 
-    return database.write(work) if leases else {}
+    return database.write(work, within_seconds=lease_seconds / 3) if leases else {}
 
 
 def _beat(connection: Connection, key: SliceKey, attempt: int, until: float) -> LeaseState:
     job = find_job(connection, key.job_id)
-    if job is None:
-        return LeaseState.LOST
-    if job.status in (JobStatus.CANCELLING, JobStatus.CANCELLED):
+    if job is not None and job.status == JobStatus.CANCELLED:
         return LeaseState.CANCELLED
-    return (
-        LeaseState.HELD if _change(connection, job.id, key, attempt, lease_until=until) else LeaseState.LOST
+    is_held = (
+        job is not None
+        and job.status in OPEN
+        and _change(connection, job.id, key, attempt, lease_until=until)
+    )
+    return LeaseState.HELD if is_held else LeaseState.LOST
+
+
+def suspect(
+    database: Database, key: SliceKey, attempt: int, seq: int, *, within_seconds: float | None = None
+) -> bool:
+    """Notes which document of an isolated slice is about to run."""
+    return database.write(
+        lambda connection: _change_by_key(connection, key, attempt, suspect_seq=seq),
+        within_seconds=within_seconds,
     )
 
 
-def suspect(database: Database, key: SliceKey, attempt: int, seq: int) -> bool:
-    """Notes which document of an isolated slice is about to run."""
-    return database.write(lambda connection: _change_by_key(connection, key, attempt, suspect_seq=seq))
-
-
-def release(database: Database, key: SliceKey, attempt: int, *, delay_seconds: float) -> bool:
+def release(
+    database: Database,
+    key: SliceKey,
+    attempt: int,
+    *,
+    delay_seconds: float,
+    within_seconds: float | None = None,
+) -> bool:
     """Gives the slice back; it may be sent again after the delay."""
     was_held = False  # also when this runs again after a COMMIT nobody heard
 
@@ -139,12 +154,14 @@ def release(database: Database, key: SliceKey, attempt: int, *, delay_seconds: f
         )  # fmt: skip
         return was_held
 
-    return database.write(work)
+    return database.write(work, within_seconds=within_seconds)
 
 
 def _change_by_key(connection: Connection, key: SliceKey, attempt: int, **values: Any) -> bool:
     job = find_job(connection, key.job_id)
-    return job is not None and _change(connection, job.id, key, attempt, **values)
+    if job is None or job.status not in OPEN:
+        return False
+    return _change(connection, job.id, key, attempt, **values)
 
 
 def _change(connection: Connection, row_id: int, key: SliceKey, attempt: int, **values: Any) -> bool:

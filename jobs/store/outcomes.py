@@ -21,9 +21,11 @@ from sqlalchemy import (
     update,
 )
 
+from jobs.errors import JobNotFound
 from jobs.records import Counts, DocumentStatus, JobStatus, SliceState
 from jobs.states import closing_status, move
 from jobs.store import tables as t
+from jobs.store.stages import is_visible, status_of
 
 #: columns a SELECT of open documents fills in `result`
 _FILLED = (
@@ -39,9 +41,26 @@ _FILLED = (
 )
 
 
-def lock_job(connection: Connection, row_id: int) -> Row[Any]:
-    """The job's row, locked until the transaction ends (SQLite: a writer is alone anyway)."""
-    return connection.execute(select(t.job).where(t.job.c.id == row_id).with_for_update()).one()
+def lock_job(connection: Connection, row_id: int) -> Row[Any] | None:
+    """The job's row, locked until the transaction ends (SQLite: a writer is alone anyway).
+
+    None: it is gone, or going.
+    """
+    statement = select(t.job).where(t.job.c.id == row_id, is_visible()).with_for_update()
+    return connection.execute(statement).first()
+
+
+def lock_owned(connection: Connection, job_id: str, owner: str) -> Row[Any]:
+    """The same by its public id, for its owner.
+
+    Raises:
+        JobNotFound: there is no such job, or it is somebody else's.
+    """
+    found = find_job(connection, job_id)
+    row = None if found is None or found.owner != owner else lock_job(connection, found.id)
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return row
 
 
 def fill_open(
@@ -51,24 +70,21 @@ def fill_open(
     *,
     code: str | None = None,
     message: str | None = None,
-    slice_number: int | None = None,
+    slice_number: int,
     seq: int | None = None,
-    limit: int | None = None,
 ) -> int:
-    """Gives open documents an outcome without an output, set-based; returns how many."""
-    d, r = t.document.c, t.result.c
+    """Gives open documents of a slice, or the one of them, an outcome without an output; returns how many."""
+    d, r, s = t.document.c, t.result.c, t.slice_.c
+    bounds = select(s.first_seq, s.last_seq).where(s.job == row_id, s.number == slice_number)
+    first, last = connection.execute(bounds).one()
     open_documents = (
         select(
             d.job, d.seq, literal(0), literal(str(status)), literal(code), literal(message),
             literal_column("0", Integer), literal_column("0", Integer), false(),
         )
         .select_from(t.document.outerjoin(t.result, (r.job == d.job) & (r.seq == d.seq)))
-        .where(d.job == row_id, r.seq.is_(None))
-        .order_by(d.seq)
-        .limit(limit)
+        .where(d.job == row_id, d.slice == slice_number, r.seq.is_(None), d.seq.between(first, last))
     )  # fmt: skip
-    if slice_number is not None:
-        open_documents = open_documents.where(d.slice == slice_number)
     if seq is not None:
         open_documents = open_documents.where(d.seq == seq)
     statement = t.result.insert().from_select(list(_FILLED), open_documents)
@@ -101,7 +117,7 @@ def bump(
 def close_if_settled(connection: Connection, row_id: int, now: float) -> bool:
     """Closes the job when its last document is settled; returns whether it is final."""
     row = connection.execute(select(t.job).where(t.job.c.id == row_id)).one()
-    current = JobStatus(row.status)
+    current = status_of(row)
     if current.is_final:
         return True
     counts = Counts(
@@ -129,16 +145,6 @@ def set_status(
     )
 
 
-def fence_all(connection: Connection, row_id: int) -> None:
-    """Takes every unfinished slice of a job away from whoever holds it."""
-    c = t.slice_.c
-    connection.execute(
-        update(t.slice_)
-        .where(c.job == row_id, c.state != SliceState.DONE)
-        .values(state=SliceState.DONE, attempt=c.attempt + 1, num_open=0, lease_owner=None, lease_until=None)
-    )
-
-
 def running_documents(connection: Connection, row_id: int) -> int:
     """Open documents of a job's leased slices."""
     return running_of_each(connection, [row_id]).get(row_id, 0)
@@ -162,4 +168,4 @@ def find_job(connection: Connection, public_id: str) -> Row[Any] | None:
     return connection.execute(_BY_PUBLIC_ID, {"public_id": public_id}).first()
 
 
-_BY_PUBLIC_ID = select(t.job).where(t.job.c.public_id == bindparam("public_id"))
+_BY_PUBLIC_ID = select(t.job).where(t.job.c.public_id == bindparam("public_id"), is_visible())

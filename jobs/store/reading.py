@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, case, delete, func, select
 
 from jobs.errors import JobNotFound, RequestError
 from jobs.records import Job, JobStatus, SliceState, Task, WorkerBeat
@@ -12,6 +12,7 @@ from jobs.store import tables as t
 from jobs.store.codec import from_json, job_from_row, to_json
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job, running_documents, running_of_each
+from jobs.store.stages import QUEUED, UNSETTLED, is_unfinished, is_visible
 
 
 def get_job(database: Database, job_id: str, *, owner: str) -> Job:
@@ -33,10 +34,18 @@ def has_submission(database: Database, idempotency_key: str, *, owner: str) -> b
     return database.read(lambda connection: connection.scalar(known)) is not None
 
 
+def owner_of(database: Database, job_id: str) -> str:
+    """Whose job it is."""
+    row = database.read(lambda connection: find_job(connection, job_id))
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return str(row.owner)
+
+
 def list_jobs(
     database: Database,
     *,
-    owner: str,
+    owner: str | None,
     status: JobStatus | None,
     task: Task | None,
     model: str | None,
@@ -47,14 +56,18 @@ def list_jobs(
 
     def work(connection: Connection) -> tuple[list[Job], str | None]:
         c = t.job.c
-        page = select(t.job).where(c.owner == owner).order_by(c.id.desc()).limit(limit + 1)
-        if status is not None:
-            page = page.where(c.status == status)
+        page = select(t.job).order_by(c.id.desc()).limit(limit + 1)
+        if owner is not None:
+            page = page.where(c.owner == owner)
+        if status is None:
+            page = page.where(is_visible())
+        else:
+            page = page.where(c.status.in_(QUEUED) if status is JobStatus.QUEUED else c.status == status)
         if task is not None or model is not None:
             page = page.where(_holds(task, model))
         if after is not None:
             last = find_job(connection, after)
-            if last is None or last.owner != owner:
+            if last is None or owner not in (None, last.owner):
                 raise RequestError(f"after={after!r} is not a cursor of this list")
             page = page.where(c.id < last.id)
         rows = connection.execute(page).all()
@@ -140,25 +153,25 @@ def backlog(database: Database) -> Mapping[str, int]:
 
     def work(connection: Connection) -> Mapping[str, int]:
         s, j = t.slice_.c, t.job.c
-        by_state = {
-            row.state: (row.slices, row.documents)
-            for row in connection.execute(
-                select(
-                    s.state,
-                    func.count().label("slices"),
-                    func.coalesce(func.sum(s.num_open), 0).label("documents"),
-                )
-                .where(s.state != SliceState.DONE)
-                .group_by(s.state)
-            )
-        }
-        waiting = by_state.get(SliceState.WAITING, (0, 0))
-        leased = by_state.get(SliceState.LEASED, (0, 0))
-        oldest = connection.scalar(select(func.min(j.created_at)).where(j.status == JobStatus.QUEUED))
+        # Only open jobs are looked at: nothing here costs more for what was ever finished.
+        is_open = is_unfinished() & j.status.in_(UNSETTLED)
+        settled = j.succeeded + j.failed + j.cancelled + j.expired
+        num_open, oldest = connection.execute(
+            select(
+                func.coalesce(func.sum(j.total - settled), 0),
+                func.min(case((j.status.in_(QUEUED), j.created_at))),
+            ).where(is_open)
+        ).one()
+        jobs = select(j.id).where(is_open)
+
+        def count(state: SliceState) -> int:
+            statement = select(func.count()).where(s.job.in_(jobs), s.state == state)
+            return connection.scalar(statement) or 0
+
         return {
-            "waiting_slices": waiting[0],
-            "leased_slices": leased[0],
-            "open_documents": int(waiting[1]) + int(leased[1]),
+            "waiting_slices": count(SliceState.WAITING),
+            "leased_slices": count(SliceState.LEASED),
+            "open_documents": int(num_open),
             "oldest_waiting_seconds": int(database.now(connection) - oldest) if oldest else 0,
         }
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, func, select, true
 
 from jobs import records
 from jobs.errors import JobNotFound
-from jobs.records import DocumentStatus, ResultFilter, ResultPage, Task
+from jobs.records import DocumentStatus, Outcome, ResultFilter, ResultPage, Task
 from jobs.store import tables as t
 from jobs.store.codec import from_json
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job
+from jobs.store.stages import unwritten
 
 
 def results(
@@ -21,7 +23,7 @@ def results(
     """Settled documents in the order of the input, gaps and all."""
 
     def work(connection: Connection) -> list[records.ResultRow]:
-        return _rows(connection, _found(connection, job_id).id, after=after, limit=limit, only=only)
+        return _rows(connection, _found(connection, job_id), after=after, limit=limit, only=only)
 
     return database.read(work)
 
@@ -31,7 +33,7 @@ def result_page(database: Database, job_id: str, *, after: int, limit: int, only
 
     def work(connection: Connection) -> ResultPage:
         job = _found(connection, job_id)
-        rows = _rows(connection, job.id, after=after, limit=limit + 1, only=only)
+        rows = _rows(connection, job, after=after, limit=limit + 1, only=only)
         is_full = len(rows) > limit
         rows = rows[:limit]
         end = rows[-1].seq if is_full else None
@@ -47,10 +49,12 @@ def count_results(database: Database, job_id: str, *, after: int, only: ResultFi
     """Settled documents behind `after` that pass the filter."""
 
     def work(connection: Connection) -> int:
-        r = t.result.c
-        wanted = [r.job == _found(connection, job_id).id, r.seq > after, *_passing(only)]
-        source = _joined(t.result) if only.tasks or only.models else t.result
-        return connection.scalar(select(func.count()).select_from(source).where(*wanted)) or 0
+        job = _found(connection, job_id)
+        if after < 0 and not only:
+            return int(job.succeeded + job.failed + job.cancelled + job.expired)
+        view = _view(job, only, of_kind=bool(only.tasks or only.models))
+        wanted = [view.seq > after, *view.wanted]
+        return connection.scalar(select(func.count()).select_from(view.source).where(*wanted)) or 0
 
     return database.read(work)
 
@@ -62,12 +66,47 @@ def _found(connection: Connection, job_id: str) -> Row[Any]:
     return job
 
 
-def _joined(source: FromClause) -> FromClause:
-    """Results (or documents) with what their document and its slice say."""
-    d, r, s = t.document.c, t.result.c, t.slice_.c
-    if source is t.result:
-        source = t.result.join(t.document, (d.job == r.job) & (d.seq == r.seq))
+@dataclass(frozen=True)
+class _View:
+    """Where the results of a job stand, and which of the rows there are asked for."""
+
+    source: FromClause
+    seq: ColumnElement[int]
+    wanted: list[ColumnElement[bool]]
+
+
+def _view(job: Row[Any], only: ResultFilter, *, of_kind: bool) -> _View:
+    """The results of a job, those included that have no row of their own.
+
+    Args:
+        job: Its row.
+        only: Which results.
+        of_kind: Whether document and slice are needed.
+    """
+    d, r = t.document.c, t.result.c
+    rest = unwritten(job)
+    statuses = r.status.in_(sorted(only.statuses)) if only.statuses else true()
+    if rest is None or (only.statuses and rest.status not in only.statuses):
+        source = t.result.join(t.document, _same) if of_kind else t.result
+        seq, wanted = r.seq, [r.job == job.id, _counts(job), statuses]
+    else:
+        source = t.document.outerjoin(t.result, _same & _counts(job))
+        seq, wanted = d.seq, [d.job == job.id, statuses | r.seq.is_(None)]
+    return _View(_with_slice(source) if of_kind else source, seq, [*wanted, *_of_kind(only)])
+
+
+_same = (t.document.c.job == t.result.c.job) & (t.document.c.seq == t.result.c.seq)
+
+
+def _with_slice(source: FromClause) -> FromClause:
+    """What the slices of the documents say, too."""
+    d, s = t.document.c, t.slice_.c
     return source.join(t.slice_, (s.job == d.job) & (s.number == d.slice))
+
+
+def _counts(job: Row[Any]) -> ColumnElement[bool]:
+    """Whether a result row is the job's: what a retry has yet to remove is not."""
+    return true() if job.reopen_from is None else t.result.c.status == DocumentStatus.SUCCEEDED
 
 
 def _of_kind(only: ResultFilter) -> list[ColumnElement[bool]]:
@@ -81,36 +120,38 @@ def _of_kind(only: ResultFilter) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _passing(only: ResultFilter) -> list[ColumnElement[bool]]:
-    """What the filter wants of a result and its slice."""
-    statuses = [t.result.c.status.in_(sorted(only.statuses))] if only.statuses else []
-    return [*statuses, *_of_kind(only)]
-
-
 def _rows(
-    connection: Connection, row_id: int, *, after: int, limit: int, only: ResultFilter
+    connection: Connection, job: Row[Any], *, after: int, limit: int, only: ResultFilter
 ) -> list[records.ResultRow]:
     d, r, s = t.document.c, t.result.c, t.slice_.c
+    view = _view(job, only, of_kind=True)
     rows = connection.execute(
         select(
-            r.seq, d.custom_id, r.status, s.task, s.model, r.output, r.error_code, r.error_message,
+            view.seq, d.custom_id, r.status, s.task, s.model, r.output, r.error_code, r.error_message,
             r.input_tokens, r.output_tokens, r.truncated, d.metadata_json, r.provenance,
         )
-        .select_from(_joined(t.result))
-        .where(r.job == row_id, r.seq > after, *_passing(only))
-        .order_by(r.seq)
+        .select_from(view.source)
+        .where(view.seq > after, *view.wanted)
+        .order_by(view.seq)
         .limit(limit)
     )  # fmt: skip
-    return [
-        records.ResultRow(
-            seq=seq, custom_id=custom_id, status=DocumentStatus(status), task=Task(task), model=model,
-            output=from_json(output), error_code=code, error_message=message, input_tokens=tokens_in,
-            output_tokens=tokens_out, truncated=bool(truncated), metadata=from_json(metadata),
-            provenance=from_json(provenance),
-        )
-        for seq, custom_id, status, task, model, output, code, message, tokens_in, tokens_out, truncated,
-        metadata, provenance in rows
-    ]  # fmt: skip
+    rest = unwritten(job)
+    return [_result(row, rest) for row in rows]
+
+
+def _result(row: Row[Any], rest: Outcome | None) -> records.ResultRow:
+    """The record of one row; of one without a result, what `rest` says of all those."""
+    status, code, message = row.status, row.error_code, row.error_message
+    if status is None:
+        assert rest is not None  # only the results of an ended job are joined from the outside
+        status, code, message = rest.status, rest.error_code, rest.error_message
+    return records.ResultRow(
+        seq=row.seq, custom_id=row.custom_id, status=DocumentStatus(status), task=Task(row.task),
+        model=row.model, output=from_json(row.output), error_code=code, error_message=message,
+        input_tokens=row.input_tokens or 0, output_tokens=row.output_tokens or 0,
+        truncated=bool(row.truncated), metadata=from_json(row.metadata_json),
+        provenance=from_json(row.provenance),
+    )  # fmt: skip
 
 
 def _first_open(
@@ -123,11 +164,11 @@ def _first_open(
     if job.succeeded + job.failed + job.cancelled + job.expired >= job.total:
         return None
     d, r = t.document.c, t.result.c
-    has_no_result = ~select(r.seq).where(and_(r.job == d.job, r.seq == d.seq)).exists()
+    has_no_result = ~select(r.seq).where(and_(_same, _counts(job))).correlate(t.document).exists()
     kind = _of_kind(only)
     wanted = [d.job == job.id, d.seq > after, has_no_result, *kind]
     if upto is not None:
         wanted.append(d.seq < upto)
-    source = _joined(t.document) if kind else t.document
+    source = _with_slice(t.document) if kind else t.document
     statement = select(d.seq).select_from(source).where(*wanted).order_by(d.seq).limit(1)
     return connection.scalar(statement)

@@ -6,33 +6,42 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from jobs.errors import LeaseLost
-from jobs.records import JobStatus, Outcome, Settled, SliceKey, SliceState
+from jobs.records import Outcome, Settled, SliceKey, SliceState
 from jobs.store import tables as t
 from jobs.store.codec import to_json
 from jobs.store.database import Database
 from jobs.store.lease import held
 from jobs.store.outcomes import bump, close_if_settled, find_job, lock_job
+from jobs.store.stages import OPEN, status_of
 
 
-def settle(database: Database, key: SliceKey, attempt: int, outcomes: Sequence[Outcome]) -> Settled:
+def settle(
+    database: Database,
+    key: SliceKey,
+    attempt: int,
+    outcomes: Sequence[Outcome],
+    *,
+    within_seconds: float | None = None,
+) -> Settled:
     """Writes the outcomes of documents that are still open."""
 
     def work(connection: Connection) -> Settled:
-        job = find_job(connection, key.job_id)
-        if job is None:
-            raise LeaseLost
+        found = find_job(connection, key.job_id)
         # The job's row first, then the slice's: every verb locks in this order, so
         # that a settle and a cancel wait for each other instead of deadlocking.
-        if JobStatus(lock_job(connection, job.id).status).is_final:
-            return _replay_or_lost(connection, job.id, key, attempt, outcomes)
+        job = None if found is None else lock_job(connection, found.id)
+        if job is None:
+            raise LeaseLost
+        if job.status not in OPEN:
+            return _replay_or_lost(connection, job, key, attempt, outcomes)
         slice_row = connection.execute(
             select(t.slice_).where(held(job.id, key, attempt)).with_for_update()
         ).first()
         if slice_row is None:
-            return _replay_or_lost(connection, job.id, key, attempt, outcomes)
+            return _replay_or_lost(connection, job, key, attempt, outcomes)
         fresh = _still_open(connection, slice_row, outcomes)
         if fresh:
             _write(connection, job.id, attempt, fresh)
@@ -46,29 +55,29 @@ def settle(database: Database, key: SliceKey, attempt: int, outcomes: Sequence[O
             is_job_done=is_job_done,
         )
 
-    return database.write(work)
+    return database.write(work, within_seconds=within_seconds)
 
 
 def _replay_or_lost(
-    connection: Connection, row_id: int, key: SliceKey, attempt: int, outcomes: Sequence[Outcome]
+    connection: Connection, job: Row[Any], key: SliceKey, attempt: int, outcomes: Sequence[Outcome]
 ) -> Settled:
     """An unknown COMMIT may have gone through: then this attempt wrote all of it already."""
     r, s = t.result.c, t.slice_.c
     seqs = {o.seq for o in outcomes}
     written = set(
         connection.scalars(
-            select(r.seq).where(r.job == row_id, r.attempt == attempt, r.seq.between(min(seqs), max(seqs)))
+            select(r.seq).where(r.job == job.id, r.attempt == attempt, r.seq.between(min(seqs), max(seqs)))
         )
         if seqs
         else ()
     )
     is_ours = connection.scalar(
-        select(s.attempt).where(s.job == row_id, s.number == key.number, s.state == SliceState.DONE)
+        select(s.attempt).where(s.job == job.id, s.number == key.number, s.state == SliceState.DONE)
     )
     if is_ours != attempt or not seqs <= written:
         raise LeaseLost
-    status = JobStatus(lock_job(connection, row_id).status)
-    return Settled(accepted=0, refused=len(seqs), is_slice_done=True, is_job_done=status.is_final)
+    is_job_done = status_of(job).is_final
+    return Settled(accepted=0, refused=len(seqs), is_slice_done=True, is_job_done=is_job_done)
 
 
 def _still_open(connection: Connection, slice_row: Any, outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import text
 
 from jobs.errors import StoreUnavailable
+from jobs.quota import Queued
 from jobs.records import (
     Job,
     JobStatus,
@@ -24,13 +26,19 @@ from jobs.records import (
     SliceTicket,
     SweepReport,
     Task,
+    Usage,
     WorkerBeat,
 )
 from jobs.settings import Settings
-from jobs.store import control, facts, lease, reading, results, settle, submit, sweep
+from jobs.shares import UNBOUNDED, Slots
+from jobs.store import control, facts, lease, reading, removal, results, settle, submit, sweep
+from jobs.store import queued as queues
+from jobs.store import usage as usages
 from jobs.store import window as windows
 from jobs.store.database import Database
 from jobs.store.interface import EVERY_RESULT
+from jobs.store.lapses import LedgerWatch
+from jobs.store.lease_ends import LeaseEnds
 from jobs.store.migrate import current_revision, head_revision
 
 
@@ -41,6 +49,13 @@ class SqlStore:
         self._database = database
         self._slice_tokens = slice_tokens
         self._slice_documents = slice_documents
+        self._watch = LedgerWatch(database)
+        self._ends = LeaseEnds()
+
+    @property
+    def database(self) -> Database:
+        """For what lies beside the ledger in the same database: projects and keys."""
+        return self._database
 
     def submit(self, job: NewJob, documents: Iterable[NewDocument]) -> tuple[Job, bool]:
         job_id, is_new = submit.submit(
@@ -55,13 +70,19 @@ class SqlStore:
     def has_submission(self, idempotency_key: str, *, owner: str = "") -> bool:
         return reading.has_submission(self._database, idempotency_key, owner=owner)
 
+    def queued(self, *, owner: str = "") -> Queued:
+        return queues.queued(self._database, owner=owner)
+
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
+
+    def owner_of(self, job_id: str) -> str:
+        return reading.owner_of(self._database, job_id)
 
     def list_jobs(
         self,
         *,
-        owner: str = "",
+        owner: str | None = "",
         status: JobStatus | None = None,
         task: Task | None = None,
         model: str | None = None,
@@ -97,34 +118,50 @@ class SqlStore:
         return self.get_job(job_id, owner=owner)
 
     def delete(self, job_id: str, *, owner: str = "") -> None:
-        control.delete_job(self._database, job_id, owner=owner)
+        removal.delete_job(self._database, job_id, owner=owner)
 
     def take_window(
-        self, *, job_id: str | None = None, window: int, resend_after_seconds: float
+        self,
+        *,
+        job_id: str | None = None,
+        window: int,
+        resend_after_seconds: float,
+        slots: Slots = UNBOUNDED,
     ) -> list[SliceTicket]:
         return windows.take_window(
-            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds
-        )
+            self._database, job_id=job_id, window=window, resend_after_seconds=resend_after_seconds,
+            slots=slots,
+        )  # fmt: skip
 
     def unsend(self, keys: Sequence[SliceKey]) -> None:
         windows.unsend(self._database, keys)
 
     def claim(self, key: SliceKey, *, worker_id: str, lease_seconds: float) -> Lease | None:
-        return lease.claim(self._database, key, worker_id=worker_id, lease_seconds=lease_seconds)
+        taken = lease.claim(self._database, key, worker_id=worker_id, lease_seconds=lease_seconds)
+        if taken is not None:
+            self._ends.renewed([key], lease_seconds)
+        return taken
 
     def heartbeat(
         self, leases: Mapping[SliceKey, int], *, lease_seconds: float
     ) -> dict[SliceKey, LeaseState]:
-        return lease.heartbeat(self._database, leases, lease_seconds=lease_seconds)
+        states = lease.heartbeat(self._database, leases, lease_seconds=lease_seconds)
+        self._ends.renewed([key for key, state in states.items() if state is LeaseState.HELD], lease_seconds)
+        return states
 
     def suspect(self, key: SliceKey, attempt: int, seq: int) -> bool:
-        return lease.suspect(self._database, key, attempt, seq)
+        return lease.suspect(self._database, key, attempt, seq, within_seconds=self._ends.left_seconds(key))
 
     def settle(self, key: SliceKey, attempt: int, outcomes: Sequence[Outcome]) -> Settled:
-        return settle.settle(self._database, key, attempt, outcomes)
+        return settle.settle(
+            self._database, key, attempt, outcomes, within_seconds=self._ends.left_seconds(key)
+        )
 
     def release(self, key: SliceKey, attempt: int, *, delay_seconds: float = 0.0) -> bool:
-        return lease.release(self._database, key, attempt, delay_seconds=delay_seconds)
+        return lease.release(
+            self._database, key, attempt, delay_seconds=delay_seconds,
+            within_seconds=self._ends.left_seconds(key),
+        )  # fmt: skip
 
     def beat(self, beat: WorkerBeat) -> None:
         reading.beat(self._database, beat)
@@ -138,16 +175,21 @@ class SqlStore:
     def kept_facts(self) -> list[ModelFacts]:
         return facts.kept_facts(self._database)
 
-    def sweep(self, *, max_crashes: int) -> SweepReport:
+    def sweep(self, *, max_crashes: int, keep_seconds: float | None = None) -> SweepReport:
         if self._database.has_traces:  # a reader was in the way of a deletion
             self._database.forget_traces()
-        return sweep.sweep(self._database, max_crashes=max_crashes)
+        return sweep.sweep(self._database, self._watch, max_crashes=max_crashes, keep_seconds=keep_seconds)
 
     def workers(self, *, max_age_seconds: float) -> list[WorkerBeat]:
         return reading.workers(self._database, max_age_seconds=max_age_seconds)
 
     def backlog(self) -> Mapping[str, int]:
         return reading.backlog(self._database)
+
+    def usage(
+        self, *, by: Sequence[str], owner: str | None, begin: datetime | None, end: datetime | None
+    ) -> list[Usage]:
+        return usages.usage(self._database, by=by, owner=owner, begin=begin, end=end)
 
     def ping(self) -> None:
         self._database.read(lambda connection: connection.execute(text("SELECT 1")))

@@ -1,155 +1,131 @@
-"""Mending: what was left behind by crashes, time limits and unfinished cancels."""
+"""Mending: what was left behind by crashes, time limits and long changes that were broken off."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import time
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select
 
-from jobs.records import DocumentStatus, JobStatus, SliceState, SweepReport
+from jobs.records import JobStatus, SweepReport
 from jobs.store import tables as t
-from jobs.store.control import fill_cancelled
 from jobs.store.database import Database
-from jobs.store.outcomes import close_if_settled, fence_all, fill_open, lock_job, set_status
+from jobs.store.ending import close_slices, end_early
+from jobs.store.lapses import LedgerWatch, mend
+from jobs.store.outcomes import lock_job
+from jobs.store.removal import hide, remove
+from jobs.store.reopening import reopen
+from jobs.store.stages import OPEN, Stage, is_unfinished
 
-_MOST_LEASES = 500  # mended in one transaction; the next sweep goes on
-#: A slice that crashes so often with no document to blame is given up.
-_HOPELESS = 3
+#: A submission that brought nothing for so long is dead: its process was killed.
+_DEAD_SECONDS = 120.0
+_FORGOTTEN_SECONDS = 86_400.0
+_MOST_JOBS = 100  # looked at in one sweep; the next goes on
+#: How long one sweep works at what others left half done: leases are looked at after it.
+_WORK_SECONDS = 2.0
 
 
-@dataclass
-class _Tally:
-    released: int = 0
-    quarantined: int = 0
-    expired: int = 0
-    closed: int = 0
-
-
-def sweep(database: Database, *, max_crashes: int) -> SweepReport:
+def sweep(
+    database: Database, watch: LedgerWatch, *, max_crashes: int, keep_seconds: float | None
+) -> SweepReport:
     """One pass over everything that may need mending; safe to run anywhere, at once."""
-    tally = _Tally()
-    for row_id, number in database.read(lambda c: _lapsed(database, c)):
-        database.write(lambda c, j=row_id, n=number: _mend(database, c, j, n, max_crashes, tally))  # type: ignore[misc]
-    for row_id in database.read(lambda c: _overdue(database, c)):
-        database.write(lambda c, j=row_id: _expire(database, c, j, tally))  # type: ignore[misc]
-    for row_id in database.read(_cancelling):
-        database.write(lambda c, j=row_id: _finish_cancel(database, c, j, tally))  # type: ignore[misc]
+    watch.look()
+    mended = mend(database, max_crashes=max_crashes, may_judge=watch.is_open_long_enough)
+    ended = [
+        database.write(lambda connection, j=row_id: _expire(database, connection, j))  # type: ignore[misc]
+        for row_id in database.read(lambda connection: _overdue(database, connection))
+    ]
+    _hide_the_dead(database)
+    _forget_workers(database)
+    if keep_seconds is not None:
+        _hide_the_old(database, keep_seconds)
+    removed = _go_on(database, until=time.monotonic() + _WORK_SECONDS)
     return SweepReport(
-        released=tally.released, quarantined=tally.quarantined, expired=tally.expired, closed=tally.closed
-    )
-
-
-def _lapsed(database: Database, connection: Connection) -> list[tuple[int, int]]:
-    c = t.slice_.c
-    rows = connection.execute(
-        select(c.job, c.number)
-        .where(c.state == SliceState.LEASED, c.lease_until < database.now(connection))
-        .limit(_MOST_LEASES)
-    )
-    return [(row.job, row.number) for row in rows]
+        released=mended.released, quarantined=mended.quarantined, expired=sum(ended),
+        closed=mended.closed + sum(num_open > 0 for num_open in ended), removed=removed,
+    )  # fmt: skip
 
 
 def _overdue(database: Database, connection: Connection) -> list[int]:
     c = t.job.c
-    return list(
-        connection.scalars(
-            select(c.id).where(
-                c.expires_at < database.now(connection), c.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
-            )
-        )
-    )
+    late = select(c.id).where(is_unfinished(), c.status.in_(OPEN), c.expires_at < database.now(connection))
+    return list(connection.scalars(late.limit(_MOST_JOBS)))
 
 
-def _cancelling(connection: Connection) -> list[int]:
-    return list(connection.scalars(select(t.job.c.id).where(t.job.c.status == JobStatus.CANCELLING)))
-
-
-def _mend(
-    database: Database, connection: Connection, row_id: int, number: int, max_crashes: int, tally: _Tally
-) -> None:
-    lock_job(connection, row_id)
-    c = t.slice_.c
-    now = database.now(connection)
-    row = connection.execute(
-        select(t.slice_)
-        .where(c.job == row_id, c.number == number, c.state == SliceState.LEASED, c.lease_until < now)
-        .with_for_update()
-    ).first()
-    if row is None:
-        return  # another sweep was here, or a heartbeat came through after all
-    tally.released += 1
-    settled = _blame(connection, row, max_crashes, tally)
-    num_open = row.num_open - settled
-    is_alone = row.suspect_seq is not None
-    connection.execute(
-        update(t.slice_)
-        .where(c.job == row_id, c.number == number)
-        .values(
-            state=SliceState.WAITING if num_open else SliceState.DONE,
-            num_open=num_open,
-            crash_count=row.crash_count + (0 if is_alone else 1),
-            isolate=True,
-            suspect_seq=None,
-            lease_owner=None,
-            lease_until=None,
-            sent_at=None,
-        )
-    )
-    if not num_open and close_if_settled(connection, row_id, now):
-        tally.closed += 1
-
-
-def _blame(connection: Connection, row: Row[Any], max_crashes: int, tally: _Tally) -> int:
-    """Lays the crash at the door of the document that ran alone; returns how many were settled."""
-    if row.suspect_seq is None:
-        return _give_up(connection, row, max_crashes)
-    d = t.document.c
-    crashes = connection.scalar(
-        update(t.document)
-        .where(d.job == row.job, d.seq == row.suspect_seq)
-        .values(crash_count=d.crash_count + 1)
-        .returning(d.crash_count)
-    )
-    # A crash in company proves nothing about one document, so one alone must be among them.
-    in_company = min(row.crash_count, 1)
-    if int(crashes or 0) + in_company < max_crashes:
-        return 0
-    quarantined = fill_open(
-        connection, row.job, DocumentStatus.FAILED, code="quarantined",
-        message=f"the worker process died {max_crashes} times on this document", seq=row.suspect_seq,
-    )  # fmt: skip
-    tally.quarantined += quarantined
-    return quarantined
-
-
-def _give_up(connection: Connection, row: Row[Any], max_crashes: int) -> int:
-    if row.crash_count + 1 < _HOPELESS * max_crashes:
-        return 0
-    return fill_open(
-        connection, row.job, DocumentStatus.FAILED, code="worker_lost",
-        message=f"the worker was lost {row.crash_count + 1} times before this document could run",
-        slice_number=row.number,
-    )  # fmt: skip
-
-
-def _expire(database: Database, connection: Connection, row_id: int, tally: _Tally) -> None:
+def _expire(database: Database, connection: Connection, row_id: int) -> int:
+    """How many documents had not been settled in time."""
     row = lock_job(connection, row_id)
-    current = JobStatus(row.status)
-    if current.is_final or current is JobStatus.CANCELLING:
-        return
-    fence_all(connection, row_id)
-    tally.expired += fill_open(
-        connection,
-        row_id,
-        DocumentStatus.EXPIRED,
-        code="expired",
-        message="the job ran out of time",
-    )
-    set_status(connection, row_id, current, JobStatus.EXPIRED, finished_at=database.now(connection))
-    tally.closed += 1
+    if row is None or row.status not in OPEN:
+        return 0
+    return end_early(connection, row, JobStatus.EXPIRED, database.now(connection))
 
 
-def _finish_cancel(database: Database, connection: Connection, row_id: int, tally: _Tally) -> None:
-    if JobStatus(lock_job(connection, row_id).status) is JobStatus.CANCELLING:
-        tally.closed += fill_cancelled(database, connection, row_id) == 0
+def _hide_the_dead(database: Database) -> None:
+    """Submissions whose process died on the way."""
+
+    def work(connection: Connection) -> None:
+        c = t.job.c
+        is_dead = c.created_at < database.now(connection) - _DEAD_SECONDS
+        found = (
+            select(c.id)
+            .where(is_unfinished(), c.status == Stage.ARRIVING, is_dead)
+            .limit(_MOST_JOBS)
+            .with_for_update()
+        )
+        hide(connection, list(connection.scalars(found)))
+
+    if database.read(lambda connection: _in_stage(connection, Stage.ARRIVING)):
+        database.write(work)
+
+
+def _forget_workers(database: Database) -> None:
+    """Those that died without a word, long after their leases: every start has a name of its own."""
+    c = t.worker.c
+
+    def gone(connection: Connection) -> ColumnElement[bool]:
+        return c.seen_at < database.now(connection) - _FORGOTTEN_SECONDS
+
+    if database.read(
+        lambda connection: connection.scalar(select(c.worker_id).where(gone(connection)).limit(1))
+    ):
+        database.write(
+            lambda connection: connection.execute(delete(t.worker).where(gone(connection))) and None
+        )
+
+
+def _hide_the_old(database: Database, keep_seconds: float) -> None:
+    """Jobs that were finished longer ago than they are kept."""
+    c = t.job.c
+
+    def old(connection: Connection) -> list[int]:
+        finished = select(c.id).where(c.finished_at < database.now(connection) - keep_seconds)
+        return list(connection.scalars(finished.limit(_MOST_JOBS).with_for_update(skip_locked=True)))
+
+    if database.read(old):
+        database.write(lambda connection: hide(connection, old(connection)))
+
+
+def _go_on(database: Database, *, until: float) -> int:
+    """Goes on with what takes many blocks; returns how many jobs were removed."""
+    for row_id in database.read(lambda connection: _in_stage(connection, Stage.REOPENING)):
+        reopen(database, row_id, until=until)
+    for row_id in database.read(_untidy):
+        close_slices(database, row_id, until=until)
+    removed = 0
+    for row_id in database.read(lambda connection: _in_stage(connection, Stage.LEAVING)):
+        if removed and time.monotonic() >= until:
+            break
+        removed += remove(database, row_id, until=until)
+    if removed:
+        database.forget_traces()
+    return removed
+
+
+def _untidy(connection: Connection) -> list[int]:
+    c = t.job.c
+    return list(connection.scalars(select(c.id).where(c.close_from >= 0).limit(_MOST_JOBS)))
+
+
+def _in_stage(connection: Connection, stage: Stage) -> list[int]:
+    c = t.job.c
+    found = select(c.id).where(is_unfinished(), c.status == stage).order_by(c.id)
+    return list(connection.scalars(found.limit(_MOST_JOBS)))

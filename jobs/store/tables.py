@@ -1,7 +1,8 @@
-"""The tables. A document is open exactly while it has no result row.
+"""The tables. A document of an unfinished job is open exactly while it has no result row.
 
 That one rule carries most promises: the primary key of `result` is what makes an
 outcome unique, and no second column can disagree about whether a document is done.
+What is open when its job is cancelled or expires has that as its outcome: one row tells it.
 Times are seconds since 1970 by the store's clock. JSON is kept as text that the
 database never looks into.
 """
@@ -10,11 +11,26 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 #: SQLite gives an auto-incrementing key only to INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
+_UNFINISHED = text("finished_at IS NULL")
+_UNSENT = text("state = 'waiting' AND sent_at IS NULL")
+_SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -24,19 +40,32 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One submission. Counters are bumped by exactly what a transaction writes."""
+    """One submission. Counters are bumped by exactly what a transaction writes.
+
+    `status` is a `JobStatus`, or a `Stage` while the job comes in, is made ready again or goes.
+    """
 
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("owner", "idempotency_key"),
         Index("job_by_age", "owner", "id"),
+        Index("job_by_status", "owner", "status", "id"),
+        Index("job_by_end", "finished_at"),
+        # However many jobs there were, those that are not finished are found at once.
+        Index("job_unfinished", "status", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+        Index("job_by_tidiness", "close_from"),
         # Never reuse the number of a deleted job: an old message could name it.
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     public_id: Mapped[str] = mapped_column(unique=True)
+    #: the project's name; empty: submitted without a key
     owner: Mapped[str]
+    #: which key submitted it
+    api_key: Mapped[str | None]
+    #: of the documents as they were submitted
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
     task: Mapped[str | None]
@@ -45,7 +74,7 @@ class JobRow(Base):
     priority: Mapped[int]
     metadata_json: Mapped[str]
     webhook: Mapped[str | None]
-    status: Mapped[str] = mapped_column(index=True)
+    status: Mapped[str]
     error: Mapped[str | None]
     total: Mapped[int]
     succeeded: Mapped[int] = mapped_column(default=0)
@@ -62,6 +91,12 @@ class JobRow(Base):
     finished_at: Mapped[float | None]
     expires_at: Mapped[float | None]
     version: Mapped[int] = mapped_column(default=1)
+    #: After a retry, the next slice to be made ready; until that is done only successes count.
+    reopen_from: Mapped[int | None]
+    #: After a cancel or an expiry, the next slice to be tidied away.
+    close_from: Mapped[int | None]
+    #: work in all documents, as `jobs/estimate` counts it
+    estimated_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class SliceRow(Base):
@@ -69,9 +104,23 @@ class SliceRow(Base):
 
     __tablename__ = "slice"
     __table_args__ = (
-        Index("slice_by_state", "state", "job"),
+        # What waits, unsent ones in their order, what is on its way and what is leased: each is a range
+        # of its own, so that no question costs more for what is done.
+        Index("slice_by_job_state", "state", "job", "sent_at", "number"),
         Index("slice_by_lease", "state", "lease_until"),
-    )
+        # What is to be sent, in the two orders in which `window` looks for it, and what was sent:
+        # small while the table grows, since a claimed slice is in none. Their first column says
+        # nothing, but with it SQLite prefers them to those above.
+        Index(
+            "slice_by_turn", "state", "owner", "priority", "model", "number", "job",
+            sqlite_where=_UNSENT, postgresql_where=_UNSENT,
+        ),
+        Index(
+            "slice_by_age", "state", "owner", "priority", "model", "job", "number",
+            sqlite_where=_UNSENT, postgresql_where=_UNSENT,
+        ),
+        Index("slice_by_sending", "state", "sent_at", sqlite_where=_SENT, postgresql_where=_SENT),
+    )  # fmt: skip
 
     job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -90,6 +139,8 @@ class SliceRow(Base):
     lease_until: Mapped[float | None]
     available_at: Mapped[float] = mapped_column(default=0.0)
     sent_at: Mapped[float | None]
+    #: of the job: slices take turns by it
+    owner: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class DocumentRow(Base):
@@ -110,7 +161,7 @@ class DocumentRow(Base):
 
 
 class ResultRow(Base):
-    """The one outcome of a document."""
+    """The one outcome of a document; what a cancel or the clock left open needs none (`unwritten`)."""
 
     __tablename__ = "result"
 
@@ -153,9 +204,44 @@ class ModelFactsRow(Base):
     told_at: Mapped[float]
 
 
+class ProjectRow(Base):
+    """Owns jobs. `fingerprint` is the owner that 0.1.0 wrote, until its key comes back and takes the jobs."""
+
+    __tablename__ = "project"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str | None] = mapped_column(unique=True)
+    limits: Mapped[str] = mapped_column(default="{}", server_default="{}")
+    created_at: Mapped[float]
+
+
+class ApiKeyRow(Base):
+    """A key of a project, or an administrator's: its HMAC and what may be shown of it."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str | None] = mapped_column(ForeignKey("project.name"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    #: which secret it was hashed with
+    secret_id: Mapped[str]
+    origin: Mapped[str]
+    created_at: Mapped[float]
+    ends_at: Mapped[float | None]
+
+
 job = cast("Table", JobRow.__table__)
 slice_ = cast("Table", SliceRow.__table__)
 document = cast("Table", DocumentRow.__table__)
 result = cast("Table", ResultRow.__table__)
 worker = cast("Table", WorkerRow.__table__)
 model_facts = cast("Table", ModelFactsRow.__table__)
+project = cast("Table", ProjectRow.__table__)
+api_key = cast("Table", ApiKeyRow.__table__)
+
+
+def is_waiting() -> ColumnElement[bool]:
+    """The state written out: with a parameter, SQLite uses none of the indexes that hold waiting slices."""
+    return slice_.c.state == literal_column("'waiting'")

@@ -1,89 +1,97 @@
-"""The decoding core, second design: admit, stage, launch, land. One `step` is one step of the device.
+"""The decoding core, second design: admit, launch, land. One `step` is one step of the device.
 
-The host is a step behind: while the device computes a step, the tokens of the one before are
-read. What ends by its length is known before it is seen; what ends by a token is left alone by
-the device at once, and by the host a step later.
+On a device that computes beside the host, the host is a step behind: while a step is computed,
+the tokens of the one before are read. What ends by its length is known before it is seen; what
+ends by a token is left alone by the device at once, and by the host a step later.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from models.decoding.layout import NOT_FINITE, NOTHING, Shape, shape_for
+from models.decoding.flight import Flight
+from models.decoding.launcher import Launcher
 from models.decoding.pages import num_pages_for
 from models.decoding.parameters import SamplingMaker
+from models.decoding.recovery import Recovery, told
 from models.decoding.request import Request
-from models.decoding.scheduler import Chunk, Limits, Scheduler
-from models.decoding.seats import Ints, Seats
-from models.decoding.staging import stage_chunks, stage_record, stage_rows
+from models.decoding.scheduler import Limits, Scheduler
+from models.decoding.seats import Seats
 from models.decoding.steps import Program, StepRunner
 from models.engine.prompt import Decoded, Prompt
-from models.errors import DocumentError, NotFinite, OutOfMemory
+from models.errors import DocumentError, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 
-logger = logging.getLogger(__name__)
-
 Result = tuple[Hashable, Decoded | DocumentError]
-
-#: Named in the results: with the same seed transformers' own generator draws other tokens.
-_DRAWN = {"random_numbers": "philox by seed and position"}
-#: Steps that must go well before as many requests as before a failure run together again.
-_RECOVER_AFTER = 100
-
-
-@dataclass(frozen=True)
-class _Flight:
-    """A step whose tokens the host has not read."""
-
-    requests: list[Request]
-    chosen: Tensor
-    event: torch.cuda.Event | None
 
 
 class PagedCore:
     """Continuous decoding of decoder-only models."""
 
-    def __init__(self, program: Program, runner: StepRunner, limits: Limits, sampling: SamplingMaker) -> None:
-        self.counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
-        self._program = program
+    def __init__(
+        self,
+        program: Program,
+        runner: StepRunner,
+        limits: Limits,
+        sampling: SamplingMaker | None,
+        *,
+        seats: Seats | None = None,
+        launcher: type[Launcher] = Launcher,
+    ) -> None:
+        """Sets up.
+
+        Args:
+            program: the step.
+            runner: how steps run.
+            limits: of the device.
+            sampling: what prompts ask for; None where a kind of core finds that out by itself.
+            seats: if requests are seated in another way.
+            launcher: if steps begin in another way.
+        """
         self.runner = runner
+        self._program = program
         self._sampling = sampling
-        self._seats = Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
+        self._seats = seats or Seats(limits.max_rows, program.state.most_pages, limits.num_pages)
         self.scheduler = Scheduler(limits, self._seats)
+        self._launcher = launcher(program, runner, self.scheduler, self._seats)
+        self._recovery = Recovery(self.scheduler, limits.max_rows)
         self._inside: dict[Hashable, Request] = {}
-        self._flight: _Flight | None = None
-        self._num_good = 0
+        self._flight: Flight | None = None
         self._results: list[Result] = []
 
     # The interface.
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """Steps, rows and tokens so far."""
+        return self._launcher.counters
+
     def serves(self, prompt: Prompt) -> bool:
         """Whether a prompt's parameters and length are served here."""
+        assert self._sampling is not None, "a core without it says by itself whom it serves"
         num_entries = len(prompt.input_ids) - 1 + prompt.max_new_tokens
         limits = self.scheduler.limits
         fits = num_entries <= limits.max_entries and num_pages_for(num_entries) < limits.num_pages
-        return fits and self._sampling.make(prompt) is not None
+        return fits and self._sampling.serves(prompt)
 
     def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
         """Queues a prompt that is served here; the key is not inside yet."""
-        made = self._sampling.make(prompt)
-        assert made is not None, "somebody asked whether it is served"
+        assert self._sampling is not None, "a core without it makes requests by itself"
+        choice = self._sampling.make(prompt)
         self.add_request(
             Request(
                 key=key,
                 input_ids=np.asarray(prompt.input_ids, np.int32),
                 max_new_tokens=prompt.max_new_tokens,
-                sampling=made[0],
-                stop=made[1],
+                sampling=choice.sampling,
+                stop=choice.stop,
+                slow=choice.slow,
                 seed=prompt.seed or 0,
                 priority=priority,
+                provenance=self._program.sampler.provenance if choice.sampling.temperature else {},
             )
         )
 
@@ -114,8 +122,11 @@ class PagedCore:
         """Begins the next step of everything that runs, and reads the one before."""
         self._results = []
         with torch.inference_mode():
+            if any(request.slow is not None for request in self.scheduler.decoding.values()):
+                self._land()  # their next token depends on all before it
             try:
-                flight = self._launch(self._admit())
+                flight = self._launcher.launch(self._admit())
+                self._recovery.went_well()
             except torch.AcceleratorError:
                 raise  # the device itself has failed: nothing can be computed in this process any more
             except Exception as error:
@@ -124,115 +135,36 @@ class PagedCore:
                 self._recover(error)
             self._land()
             self._flight = flight
+            if not self.runner.is_ahead:
+                self._land()
         self._rest()
         return self._results
 
-    # Coming in.
+    # Its verbs.
 
     def _admit(self) -> list[Request]:
         if not self._program.pages.is_allocated and self.scheduler.num_waiting:
-            self._allocate()
+            self._seats.resize(self._program.pages.allocate_most(self.scheduler.limits.num_pages))
         entered = self.scheduler.admit()
         first = self.scheduler.next_waiting
         if first is not None and not self.scheduler.running:  # the pages that could be had are too few
             self._settle(first, OutOfMemory())
         return entered
 
-    def _allocate(self) -> None:
-        """Makes the pages, fewer where the memory is short."""
-        num_pages = self.scheduler.limits.num_pages
-        while True:
-            try:
-                self._program.pages.allocate(num_pages)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                release_cached_memory()
-                num_pages //= 2
-                if num_pages < 2:
-                    raise
-            else:
-                self._seats.resize(num_pages)
-                return
-
-    # Going on.
-
-    def _launch(self, entered: list[Request]) -> _Flight | None:
-        """Begins a step."""
-        chunks, num_prompt = self.scheduler.fill()
-        requests = [*self.scheduler.decoding.values()]
-        if not requests and not chunks:
-            return None
-        seats = np.fromiter((request.seat for request in requests), np.int32, len(requests))
-        longest = self._seats.longest(seats)
-        shape = shape_for(len(requests), num_prompt, self._seats.num_seats, longest=longest)
-        self.runner.prepare(shape)
-        self._stage(shape, seats, chunks, entered)
-        self.runner.run(shape)
-        chosen, event = self._program.state.receive(len(requests))
-        self._count(shape, len(requests), chunks)
-        for request in requests:
-            request.num_launched += 1
-            if request.num_launched == request.max_new_tokens:  # its seat is free, its last token on the way
-                self.scheduler.leave(request)
-        return _Flight(requests, chosen, event)
-
-    def _stage(self, shape: Shape, seats: Ints, chunks: list[Chunk], entered: Iterable[Request]) -> None:
-        state = self._program.state
-        nobody = self._seats.num_seats
-        inbox = state.host_inbox()
-        stage_rows(inbox, shape, seats, self._seats.advance(seats), nobody)
-        if chunks:
-            stage_chunks(inbox, shape, chunks, nobody)
-        end = first_record = 2 * nobody + shape.prompt_ints
-        for request in entered:
-            inbox[end] = request.seat
-            record = inbox[end + 1 : end + 1 + state.columns]
-            stage_record(record, request, self._seats.table(request.seat))
-            end += 1 + state.columns
-        state.send(end, first_record)
-
-    def _count(self, shape: Shape, num_rows: int, chunks: Iterable[Chunk]) -> None:
-        useful = num_rows + sum(chunk.num_tokens for chunk in chunks)
-        self.counters["steps"] += 1
-        self.counters["live_rows"] += num_rows
-        self.counters["useful_tokens"] += useful
-        self.counters["padded_tokens"] += shape.num_tokens
-        self._num_good += 1
-        if self._num_good >= _RECOVER_AFTER and self.scheduler.max_running < self._seats.num_seats:
-            self.scheduler.max_running *= 2
-            self._num_good = 0
-
-    # Going out.
-
     def _land(self) -> None:
         """Reads the tokens of the step before."""
         flight, self._flight = self._flight, None
         if flight is None:
             return
-        if flight.event is not None:
-            flight.event.synchronize()
-        stopping: dict[int, list[Request]] = {}  # by what stops them
-        for request, said in zip(flight.requests, flight.chosen.tolist(), strict=True):
-            if request.is_gone or said == NOTHING:
-                continue
-            if said == NOT_FINITE:
-                self._settle(request, NotFinite())
-                continue
-            request.new_tokens.append(said if said >= 0 else -1 - said)
-            if said < 0:
-                self._finish(request)
-            elif request.stop is not None:
-                stopping.setdefault(id(request.stop), []).append(request)
-        for requests in stopping.values():
-            for request in _stopped(requests):
-                self._finish(request)
-
-    def _finish(self, request: Request) -> None:
-        tokens = request.new_tokens
-        is_stopped = tokens[-1] in request.sampling.end_ids
-        provenance = _DRAWN if request.sampling.temperature else {}
-        self._settle(request, Decoded(sequences=[tokens], is_stopped=[is_stopped], provenance=provenance))
+        try:
+            outcomes = flight.land()
+        except torch.AcceleratorError:
+            raise
+        except Exception as error:
+            self._recover(error, [request for request in flight.requests if not request.is_gone])
+            return
+        for request, result in outcomes:
+            self._settle(request, result)
 
     def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
         request.is_gone = True
@@ -243,57 +175,27 @@ class PagedCore:
             self.scheduler.discard([request.key])
         self._results.append((request.key, result))
 
-    def _recover(self, error: Exception) -> None:
-        """After a step that raised: fewer at a time, from their beginnings; alone, one has failed."""
-        first = self.scheduler.next_waiting
-        running = list(self.scheduler.running.values()) or ([first] if first is not None else [])
-        logger.warning(
-            "step failed",
-            extra={
-                "action": "step_failed",
-                "num_documents": len(running),
-                "reason": f"{type(error).__name__}: {error}",
-            },
-        )
-        self._num_good = 0
+    def _recover(self, error: Exception, lost: Sequence[Request] = ()) -> None:
+        """After a step that raised: fewer at a time, from their beginnings; alone, one has failed.
+
+        Args:
+            error: what was raised.
+            lost: requests whose tokens could not be read.
+        """
         if is_out_of_memory(error):
             self.runner.release()
             release_cached_memory()
-        if len(running) == 1:
-            self._settle(running[0], _told(error))
-            self.scheduler.max_running = self._seats.num_seats
-            return
-        self.scheduler.max_running = max(1, len(running) // 2)
-        for request in running:
-            self.scheduler.leave(request)
-            request.begin_again()
-            self.scheduler.add(request)
+        at_fault = self._recovery.after(error, lost)
+        if at_fault is not None:
+            self._settle(at_fault, told(error))
 
     def _rest(self) -> None:
-        """A model that waits for work keeps its weights, and no pages."""
-        if not self._inside and self._program.pages.is_allocated:
+        """A model that waits for work keeps its weights, and no pages; with little work, few pages."""
+        if self._inside:
+            if self._seats.pages.has_fallen:
+                self._program.pages.give_back(self._seats.pages.settle())
+        elif self._program.pages.is_allocated:
             if self._flight is not None and self._flight.event is not None:
                 self._flight.event.synchronize()  # the device may still be writing into them
             self._flight = None
             self._program.pages.release()
-
-
-def _stopped(requests: list[Request]) -> list[Request]:
-    """Those whose text ends in a stop string that they share; only its last tokens are looked at."""
-    stop: Any = requests[0].stop
-    num_last = stop.maximum_token_len
-    no_token = stop.embedding_vec.shape[0]  # beyond the vocabulary: matches nothing
-    rows = []
-    for request in requests:
-        ids = [*request.input_ids[-num_last:].tolist(), *request.new_tokens[-num_last:]][-num_last:]
-        rows.append([no_token] * (num_last - len(ids)) + ids)
-    hits = stop(torch.tensor(rows, device=stop.embedding_vec.device), None).tolist()
-    return [request for request, is_hit in zip(requests, hits, strict=True) if is_hit]
-
-
-def _told(error: Exception) -> DocumentError:
-    if is_out_of_memory(error):
-        return OutOfMemory()
-    if isinstance(error, DocumentError):
-        return error
-    return DocumentError(f"the model raised {type(error).__name__}: {error}")

@@ -4,42 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Literal
+
+import torch
 
 from models.decoding.attention.interface import AttentionBackend
 from models.decoding.attention.reference import ReferenceAttention
 from models.decoding.core import PagedCore
-from models.decoding.forward import PackedForward, measure
+from models.decoding.forward import Forward, PackedForward, WholeForward
+from models.decoding.host_pages import HostPages
 from models.decoding.kv_pages import KVPages
 from models.decoding.layout import popular_shapes
+from models.decoding.limits import affordable_pages, limits_for
+from models.decoding.measuring import Measures, measure
 from models.decoding.pages import num_pages_for
 from models.decoding.parameters import SamplingMaker
 from models.decoding.probe import Verdict, prove
 from models.decoding.sampling.interface import Sampler
 from models.decoding.sampling.reference import ReferenceSampler
+from models.decoding.sampling.stream import is_torchs
 from models.decoding.scheduler import Limits
 from models.decoding.state import BatchState
-from models.decoding.steps import CapturedSteps, EagerSteps, Program
+from models.decoding.steps import CapturedSteps, EagerSteps, Program, StepRunner
 from models.engine.reference import Reference
 from models.errors import NotSuited
 from models.registry import LoadedModel
 from models.verdicts import remembered
 
-if TYPE_CHECKING:
-    from models.decoding.fused.fusion import Fusion
+#: Whose kernels compute attention and choose tokens.
+Kernels = Literal["triton", "cpu", "reference"]
+Proof = Callable[[LoadedModel, Reference, Program, Limits], Verdict]
 
-#: Share of the device's memory that keys and values may take.
-_CACHE_SHARE = 0.2
-#: An eighth of them is kept for urgent requests: 504 rows on an ordinary day.
-_MAX_ROWS = 576
-#: Keys that a row may have at most; longer documents decode by the first engine.
-_MOST_ENTRIES = 8192
-_CHUNK_SIZES = (256, 512, 1024, 2048)
 #: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
 _CAPTURE_SECONDS = 5.0
-
-
-Proof = Callable[[LoadedModel, Reference, Program, Limits], Verdict]
 
 
 def paged_core(
@@ -47,7 +44,7 @@ def paged_core(
 ) -> tuple[PagedCore | None, Verdict]:
     """The core for a decoder-only model, and up to which length it serves.
 
-    On CUDA by Triton's kernels under graphs; elsewhere by plain torch, which is right and slow.
+    On CUDA by Triton's kernels under graphs; on a CPU by kernels that numba compiles, operator by operator.
 
     Args:
         loaded: the model.
@@ -59,22 +56,30 @@ def paged_core(
         None where the model is of another kind, or does not come out right; the verdict says why.
     """
     limits = limits or limits_for(loaded)
-    is_cuda = not loaded.device.is_cpu
+    is_cpu = loaded.device.is_cpu
     try:
-        program = build_program(loaded, limits, by_triton=is_cuda)
+        program = build_program(loaded, limits, by="cpu" if is_cpu else "triton")
     except NotSuited as error:
         return None, Verdict(0, f"not served: {error}")
-    limits = replace(limits, num_pages=_num_pages(loaded, program.pages, limits))
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
     verdict = (proof or _remembered_proof)(loaded, reference, program, limits)
     if not verdict.proven_tokens:
         return None, verdict
     if not verdict.is_fused:
         program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
-    steps = CapturedSteps(program) if is_cuda else EagerSteps(program)
+    steps: StepRunner = EagerSteps(program) if is_cpu else CapturedSteps(program)
     shapes = popular_shapes(limits.max_rows, limits.chunk_sizes, limits.max_entries)
     steps.capture_ahead(shapes, within_seconds=_CAPTURE_SECONDS)
-    return PagedCore(program, steps, limits, SamplingMaker(loaded)), verdict
+    return PagedCore(program, steps, limits, SamplingMaker(loaded, draws=not is_cpu or is_torchs())), verdict
+
+
+def cpu_core(loaded: LoadedModel, limits: Limits | None = None) -> PagedCore:
+    """The core for a decoder-only model on a CPU, for which pages are proven (`models/decoding/trial`)."""
+    limits = limits or limits_for(loaded)
+    program = build_program(loaded, limits, by="cpu")
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
+    return PagedCore(program, EagerSteps(program), limits, SamplingMaker(loaded, draws=is_torchs()))
 
 
 def _remembered_proof(loaded: LoadedModel, reference: Reference, program: Program, limits: Limits) -> Verdict:
@@ -82,58 +87,57 @@ def _remembered_proof(loaded: LoadedModel, reference: Reference, program: Progra
     return Verdict(**kept)
 
 
-def limits_for(loaded: LoadedModel) -> Limits:
-    """The limits of a model on a CUDA device; `num_pages` as the memory bounds it."""
-    config: Any = loaded.config.get_text_config(decoder=True)
-    most = int(getattr(config, "max_position_embeddings", None) or _MOST_ENTRIES)
-    max_entries = min(most, _MOST_ENTRIES)
-    return Limits(
-        max_rows=_MAX_ROWS,
-        num_pages=_MAX_ROWS * num_pages_for(max_entries) + 1,
-        max_entries=max_entries,
-        chunk_sizes=_CHUNK_SIZES,
-    )
-
-
-def _num_pages(loaded: LoadedModel, pages: KVPages, limits: Limits) -> int:
-    """As many as are wanted, within the share of the memory."""
-    affordable = int(loaded.device.memory_bytes * _CACHE_SHARE) // pages.page_bytes
-    return max(2, min(limits.num_pages, affordable))
-
-
-# Triton is there where CUDA's torch is, and only there: what needs it is imported where it is used.
-
-
-def _fusion(loaded: LoadedModel) -> Fusion:
-    from models.decoding.fused.fusion import Fusion
-
-    return Fusion(loaded.model)
-
-
-def build_program(loaded: LoadedModel, limits: Limits, *, by_triton: bool) -> Program:
+def build_program(loaded: LoadedModel, limits: Limits, *, by: Kernels) -> Program:
     """The step of a model.
+
+    Args:
+        loaded: the model.
+        limits: of the steps.
+        by: whose kernels compute attention and choose tokens.
 
     Raises:
         NotSuited: the model is of a kind that is not served here; the message says why.
     """
-    forward = PackedForward(loaded, _fusion(loaded) if by_triton else None)
+    forward = _forward(loaded, by)
+    measures = measure(loaded, forward)
     state = BatchState(
         num_seats=limits.max_rows,
         most_pages=num_pages_for(limits.max_entries),
         max_chunk=limits.chunk_sizes[-1],
         max_begun=limits.max_begun,
-        vocabulary=forward.vocabulary,
+        vocabulary=measures.vocabulary,
         device=loaded.device.torch,
+        is_exact=limits.is_exact,
     )
-    layers, num_heads = measure(forward, state)
-    pages = KVPages(layers, forward.dtype, state.device)
-    attention: AttentionBackend = ReferenceAttention()
-    sampler: Sampler = ReferenceSampler()
-    if by_triton:
-        from models.decoding.attention.cuda import TritonAttention
-        from models.decoding.sampling.cuda import TritonSampler
+    # A CPU computes half precision in float32.
+    dtype = torch.float32 if by == "cpu" and measures.dtype == torch.float16 else measures.dtype
+    pages = (HostPages if by == "cpu" else KVPages)(measures.layers, dtype, state.device)
+    return Program(forward, *_kernels(state, measures, by), state, pages)
 
-        head_size = max(layer.head_size for layer in layers)
-        attention = TritonAttention(state, num_heads=num_heads, head_size=head_size)
-        sampler = TritonSampler(state)
-    return Program(forward, attention, sampler, state, pages)
+
+def _forward(loaded: LoadedModel, by: str) -> Forward:
+    if by == "cpu":
+        return WholeForward(loaded)
+    if by == "reference":
+        return PackedForward(loaded)
+    from models.decoding.fused.fusion import Fusion  # Triton is where CUDA's torch is, and only there
+
+    return PackedForward(loaded, Fusion(loaded.model))
+
+
+def _kernels(state: BatchState, measures: Measures, by: str) -> tuple[AttentionBackend, Sampler]:
+    # What compiles is imported where it is used.
+    if by == "cpu":
+        from models.decoding.attention.cpu import CpuAttention
+        from models.decoding.sampling.cpu import CpuSampler
+
+        return CpuAttention(), CpuSampler(state)
+    if by == "reference":
+        return ReferenceAttention(), ReferenceSampler()
+    if not measures.is_plain:
+        raise NotSuited("attention with soft caps, sinks or values of another size than keys")
+    from models.decoding.attention.cuda import TritonAttention
+    from models.decoding.sampling.cuda import TritonSampler
+
+    attention = TritonAttention(state, num_heads=measures.num_heads, head_size=measures.head_size)
+    return attention, TritonSampler(state)

@@ -1,4 +1,4 @@
-"""A model's own forward pass as one fixed program: packed tokens in, scores of the rows out.
+"""A model's own forward pass over packed tokens: tokens in, scores of the rows out.
 
 Everything in a transformer but attention works on each token by itself, so the tokens of all
 rows and prompts stand in one sequence, each with its own position.
@@ -9,16 +9,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.decoding.attention.interface import Layer, Step, attending
-from models.decoding.kv_pages import KVPages, LayerSize
-from models.decoding.layout import Shape, padded
-from models.decoding.state import BatchState
+from models.decoding.attention.interface import Step, attending
+from models.decoding.layout import padded
 from models.errors import NotSuited
 from models.registry import LoadedModel
 
@@ -26,8 +24,79 @@ if TYPE_CHECKING:
     from models.decoding.fused.fusion import Fusion
 
 
+class Forward(Protocol):
+    """A way of running a model."""
+
+    model: Any
+    vocabulary: int | None  #: tokens it knows; None: as many as there are scores
+
+    def made_ours(self) -> Any:
+        """The model calls our attention, as long as this context lasts."""
+        ...
+
+    def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
+        """Of the first rows, (rows, vocabulary and perhaps some columns that mean nothing).
+
+        Args:
+            token_ids: (tokens,).
+            positions: (tokens,).
+            step: the cache.
+            num_rows: how many tokens, the first ones, are followed by another that is chosen now.
+        """
+        ...
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether some modules compute by fused kernels."""
+        ...
+
+    def leave_plain(self) -> None:
+        """From now on every module computes as transformers wrote it."""
+        ...
+
+
+class WholeForward:
+    """The model as it is, its head and what it does behind it included: for steps that are not captured."""
+
+    vocabulary: int | None = None
+    is_fused = False
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.model: Any = loaded.model
+        takes = inspect.signature(self.model.forward).parameters
+        self._cache_name = "cache" if "cache" in takes else "past_key_values"
+        self._takes_positions = "position_ids" in takes
+        self._keeps_some = "logits_to_keep" in takes
+        dtype = torch.float32 if loaded.dtype == "int8" else self.model.dtype
+        # Passes through the models' mask making untouched; our attention knows better.
+        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=dtype, device=loaded.device.torch)
+
+    def leave_plain(self) -> None:
+        """It is."""
+
+    @contextmanager
+    def made_ours(self) -> Iterator[None]:
+        """As the interface says."""
+        with attending(self.model):
+            yield
+
+    def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
+        """As the interface says."""
+        numbers = torch.arange(len(positions), device=positions.device)
+        step.past = positions - numbers  # models that count positions by themselves begin there
+        options: dict[str, Any] = {self._cache_name: step}
+        if self._takes_positions:
+            options["position_ids"] = positions[None]
+        if self._keeps_some:
+            options["logits_to_keep"] = numbers[: max(1, num_rows)]
+        result: Tensor = self.model(
+            input_ids=token_ids[None], attention_mask=self._any_mask, use_cache=True, **options
+        ).logits[0, :num_rows]
+        return result
+
+
 class PackedForward:
-    """The model without its head, and the head."""
+    """The model without its head, and the head as one product: a fixed program."""
 
     def __init__(self, loaded: LoadedModel, fusion: Fusion | None = None) -> None:
         """Looks at what the model takes.
@@ -49,7 +118,7 @@ class PackedForward:
         head = self.model.get_output_embeddings()
         if head is None or not isinstance(getattr(head, "weight", None), Tensor):
             raise NotSuited("a head that is no product with one matrix")
-        self.vocabulary = int(head.weight.shape[0])
+        self.vocabulary: int | None = int(head.weight.shape[0])
         padding = padded(self.vocabulary) - self.vocabulary
         self._weight = head.weight.detach()
         bias = getattr(head, "bias", None)
@@ -61,18 +130,12 @@ class PackedForward:
         self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self._weight.dtype, device=self._weight.device)
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of keys and values."""
-        dtype: torch.dtype = self._weight.dtype
-        return dtype
-
-    @property
     def is_fused(self) -> bool:
-        """Whether some modules compute by fused kernels."""
+        """As the interface says."""
         return self._fusion is not None and self._fusion.num_replaced > 0
 
     def leave_plain(self) -> None:
-        """From now on every module computes as transformers wrote it."""
+        """As the interface says."""
         self._fusion = None
 
     @contextmanager
@@ -82,54 +145,14 @@ class PackedForward:
         with attending(self.model), fused:
             yield
 
-    def hidden(self, token_ids: Tensor, positions: Tensor, step: Step) -> Tensor:
-        """(tokens, hidden size), of tokens (tokens,) at positions (tokens,)."""
+    def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
+        """As the interface says."""
         options = {self._cache_name: step}
-        result: Tensor = self._base(
+        hidden = self._base(
             input_ids=token_ids[None],
             position_ids=positions[None],
             attention_mask=self._any_mask,
             use_cache=True,
             **options,
         ).last_hidden_state[0]
-        return result
-
-    def scores(self, hidden: Tensor) -> Tensor:
-        """(rows, vocabulary and some columns that mean nothing)."""
-        return functional.linear(hidden, self._weight, self._bias)
-
-
-def measure(forward: PackedForward, state: BatchState) -> tuple[list[LayerSize], int]:
-    """Sizes of all layers' keys, and the most query heads of one, by trying one token.
-
-    Raises:
-        NotSuited: keys and values that pages do not hold.
-    """
-    measuring = _Measuring()
-    no_pages = KVPages([], forward.dtype, state.device)
-    step = Step(measuring, state, no_pages, Shape(1, 0))
-    with torch.inference_mode(), forward.made_ours():
-        forward.hidden(state.token_ids[:1], state.positions[:1], step)
-    numbers = sorted(measuring.layers)
-    if not numbers or numbers != list(range(len(numbers))):
-        raise NotSuited("layers that share their keys, or have none")
-    return [measuring.layers[number] for number in numbers], measuring.num_heads
-
-
-class _Measuring:
-    """An attention that notes sizes and computes nothing."""
-
-    def __init__(self) -> None:
-        self.layers: dict[int, LayerSize] = {}
-        self.num_heads = 0
-
-    def begin(self, state: BatchState, shape: Shape) -> None:
-        pass
-
-    def attend(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer) -> Tensor:
-        _, num_heads, size = layer.queries.shape
-        if layer.keys.shape[2] != size or layer.values.shape[2] != size or num_heads % layer.keys.shape[1]:
-            raise NotSuited("keys and values of different sizes")
-        self.layers[layer.number] = LayerSize(layer.keys.shape[1], size)
-        self.num_heads = max(self.num_heads, num_heads)
-        return torch.zeros_like(layer.queries)
+        return functional.linear(hidden[:num_rows], self._weight, self._bias)

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.decoding.pages import PAGE_TOKENS
+from models.decoding.pages import PAGE_TOKENS, Pages
+from models.memory import is_out_of_memory, release_cached_memory
 
 
 @dataclass(frozen=True)
 class LayerSize:
-    """Of the keys, and of the values, of one token in one layer."""
+    """Of one token in one layer."""
 
     num_heads: int
-    head_size: int
+    head_size: int  #: of keys
+    value_size: int
 
 
 class KVPages:
@@ -37,7 +39,7 @@ class KVPages:
     @property
     def page_bytes(self) -> int:
         """Bytes of one page in all layers."""
-        numbers = sum(2 * layer.num_heads * layer.head_size for layer in self._layers)
+        numbers = sum(layer.num_heads * (layer.head_size + layer.value_size) for layer in self._layers)
         return numbers * PAGE_TOKENS * self._dtype.itemsize
 
     @property
@@ -56,15 +58,39 @@ class KVPages:
         Raises:
             torch.OutOfMemoryError: they do not fit; nothing stays allocated.
         """
-        keys, values = [], []
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
         for layer in self._layers:
-            shape = (num_pages, layer.num_heads, PAGE_TOKENS, layer.head_size)
             # Empty: nobody reads what was not written, and to fill a large cache takes milliseconds.
-            keys.append(torch.empty(shape, dtype=self._dtype, device=self._device))
-            values.append(torch.empty(shape, dtype=self._dtype, device=self._device))
+            for pool, size in ((keys, layer.head_size), (values, layer.value_size)):
+                shape = (num_pages, layer.num_heads, PAGE_TOKENS, size)
+                pool.append(self._empty(shape))
         self.keys, self.values = keys, values
         found = [[key.data_ptr(), value.data_ptr()] for key, value in zip(keys, values, strict=True)]
         self.places.copy_(torch.tensor(found))
+
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, dtype=self._dtype, device=self._device)
+
+    def give_back(self, free: Pages) -> None:
+        """Lets the system have the memory of pages, ascending, that nobody has, where it takes parts."""
+
+    def allocate_most(self, num_pages: int) -> int:
+        """Makes the pages, fewer where the memory is short; returns how many.
+
+        Raises:
+            torch.OutOfMemoryError: not even two fit.
+        """
+        while True:
+            try:
+                self.allocate(num_pages)
+            except Exception as error:
+                num_pages //= 2
+                if num_pages < 2 or not is_out_of_memory(error):
+                    raise
+                release_cached_memory()
+            else:
+                return num_pages
 
     def release(self) -> None:
         """Gives all of them back."""

@@ -23,7 +23,8 @@ TOP_K = 8
 TOP_P = 9
 PENALTY = 10
 FORCED_LAST = 11  #: the last token; -1: none is forced
-IDS = 12
+NUM_DRAWN = 12  #: tokens drawn so far, where a row goes through a stream of numbers in order
+IDS = 13
 NUM_END_IDS = 8
 NUM_BANNED_IDS = 8
 PAGES = IDS + NUM_END_IDS + NUM_BANNED_IDS
@@ -65,6 +66,7 @@ class Shape:
     num_rows: int
     num_prompt: int
     num_keys: int = 0  #: keys that no row of the step has more of; 0: as many as a row can have
+    own_blocks: int = 0  #: blocks of prompt tokens; 0: as many as such a chunk may need
 
     @property
     def num_tokens(self) -> int:
@@ -74,9 +76,12 @@ class Shape:
     @property
     def prompt_ints(self) -> int:
         """Numbers in the inbox for prompt tokens and their blocks."""
-        return PROMPT_PARTS * self.num_prompt + (
-            BLOCK_PARTS * num_blocks(self.num_prompt) if self.num_prompt else 0
-        )
+        return PROMPT_PARTS * self.num_prompt + (BLOCK_PARTS * self.num_blocks if self.num_prompt else 0)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of prompt tokens."""
+        return self.own_blocks or num_blocks(self.num_prompt)
 
 
 #: Rows that steps are made for, alone and beside prompts (each pair is a graph of its own).

@@ -34,7 +34,7 @@ from models.registry import LoadedModel
 logger = logging.getLogger(__name__)
 
 #: How far scores may be apart, as a share of their spread: rounding, not a wrong position.
-_TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.08}
+TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.08}
 _LENGTHS = (1, 16, 33, 70)  # of prompts: a page more or less, several chunks
 _NEW_TOKENS = 20  # beyond the end of a page
 _CHUNK_SIZES = (16, 64)
@@ -67,7 +67,7 @@ def _try(loaded: LoadedModel, reference: Reference, program: Program, limits: Li
     shared = next((switch for switch in switches if switch.is_shared), None)
     if shared is not None:
         return Verdict(0, f"with {shared} it reads lengths on the host")
-    if loaded.dtype not in _TOLERANCE:
+    if loaded.dtype not in TOLERANCE:
         return Verdict(0, f"its weights are {loaded.dtype}")
     longest = limits.max_entries - _NEW_TOKENS
     lengths = {length for length in _LENGTHS if length <= longest}
@@ -78,7 +78,7 @@ def _try(loaded: LoadedModel, reference: Reference, program: Program, limits: Li
     except Exception as error:  # a model's own code may raise anything at all
         logger.info("model does not fit", extra={"action": "model_does_not_fit", "reason": repr(error)})
         return Verdict(0, f"its code raised {type(error).__name__}: {error}")
-    if not worst <= _TOLERANCE[loaded.dtype]:
+    if not worst <= TOLERANCE[loaded.dtype]:
         return Verdict(0, f"its scores come out otherwise, by {worst:.2g} of their spread")
     open_ones = [
         each for each in switches if crossed.get(each) not in lengths and each.length < limits.max_entries
@@ -97,8 +97,8 @@ def _worst_difference(
     sizes = tuple(size for size in _CHUNK_SIZES if size <= limits.chunk_sizes[-1]) or limits.chunk_sizes[:1]
     num_pages = sum(num_pages_for(length + _NEW_TOKENS) for length in lengths) + 1
     few = replace(limits, num_pages=num_pages * 2, chunk_sizes=sizes)
-    core = PagedCore(tried, EagerSteps(tried), few, SamplingMaker(loaded))
-    requests = _requests(program.forward.vocabulary, lengths)
+    core = PagedCore(tried, EagerSteps(tried, is_ahead=not limits.is_exact), few, SamplingMaker(loaded))
+    requests = _requests(program.state.vocabulary, lengths)
     for request in requests:
         core.add_request(request)
     decoded: dict[Any, Decoded] = {}
@@ -112,7 +112,7 @@ def _worst_difference(
         ids = [*request.input_ids.tolist(), *decoded[request.key].sequences[0]]
         last = len(request.input_ids) - 1
         ours = [watched.scores[request.seed, last + step] for step in range(_NEW_TOKENS)]
-        differences.append(_difference(torch.stack(ours), _plainly(loaded, reference, ids[:-1])))
+        differences.append(difference(torch.stack(ours), _plainly(loaded, reference, ids[:-1])))
     return max(differences)
 
 
@@ -135,6 +135,7 @@ class _Watched:
     def __init__(self, sampler: Sampler) -> None:
         self.scores: dict[tuple[int, int], Tensor] = {}
         self._sampler = sampler
+        self.provenance = sampler.provenance
 
     def choose(self, state: BatchState, shape: Shape, scores: Tensor) -> None:
         rows = state.rows[state.seats[: shape.num_rows].long()]
@@ -155,7 +156,8 @@ def _plainly(loaded: LoadedModel, reference: Reference, ids: Sequence[int]) -> T
     return logits
 
 
-def _difference(ours: Tensor, plain: Tensor) -> float:
+def difference(ours: Tensor, plain: Tensor) -> float:
+    """How far scores (tokens, vocabulary) are apart at most, as a share of their spread."""
     plain = plain.float()
     spread = (plain - plain.mean(dim=-1, keepdim=True)).norm(dim=-1)
     return float(((ours - plain).norm(dim=-1) / spread).max())

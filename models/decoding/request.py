@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,17 +36,30 @@ class Request:
     seed: int = 0
     priority: float = 6.0  #: lower is sooner
     stop: Any = None  #: tells whether a sequence ends in a stop string
+    slow: Any = None  #: chooses its tokens where the sampler does not know how
+    provenance: Mapping[str, str] = field(default_factory=dict)  #: what its result adds to the prompt's
     arrival: int = field(default=-1, init=False)
     seat: int = field(default=-1, init=False)  #: its row of the batch state; -1: none
     num_filled: int = field(default=0, init=False)  #: tokens of the prompt whose keys are in pages
     num_launched: int = field(default=0, init=False)  #: new tokens that are computed, read or not
     new_tokens: list[int] = field(default_factory=list, init=False)
+    failure: Exception | None = field(default=None, init=False)  #: what its slow choice raised
     is_gone: bool = field(default=False, init=False)  #: settled or dropped: later tokens are nobody's
 
     @property
     def num_to_fill(self) -> int:
         """Tokens of the prompt still to be computed; its last token is the first that decodes."""
         return len(self.input_ids) - 1 - self.num_filled
+
+    @property
+    def num_to_begin(self) -> int:
+        """Tokens still to be computed before it decodes."""
+        return self.num_to_fill
+
+    @property
+    def num_rows(self) -> int:
+        """Sequences that it decodes side by side."""
+        return 1
 
     @property
     def max_entries(self) -> int:
@@ -59,6 +72,12 @@ class Request:
         return max(self.sampling.min_length, len(self.input_ids) + self.sampling.min_new_tokens)
 
     @property
+    def end_ids(self) -> Collection[int]:
+        """Tokens that end it."""
+        ids: Collection[int] = self.sampling.end_ids if self.slow is None else self.slow.end_ids
+        return ids
+
+    @property
     def order(self) -> tuple[float, int]:
         """Who comes first."""
         return (self.priority, self.arrival)
@@ -68,3 +87,6 @@ class Request:
         self.seat = -1
         self.num_filled = self.num_launched = 0
         self.new_tokens = []
+        self.failure = None
+        if self.slow is not None:
+            self.slow.begin_again()

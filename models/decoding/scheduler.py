@@ -29,6 +29,8 @@ class Limits:
     max_entries: int  #: keys that one row may have
     chunk_sizes: tuple[int, ...]  #: prompt tokens computed in one step, ascending
     max_begun: int = 128  #: requests that may begin in one step
+    #: A step is as large as what it computes; else it is padded to one of few shapes, which repeat.
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Scheduler:
             self._waiting.pop(0)
             self._seats.enter(request)
             self.running[request.key] = request
-            room -= request.num_to_fill
+            room -= request.num_to_begin
             admitted.append(request)
             if request.num_to_fill:
                 bisect.insort(self._filling, request, key=_order)
@@ -121,10 +123,9 @@ class Scheduler:
         waiting = self.num_to_fill
         if not waiting:
             return [], 0
-        size = max((size for size in self.limits.chunk_sizes if size <= waiting), default=0)
-        size = size or self.limits.chunk_sizes[0]
+        size, most = self._chunk_of(waiting)
         chunks: list[Chunk] = []
-        room, most = size, max_prompts(size)
+        room = size
         while room and self._filling and len(chunks) < most:
             request = self._filling[0]
             num_tokens = min(room, request.num_to_fill)
@@ -136,6 +137,15 @@ class Scheduler:
                 self.decoding[request.key] = request
         return chunks, size
 
+    def _chunk_of(self, num_waiting: int) -> tuple[int, int]:
+        """Tokens and prompts that fit into the chunk of the next step."""
+        if self.limits.is_exact:
+            size = min(num_waiting, self.limits.chunk_sizes[-1])
+            return size, size
+        size = max((size for size in self.limits.chunk_sizes if size <= num_waiting), default=0)
+        size = size or self.limits.chunk_sizes[0]
+        return size, max_prompts(size)
+
     def _fits(self, request: Request) -> bool:
         if len(self.running) >= self.max_running:
             return False
@@ -144,7 +154,7 @@ class Scheduler:
         kept = 0 if any(each.priority > request.priority for each in self.running.values()) else 1
         max_promised = self._seats.pages.capacity * (_KEPT_FOR_URGENT - kept) // _KEPT_FOR_URGENT
         spare = kept * (self._seats.num_seats // _KEPT_FOR_URGENT)
-        return self._seats.num_free > spare and self._seats.fits(request, max_promised)
+        return self._seats.num_free - request.num_rows >= spare and self._seats.fits(request, max_promised)
 
 
 def _order(request: Request) -> tuple[float, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decoding import layout
-from models.decoding.layout import BLOCK_TOKENS, Shape, num_blocks
+from models.decoding.layout import BLOCK_TOKENS, Shape
 from models.decoding.pages import Pages
 from models.decoding.request import Request
 from models.decoding.scheduler import Chunk
@@ -27,9 +27,14 @@ def stage_rows(inbox: Ints, shape: Shape, seats: Ints, growth: tuple[Ints, Pages
     pages[places] = taken
 
 
+def num_blocks_of(chunk: Chunk) -> int:
+    """Blocks that a part of a prompt is attended to by."""
+    return -(-chunk.num_tokens // BLOCK_TOKENS)
+
+
 def stage_chunks(inbox: Ints, shape: Shape, chunks: Sequence[Chunk], nobody: int) -> None:
     """Prompt tokens with their seats and positions, and the blocks they are attended to by."""
-    count = num_blocks(shape.num_prompt)
+    count = shape.num_blocks
     split = layout.PROMPT_PARTS * shape.num_prompt
     part = inbox[2 * nobody : 2 * nobody + shape.prompt_ints]
     ids, seats, positions = part[:split].reshape(layout.PROMPT_PARTS, shape.num_prompt)

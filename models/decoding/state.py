@@ -25,19 +25,34 @@ class BatchState:
 
     def __init__(
         self, *, num_seats: int, most_pages: int, max_chunk: int, max_begun: int, vocabulary: int,
-        device: torch.device,
+        device: torch.device, is_exact: bool = False, more_columns: int = 0, keeps_seen: bool = True,
     ) -> None:  # fmt: skip
+        """Makes the tensors.
+
+        Args:
+            num_seats: rows that can be taken.
+            most_pages: of one row.
+            max_chunk: prompt tokens of a step.
+            max_begun: rows that can be taken in one step.
+            vocabulary: tokens that there are.
+            device: where the model computes.
+            is_exact: whether steps are as large as what they compute.
+            more_columns: behind the page table, of a kind of state that knows more of a row.
+            keeps_seen: whether tokens are noted for repetition penalties.
+        """
         self.device = device
         self.num_seats = num_seats  # the seat behind the last is nobody's
         self.most_pages = most_pages
         self.vocabulary = vocabulary
-        self.columns = layout.PAGES + most_pages
+        self.columns = layout.PAGES + most_pages + more_columns
         self.max_begun = max_begun
-        size = 2 * num_seats + Shape(num_seats, max_chunk).prompt_ints + max_begun * (1 + self.columns)
+        largest = Shape(num_seats, max_chunk, own_blocks=max_chunk if is_exact else 0)
+        size = 2 * num_seats + largest.prompt_ints + max_begun * (1 + self.columns)
         zeros = partial(torch.zeros, dtype=torch.int32, device=device)
         self.rows = zeros((num_seats + 1, self.columns))
         #: which tokens a sequence has, for those with a repetition penalty
-        self.seen = torch.zeros(num_seats + 1, layout.padded(vocabulary), dtype=torch.uint8, device=device)
+        width = layout.padded(vocabulary) if keeps_seen else 1
+        self.seen = torch.zeros(num_seats + 1, width, dtype=torch.uint8, device=device)
         self.inbox = zeros((size,))
         self.seats = zeros((num_seats,)).fill_(num_seats)
         self.token_ids = torch.zeros(num_seats + max_chunk, dtype=torch.long, device=device)
@@ -93,8 +108,10 @@ class BatchState:
 
     def receive(self, num_rows: int) -> tuple[Tensor, torch.cuda.Event | None]:
         """Begins to fetch what was chosen; the tensor is filled once the event has come."""
-        target = self._incoming[self._turn][:num_rows]
-        target.copy_(self.chosen[:num_rows], non_blocking=True)
+        return self._fetch(self.chosen[:num_rows], self._incoming[self._turn][:num_rows])
+
+    def _fetch(self, source: Tensor, target: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+        target.copy_(source, non_blocking=True)
         if self.device.type != "cuda":
             return target, None
         event = torch.cuda.Event()

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import torch
 
 from models.decoding.attention.interface import AttentionBackend, Step
-from models.decoding.forward import PackedForward
+from models.decoding.forward import Forward
 from models.decoding.kv_pages import KVPages
 from models.decoding.layout import Shape
 from models.decoding.sampling.interface import Sampler
+from models.decoding.sampling.slow_lane import SlowLane, SlowRows
 from models.decoding.state import BatchState
 from models.memory import is_out_of_memory, release_cached_memory
 
@@ -26,24 +27,30 @@ logger = logging.getLogger(__name__)
 class Program:
     """From the inbox to chosen tokens, without a word from the host."""
 
-    forward: PackedForward
+    forward: Forward
     attention: AttentionBackend
     sampler: Sampler
     state: BatchState
     pages: KVPages
 
-    def run(self, shape: Shape) -> None:
-        """Computes a step; the model must be made ours (`PackedForward.made_ours`)."""
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+        """Computes a step; the model must be made ours (`Forward.made_ours`)."""
         state = self.state
         self.attention.begin(state, shape)
         step = Step(self.attention, state, self.pages, shape)
         tokens = slice(shape.num_tokens)
-        hidden = self.forward.hidden(state.token_ids[tokens], state.positions[tokens], step)
-        self.sampler.choose(state, shape, self.forward.scores(hidden[: shape.num_rows]))
+        scores = self.forward.scores(state.token_ids[tokens], state.positions[tokens], step, shape.num_rows)
+        sampler = SlowLane(self.sampler, slow) if slow else self.sampler
+        sampler.choose(state, shape, scores)
 
 
 class StepRunner(Protocol):
     """Runs steps."""
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the host may begin a step before it has read the one before."""
+        ...
 
     def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
         """Prepares steps of these shapes, in this order, for so long."""
@@ -53,8 +60,8 @@ class StepRunner(Protocol):
         """Makes sure that a step of this shape can run; may overwrite the inbox."""
         ...
 
-    def run(self, shape: Shape) -> None:
-        """Runs what the inbox asks for."""
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+        """Runs what the inbox asks for; `slow` are the rows whose tokens the sampler cannot choose."""
         ...
 
     def release(self) -> None:
@@ -65,8 +72,9 @@ class StepRunner(Protocol):
 class EagerSteps:
     """Operator by operator, as torch does."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, is_ahead: bool = False) -> None:
         self._program = program
+        self.is_ahead = is_ahead
 
     def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
         """Nothing is needed."""
@@ -74,10 +82,10 @@ class EagerSteps:
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 
-    def run(self, shape: Shape) -> None:
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
         """As the interface says."""
         with self._program.forward.made_ours():
-            self._program.run(shape)
+            self._program.run(shape, slow)
 
     def release(self) -> None:
         """Nothing is kept."""
@@ -88,6 +96,8 @@ class CapturedSteps:
 
     They read from `KVPages.places` where the pages are, so that they stay while pages come and go.
     """
+
+    is_ahead = True
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -137,9 +147,13 @@ class CapturedSteps:
                 gc.enable()
         torch.cuda.synchronize()
 
-    def run(self, shape: Shape) -> None:
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
         """As the interface says."""
-        self._graphs[shape].replay()
+        if not slow:
+            self._graphs[shape].replay()
+            return
+        with self._program.forward.made_ours():
+            self._program.run(shape, slow)
 
     def release(self) -> None:
         """As the interface says."""

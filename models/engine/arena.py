@@ -61,9 +61,9 @@ class Arena:
 
     def enter(self, tenant: Tenant) -> None:
         """Gives a slot behind all others, with nothing visible in it."""
+        if len(self.tenants) == self.bias.shape[0]:
+            self._grow()  # may find no memory: nothing has changed then
         tenant.arena, tenant.slot = self, len(self.tenants)
-        if tenant.slot == self.bias.shape[0]:
-            self._grow()
         self.tenants.append(tenant)
         if self._is_clean and tenant.slot == self._num_clean:
             self._num_clean += 1
@@ -94,13 +94,18 @@ class Arena:
         """Takes a tenant that decodes to an arena of other slots."""
         source, used = tenant.slot, slice(tenant.num_entries)
         target.enter(tenant)
-        for layer in self._keys:
-            mine = self.layer(layer)
-            for old, new in zip(mine, target.layer(layer, like=mine[0]), strict=True):
-                new[tenant.slot, :, used] = old[source, :, used]
-        target.bias[tenant.slot, :, used] = self.bias[source, :, used]
+        try:
+            for layer in self._keys:
+                mine = self.layer(layer)
+                for old, new in zip(mine, target.layer(layer, like=mine[0]), strict=True):
+                    new[tenant.slot, :, used] = old[source, :, used]
+            target.bias[tenant.slot, :, used] = self.bias[source, :, used]
+            target.activate(tenant)
+        except Exception:  # without memory it stays where it is
+            target.tenants.pop()
+            tenant.arena, tenant.slot = self, source
+            raise
         self._close_gap(source)
-        target.activate(tenant)
 
     def layer(self, index: int, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A layer's keys and values; made when first asked for, with the heads of `like`."""
@@ -108,9 +113,10 @@ class Arena:
             assert like is not None, "a layer is written before it is read"
             _, num_heads, _, head_size = like.shape  # (any, heads, any, head size)
             shape = (self.bias.shape[0], num_heads, self.capacity, head_size)
-            for stored in (self._keys, self._values):
-                stored[index] = like.new_empty(shape)
-                stored[index][: self._num_clean] = 0
+            made = [like.new_empty(shape) for _ in range(2)]  # both or, without memory, neither
+            for stored in made:
+                stored[: self._num_clean] = 0
+            self._keys[index], self._values[index] = made
         return self._keys[index], self._values[index]
 
     @property
@@ -123,10 +129,11 @@ class Arena:
         yield from self._values.values()
 
     def _grow(self) -> None:
-        self.bias = _doubled(self.bias)
-        for stored in (self._keys, self._values):
-            for layer in stored:
-                stored[layer] = _doubled(stored[layer])
+        bias = _doubled(self.bias)
+        keys, values = (
+            {layer: _doubled(one) for layer, one in stored.items()} for stored in (self._keys, self._values)
+        )
+        self.bias, self._keys, self._values = bias, keys, values
 
     def _close_gap(self, hole: int) -> None:
         if hole < self.num_active:
@@ -150,9 +157,12 @@ class Arena:
         first, second = self.tenants[one], self.tenants[other]
         # What lies behind has perhaps never been touched, and pages would be made for it.
         used = slice(max(first.num_entries, second.num_entries))
-        for stored in self._stored():
-            stored[[one, other], :, used] = stored[[other, one], :, used]
-        self.bias[[one, other]] = self.bias[[other, one]]
+        pairs = [(stored[one, :, used], stored[other, :, used]) for stored in self._stored()]
+        pairs.append((self.bias[one], self.bias[other]))
+        copies = [mine.clone() for mine, _ in pairs]  # all of them before anything is written
+        for copied, (mine, theirs) in zip(copies, pairs, strict=True):
+            mine.copy_(theirs)
+            theirs.copy_(copied)
         self.tenants[one], self.tenants[other] = second, first
         first.slot, second.slot = other, one
 

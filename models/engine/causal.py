@@ -83,7 +83,7 @@ class CausalCore(DecodingCore):
 
     def _compute(self, newcomers: Sequence[Decoding]) -> None:
         for decoding in newcomers:
-            self._enter(decoding)
+            self._apart([decoding], lambda some: self._enter(some[0]))
         chunks = {chunk.request.key: chunk for chunk in self.scheduler.chunks()}
         filling = [self._inside[key] for key in chunks]
         self._apart([*self._running(), *filling], lambda some: self._compute_some(some, chunks))
@@ -92,6 +92,16 @@ class CausalCore(DecodingCore):
         running = [decoding for decoding in some if decoding.is_active]
         filling = [(each, chunks[each.request.key]) for each in some if not each.is_active]
         ordered, logits = self._forward.step(running, filling)
+        with self._landing():
+            self._land(ordered, logits, running, filling)
+
+    def _land(
+        self,
+        ordered: Sequence[Decoding],
+        logits: Tensor,
+        running: Sequence[Decoding],
+        filling: Sequence[tuple[Decoding, Chunk]],
+    ) -> None:
         self.counters["useful_tokens"] += sum(chunk.num_tokens for _, chunk in filling)
         for decoding, chunk in filling:
             decoding.request.prefilled_tokens = decoding.own.num_entries = chunk.start + chunk.num_tokens

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,6 +31,11 @@ from models.registry import LoadedModel
 logger = logging.getLogger(__name__)
 
 Result = tuple[Hashable, Decoded | DocumentError]
+_MOST_RESTARTS = 8  #: of a document, before it is the one that there is no memory for
+
+
+class _StateLost(Exception):
+    """A step failed where it cannot be repeated."""
 
 
 class DecodingCore(ABC):
@@ -83,7 +89,10 @@ class DecodingCore(ABC):
         with torch.inference_mode():
             for request in self.scheduler.preempt():
                 self._inside.pop(request.key).leave()
-            self._compute(self._admit())
+            try:
+                self._compute(self._admit())
+            except _StateLost as lost:
+                self._begin_again(lost)
         self._rest()
         return self._results
 
@@ -152,7 +161,7 @@ class DecodingCore(ABC):
             return
         try:
             compute(decodings)
-        except torch.AcceleratorError:
+        except (torch.AcceleratorError, _StateLost):
             raise  # the device itself has failed: nothing can be computed in this process any more
         except Exception as error:
             if is_out_of_memory(error):
@@ -172,6 +181,37 @@ class DecodingCore(ABC):
             middle = len(decodings) // 2
             for half in (decodings[:middle], decodings[middle:]):
                 self._apart(half, compute)
+
+    @contextmanager
+    def _landing(self) -> Iterator[None]:
+        """What follows a forward pass. Where it fails half way, nothing can be repeated from there."""
+        try:
+            yield
+        except torch.AcceleratorError:
+            raise
+        except Exception as error:
+            raise _StateLost from error
+
+    def _begin_again(self, lost: _StateLost) -> None:
+        """All documents from their beginnings, which changes none of them; one alone has failed."""
+        error = lost.__cause__
+        assert isinstance(error, Exception), "a state is lost by an error"
+        release_cached_memory()
+        inside = sorted(self._inside.values(), key=lambda each: each.request.order)
+        logger.warning(
+            "documents begin again",
+            extra={
+                "action": "documents_begin_again",
+                "model": self._loaded.spec.name,
+                "num_documents": len(inside),
+                "reason": type(error).__name__,
+            },
+        )
+        if inside and (len(inside) == 1 or inside[-1].request.num_restarts >= _MOST_RESTARTS):
+            self._fail(inside.pop(), error)
+        for decoding in inside:
+            self._drop(decoding, wipe=True)
+            self.scheduler.send_back(decoding.request)
 
     # Going out.
 

@@ -60,8 +60,9 @@ class CrossForward(Forward):
         """Gives a document its slots."""
         super().enter(decoding, num_entries)
         # Counted from the beginning: a neighbour that ends with its first token lets it move.
-        decoding.cross = Tenant(decoding.own.width, num_entries=len(decoding.input_ids))
-        self.cross.enter(decoding.cross, decoding.cross.num_entries)
+        cross = Tenant(decoding.own.width, num_entries=len(decoding.input_ids))
+        self.cross.enter(cross, cross.num_entries)
+        decoding.cross = cross
 
     def give_back(self) -> None:
         """Frees the memory of slots that nobody has."""
@@ -171,26 +172,28 @@ class CrossCore(DecodingCore):
             self._apart(running, self._go_on)
 
     def _begin(self, some: Sequence[Decoding]) -> None:
-        for decoding in some:
-            self._enter(decoding)
         try:
+            for decoding in some:
+                self._enter(decoding)
             logits = self._forward.begin(some)
         except Exception:
             for decoding in some:  # they enter again, each with its half
                 decoding.leave(wipe=True)
             raise
-        for decoding in some:
-            decoding.request.prefilled_tokens = decoding.request.prompt_tokens
-            decoding.own.num_entries = decoding.num_positions = 1
-        for decoding in self._choose(some, logits):
-            self._forward.activate(decoding)
+        with self._landing():
+            for decoding in some:
+                decoding.request.prefilled_tokens = decoding.request.prompt_tokens
+                decoding.own.num_entries = decoding.num_positions = 1
+            for decoding in self._choose(some, logits):
+                self._forward.activate(decoding)
 
     def _go_on(self, some: Sequence[Decoding]) -> None:
         ordered, logits = self._forward.step(some)
-        for decoding in some:
-            decoding.own.num_entries += decoding.own.width
-            decoding.num_positions += 1
-        self._forward.reorder(self._choose(ordered, logits))
+        with self._landing():
+            for decoding in some:
+                decoding.own.num_entries += decoding.own.width
+                decoding.num_positions += 1
+            self._forward.reorder(self._choose(ordered, logits))
 
 
 def _cross_of(decoding: Decoding) -> Tenant:

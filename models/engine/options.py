@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, StopStringCriteria
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 from transformers.generation.configuration_utils import GenerationMode
 
 from models.engine.processors import is_active
 from models.engine.prompt import Prompt
-from models.errors import DocumentError, InvalidParameter
+from models.engine.stops import StopStrings, TokenBytes
+from models.errors import DocumentError, InvalidParameter, OutOfMemory
+from models.memory import is_out_of_memory
 
 _SERVED_MODES = frozenset({
     GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE,
@@ -38,7 +40,7 @@ class Options:
     num_end_ids: int  #: as listed; one that is listed twice counts twice, as in `generate`
     group: Hashable  #: equal for documents whose processors are the same
     processors: list[LogitsProcessor]
-    stop: StopStringCriteria | None
+    stop: StopStrings | None
 
     @property
     def num_beams(self) -> int:
@@ -78,10 +80,10 @@ class OptionsMaker:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any) -> None:
         self._model: Any = model
-        self._tokenizer = tokenizer
         self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self._bases: OrderedDict[Hashable, _Base] = OrderedDict()
-        self._stops: OrderedDict[tuple[str, ...], StopStringCriteria] = OrderedDict()
+        self._stops: OrderedDict[tuple[str, ...], StopStrings] = OrderedDict()
+        self._token_bytes = TokenBytes(tokenizer)
 
     def is_served(self) -> bool:
         """Whether the model's own defaults ask for a kind of decoding that is done here."""
@@ -116,7 +118,11 @@ class OptionsMaker:
             model_kwargs={},
         )
         strings = prompt.stop or _as_tuple(config.stop_strings)
-        stop = _remembered(self._stops, strings, lambda: self._stop(strings)) if strings else None
+        stop = (
+            _remembered(self._stops, strings, lambda: StopStrings(strings, self._token_bytes))
+            if strings
+            else None
+        )
         return Options(
             config=config,
             prompt=prompt,
@@ -149,20 +155,19 @@ class OptionsMaker:
             config, kwargs_has_attention_mask=True, device=self._model.device, batch_size=1
         )
 
+    def _stop(self, strings: tuple[str, ...]) -> StopStrings:
+        return StopStrings(strings, self._token_bytes)
+
     def _start_ids(self, config: GenerationConfig, prompt: Prompt) -> list[int]:
         if not self._is_encoder_decoder:
             return prompt.input_ids
         return [int(config._decoder_start_token_tensor)]  # type: ignore[arg-type]
 
-    def _stop(self, strings: tuple[str, ...]) -> StopStringCriteria:
-        try:
-            return StopStringCriteria(self._tokenizer, list(strings))
-        except ValueError as error:
-            raise InvalidParameter(f"stop: {error}") from error
-
 
 def refusal_of(error: Exception) -> DocumentError:
     """What is told of a document whose parameters made transformers raise."""
+    if is_out_of_memory(error):
+        return OutOfMemory()
     return error if isinstance(error, DocumentError) else InvalidParameter(str(error) or repr(error))
 
 

@@ -9,18 +9,18 @@ that is cheap, else made small for the trial (`shrinking`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from models.engine.fitting import agrees, layouts_of
-from models.engine.forward import Layout
 from models.engine.options import OptionsMaker
 from models.engine.reference import Reference
-from models.engine.shrinking import shrunk
+from models.engine.shrinking import Shrinking
 from models.engine.switches import Switch, find_switches
 from models.engine.trials import Trial, crossing_trial, is_same, short_trials
 from models.errors import CannotLoad, CannotLoadNow
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 BATCHES, EQUAL_LENGTHS, ALONE = "batches", "batches of equal length", "one at a time"
 Tried = tuple[Trial, list[Tensor]]  #: and what `generate` says of each of its texts alone
+#: Says why an engine's answers to a trial will not do, given what `generate` says; None: they do.
+Check = Callable[[Trial, list[Tensor]], str | None]
 _WAYS = (BATCHES, EQUAL_LENGTHS, ALONE)  #: of `generate`, the fastest first
 _SHRUNK_LENGTH = 6
 #: A length that is crossed as it is: at most so long, and for so many multiplications.
@@ -49,21 +51,36 @@ class Proof:
     uses_cache: bool  #: `generate` works with its cache
 
 
-def prove(loaded: LoadedModel, reference: Reference) -> Proof:
+def prove(
+    loaded: LoadedModel,
+    reference: Reference,
+    layouts: Mapping[str, Check] | None = None,
+    *,
+    kind: str = "decoding",
+) -> Proof:
     """The proof of a model, found before or now.
+
+    Args:
+        loaded: the model.
+        reference: how it decodes by itself.
+        layouts: ways of the engine by their names, the best first; None: the first engine's.
+        kind: what the verdict is remembered as.
 
     Raises:
         CannotLoad: transformers itself cannot decode with this model.
     """
-    verdict = remembered(loaded, "decoding", lambda: asdict(_Prover(loaded, reference).proof()))
+    if layouts is None:
+        layouts = {layout.value: partial(agrees, loaded, layout) for layout in layouts_of(loaded)}
+    verdict = remembered(loaded, kind, lambda: asdict(_Prover(loaded, reference, layouts).proof()))
     proof = Proof(**verdict)
     reference.uses_cache = proof.uses_cache
     return proof
 
 
 class _Prover:
-    def __init__(self, loaded: LoadedModel, reference: Reference) -> None:
+    def __init__(self, loaded: LoadedModel, reference: Reference, layouts: Mapping[str, Check]) -> None:
         self._loaded = loaded
+        self._layouts = layouts
         self._reference = reference
         self._switches = find_switches(loaded.config.to_dict())
         self._last_error: Exception | None = None
@@ -71,9 +88,9 @@ class _Prover:
 
     def proof(self) -> Proof:
         layout, why = self._layout()
-        proven, limit_why = self._proven_tokens(layout) if layout else (None, None)
+        proven, limit_why = self._proven_tokens(self._layouts[layout]) if layout else (None, None)
         return Proof(
-            layout=layout.value if layout else None,
+            layout=layout,
             proven_tokens=proven,
             batches=self._batches() if layout is None or proven is not None else None,
             why=why or limit_why,
@@ -82,32 +99,32 @@ class _Prover:
 
     # The engine.
 
-    def _layout(self) -> tuple[Layout | None, str | None]:
+    def _layout(self) -> tuple[str | None, str | None]:
         if not OptionsMaker(self._loaded.model, self._loaded.tokenizer).is_served():
             return None, "generation_config asks for a kind of decoding that the engine does not do"
         reasons = []
-        for layout in layouts_of(self._loaded):
-            reason = agrees(self._loaded, layout, self._short, self._alone)
+        for layout, check in self._layouts.items():
+            reason = check(self._short, self._alone)
             if reason is None:
                 return layout, None
             reasons.append(reason)
         return None, f"the engine does not suit this architecture ({reasons[0][:200]})"
 
-    def _proven_tokens(self, layout: Layout) -> tuple[int | None, str | None]:
+    def _proven_tokens(self, check: Check) -> tuple[int | None, str | None]:
         for switch in self._switches:
             if switch.is_shared:
                 return switch.length, f"beyond {switch} documents would change each other"
-            reason = self._beyond(switch, layout)
+            reason = self._beyond(switch, check)
             if reason is not None:
                 return switch.length, f"beyond {switch}: {reason}"
         return None, None
 
-    def _beyond(self, switch: Switch, layout: Layout) -> str | None:
+    def _beyond(self, switch: Switch, check: Check) -> str | None:
         """Why the engine is not proven beyond a switch; None: it is."""
         with self._crossed(switch) as tried:
             if tried is None:
                 return "a trial with a smaller one shows no difference, so nothing is proven"
-            return agrees(self._loaded, layout, *tried)
+            return check(*tried)
 
     # `generate`.
 
@@ -150,7 +167,7 @@ class _Prover:
         setting = max(2, _SHRUNK_LENGTH // switch.factor)
         trial = crossing_trial(self._loaded, setting * switch.factor)
         before = self._try(trial.first_step())
-        with shrunk(self._loaded.model, switch, setting):
+        with Shrinking(self._loaded.model, switch, setting).in_force():
             small = self._try(trial)
             is_seen = before and small and not torch.equal(small[1][0][:1], before[1][0])
             yield small if is_seen else None

@@ -44,11 +44,23 @@ class Reference:
             _set_attention(before)
 
     def generate(self, prompts: Sequence[Sequence[int]], **options: Any) -> Any:
-        """What the model's `generate` returns for prompts in one batch, padded to the longest."""
+        """What the model's `generate` returns for prompts in one batch, padded to the longest.
+
+        Stop strings are the caller's affair: transformers would take the vocabulary apart for them.
+        """
         if not self.uses_cache:
             options["use_cache"] = False
-        with self.as_loaded(), torch.inference_mode():
+        with self.as_loaded(), self._without_stop_strings(), torch.inference_mode():
             return self._model.generate(**self._padded(prompts), **options)
+
+    @contextmanager
+    def _without_stop_strings(self) -> Iterator[None]:
+        config = self._model.generation_config
+        before, config.stop_strings = config.stop_strings, None
+        try:
+            yield
+        finally:
+            config.stop_strings = before
 
     def num_before(self, prompts: Sequence[Sequence[int]]) -> int:
         """How many tokens of each row that `generate` returns are not new."""

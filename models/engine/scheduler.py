@@ -26,9 +26,9 @@ class Limits:
     min_free_rows: int = 1
 
     @property
-    def max_rows_for_urgent(self) -> int:
-        """Rows beyond the limit are kept for requests more urgent than the least urgent inside."""
-        return self.max_rows + max(1, self.max_rows // 4)
+    def urgent_rows(self) -> int:
+        """Rows beyond the limit, kept for requests more urgent than the least urgent inside."""
+        return max(1, self.max_rows // 4)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -198,8 +198,22 @@ class Scheduler:
         return bool(requests) and any(r.priority > requests[0].priority for r in self.running.values())
 
     def _fits(self, request: Request, num_rows: int, num_entries: int) -> bool:
-        max_rows = self.limits.max_rows_for_urgent if self._is_urgent([request]) else self.limits.max_rows
+        wanted = min(request.width, self.limits.max_rows)  # one that is wider has them all
         return (
-            num_rows + request.width <= max_rows
+            wanted <= self._room_for(request, num_rows)
             and num_entries + request.reserved_entries <= self.limits.max_entries
         )
+
+    def _room_for(self, request: Request, num_rows: int) -> int:
+        """Rows that a request may take.
+
+        Those kept for urgent ones are beyond the limit on both sides: however wide one of the
+        others may be, it has none of them, and who has them takes none from the others.
+        """
+        kept = self.limits.urgent_rows
+        ahead = sum(each.width for each in self.running.values() if each.priority < request.priority)
+        room = self.limits.max_rows - num_rows + min(ahead, kept)
+        if not self._is_urgent([request]):
+            return room
+        equal = sum(each.width for each in self.running.values() if each.priority == request.priority)
+        return max(room, kept - ahead - equal, self.limits.max_rows + kept - num_rows)

@@ -7,42 +7,52 @@ it is changed shows in the model's own answers, which must change with it.
 
 from __future__ import annotations
 
-import re
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
+from models.engine.derived import derived_values
 from models.engine.switches import Switch
 
-#: Attributes of modules that may hold a copy of the setting; others may be as large by chance.
-_COPIES = re.compile(r"window|chunk|local|radius|block|topk|scale|seq_len|position|capacity")
 
+class Shrinking:
+    """Another setting for one switch, wherever a model keeps it; found once, put in as often as needed."""
 
-@contextmanager
-def shrunk(model: nn.Module, switch: Switch, setting: int) -> Iterator[None]:
-    """Gives one switch another setting, wherever the model keeps it, and puts it back."""
-    changed: list[tuple[dict[str, Any], str, Any]] = []
-    for config in configs_of(model):
-        _replace(vars(config), switch, changed)
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if _is_setting_of(switch, value) and _COPIES.search(name):
-                changed.append((vars(module), name, value))
-    for where, name, _ in changed:
-        where[name] = _with_setting(where[name], switch, setting)
-    try:
-        yield
-    finally:
-        for where, name, value in changed:
-            where[name] = value
+    def __init__(self, model: nn.Module, switch: Switch, setting: int) -> None:
+        self._changes = _changes(configs_of(model), switch, setting)
+        config: Any = getattr(model, "config", None)
+        if config is not None:
+            before, after = copy.deepcopy(config), copy.deepcopy(config)
+            for place, name, value in _changes(_with_parts([after]), switch, setting):
+                place[name] = value
+            self._changes += [
+                (one.place, one.name, one.value) for one in derived_values(model, before, after)
+            ]
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """The model with the other setting; afterwards with its own again."""
+        before = [(place, name, place[name]) for place, name, _ in self._changes]
+        for place, name, value in self._changes:
+            place[name] = value
+        try:
+            yield
+        finally:
+            for place, name, value in before:
+                place[name] = value
 
 
 def configs_of(model: nn.Module) -> list[Any]:
     """The configurations of a model and of its parts, each once."""
+    return _with_parts([module.config for module in model.modules() if hasattr(module, "config")])
+
+
+def _with_parts(configs: list[Any]) -> list[Any]:
     found: dict[int, Any] = {}
-    waiting = [module.config for module in model.modules() if hasattr(module, "config")]
+    waiting = [*configs]
     while waiting:
         config = waiting.pop()
         if id(config) not in found and hasattr(config, "__dict__"):
@@ -51,14 +61,21 @@ def configs_of(model: nn.Module) -> list[Any]:
     return list(found.values())
 
 
-def _replace(
-    settings: dict[str, Any], switch: Switch, changed: list[tuple[dict[str, Any], str, Any]]
-) -> None:
+def _changes(configs: list[Any], switch: Switch, setting: int) -> list[tuple[dict[str, Any], str, Any]]:
+    return [
+        (settings, name, _with_setting(settings[name], switch, setting))
+        for config in configs
+        for settings, name in _places(vars(config), switch)
+    ]
+
+
+def _places(settings: dict[str, Any], switch: Switch) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where a configuration has a switch; parts of it are configurations or plain dictionaries."""
     for name, value in settings.items():
         if isinstance(value, dict):
-            _replace(value, switch, changed)
+            yield from _places(value, switch)
         elif name == switch.name and _is_setting_of(switch, value):
-            changed.append((settings, name, value))
+            yield settings, name
 
 
 def _is_setting_of(switch: Switch, value: Any) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _NAMES = re.compile(
-    r"window|chunk_size|chunk_length|attention_chunk|local_attention|local_radius|block_size"
-    r"|index_topk|floor_scale|expert_capacity"
+    r"window|chunk_size|chunk_length|attention_chunk|local_attention|local_radius|local_transformer_stride"
+    r"|block_size$|index_topk|floor_scale|expert_capacity|position_buckets|clamp_len"
 )
 #: How many windows there are or which layers have one; a piece of a product, which has no say.
 _OTHER_NAMES = re.compile(r"layers|pattern|^n_|num_|feed_forward|use_|index_topk_freq|_freq$|_id")
@@ -56,13 +56,15 @@ def _found(config: Mapping[str, Any], max_positions: Any) -> Iterator[Switch]:
         elif _NAMES.search(str(name)) and not _OTHER_NAMES.search(str(name)):
             for setting in value if isinstance(value, list | tuple) else [value]:
                 if _is_length(setting):
-                    yield Switch(setting, str(name), factor=_blocks(config) if name == "block_size" else 1)
+                    yield Switch(setting, str(name), factor=_factor(str(name), config))
 
 
-def _blocks(config: Mapping[str, Any]) -> int:
-    """How many blocks BigBird attends to in full before it leaves any out."""
+def _factor(name: str, config: Mapping[str, Any]) -> int:
+    """Tokens for each one of a setting: blocks of them are counted by some."""
     num_random = config.get("num_random_blocks")
-    return 5 + 2 * num_random if isinstance(num_random, int) else 1
+    if name == "block_size" and isinstance(num_random, int):
+        return 5 + 2 * num_random  # BigBird attends to so many blocks in full before it leaves any out
+    return 1
 
 
 def _rope(parameters: Mapping[str, Any], max_positions: Any) -> Iterator[Switch]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from models.runners.encoder_forward import EncoderForward
-from models.runners.encoder_proof import Proof, Scores, Way
+from models.runners.encoder_proof import Proof, Way
+from models.runners.encoder_trial import Subject
 from models.runners.framing import Tokens
+from models.runners.likeness import Scores
 from models.runners.plan import Piece, stepped_length
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 #: Of the rows tried: tokens of text, and how many rows share the batch. Few and many: a processor takes
 #: other kernels up to a dozen rows or so.
 _TRIED = ((9, (2, 17)), (37, (3,)))
+#: What the trial may cost, in products of a parameter and a token; 3e10 for a model of 85 M. One that
+#: pads every row to a window of hundreds by itself is beyond.
+_WORK = 1.5e11
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,38 +58,39 @@ class Company:
         return piece.num_tokens if self.is_stepped or self.proof.way is Way.EQUAL_LENGTHS else None
 
 
-def keeps_bytes(
-    company: Company,
-    forward: EncoderForward,
-    *,
-    row_of: Callable[[Sequence[int]], Tokens],
-    scores_of: Callable[[Any, Sequence[Tokens]], Scores],
-    ids: Sequence[int],
-) -> bool:
+def keeps_bytes(company: Company, subject: Subject) -> bool:
     """Whether rows have the same scores to the byte in batches of several sizes.
 
     Args:
         company: who may share a batch.
-        forward: computes rows, by the way that is proven.
-        row_of: a row around tokens, as for a document.
-        scores_of: the scores of each row in a pass's outputs.
-        ids: of tokens that may stand in a text.
+        subject: the model, computed by the way that is proven.
     """
+    if not company.is_stepped or company.proof.way is Way.ALONE:
+        return company.proof.way is Way.ALONE
+    if _cost(subject) > _WORK:
+        return False  # nothing is known
     draw = random.Random(1)
 
     def scores(rows: Sequence[Tokens]) -> Scores:
-        return scores_of(forward(rows, company.length(rows[0])), rows)
+        return subject.scores_of(subject.forward(rows, company.length(rows[0])), rows)
 
     def holds(num_tokens: int, num_rows: int) -> bool:
-        rows = [row_of(draw.choices(ids, k=num_tokens)) for _ in range(num_rows)]
+        rows = [subject.row_of(draw.choices(subject.ids, k=num_tokens)) for _ in range(num_rows)]
         place = num_rows // 2
         own = rows[place]
         return company.goes_alone(own) or scores([own])[0].tobytes() == scores(rows)[place].tobytes()
 
-    if not company.is_stepped:
-        return company.proof.way is Way.ALONE
     try:
         return all(holds(num_tokens, count) for num_tokens, counts in _TRIED for count in counts)
     except Exception as error:  # a model that refuses such rows keeps nothing that is known
         logger.info("probe refused", extra={"action": "probe_refused", "reason": repr(error)})
         return False
+
+
+def _cost(subject: Subject) -> int:
+    num_tokens = sum(
+        max(length + subject.num_special, subject.computed_tokens) * (1 + num_rows)
+        for length, counts in _TRIED
+        for num_rows in counts
+    )
+    return num_tokens * subject.num_computing

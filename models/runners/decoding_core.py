@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, cast
 
 from models.decoding.core import PagedCore
@@ -26,10 +27,14 @@ from models.registry import Family, LoadedModel
 from models.runners.batch_core import BatchCore
 from models.runners.document_engine import Core, Result
 from models.runners.generate import BatchDecoder
+from models.runners.late_core import LateCore
 from models.runners.plan import Piece
 from models.runners.routed_core import RoutedCore
 
 logger = logging.getLogger(__name__)
+
+#: Whether decoder-only models on a CPU decode by the second engine.
+_BY_PAGES_ON_A_CPU = True
 
 
 def decoding_core(loaded: LoadedModel) -> Core:
@@ -40,10 +45,32 @@ def decoding_core(loaded: LoadedModel) -> Core:
     """
     adapt_positions(loaded.model)
     reference = Reference(loaded)
+    if loaded.family is Family.CAUSAL and loaded.device.is_cpu and _BY_PAGES_ON_A_CPU:
+        return _by_pages_on_a_cpu(loaded, reference)
     core = _proven_core(loaded, reference)
-    if loaded.device.is_cpu or loaded.family is not Family.CAUSAL:
+    if loaded.device.is_cpu:
         return core
-    return _by_pages_first(loaded, reference, core)
+    core = _by_groups_first(loaded, reference, core)
+    return _by_pages_first(loaded, reference, core) if loaded.family is Family.CAUSAL else core
+
+
+def _by_pages_on_a_cpu(loaded: LoadedModel, reference: Reference) -> Core:
+    """The second engine as far as it is proven; the first, once it is needed, for what is left."""
+    from models.decoding.factory import cpu_core  # compiles
+    from models.decoding.trial import agrees
+
+    proof = prove(loaded, reference, {"pages": partial(agrees, loaded)}, kind="decoding by pages")
+    if proof.layout is None:
+        return _proven_core(loaded, reference)
+    facts = _told_facts(loaded, proof)
+    paged, limit = cpu_core(loaded), proof.proven_tokens
+    return RoutedCore(
+        ContinuousCore(paged, facts),
+        LateCore(lambda: _proven_core(loaded, reference), facts),
+        is_fast=lambda piece: (
+            (limit is None or _longest(piece.data, is_causal=True) <= limit) and paged.serves(piece.data)
+        ),
+    )
 
 
 def _by_pages_first(loaded: LoadedModel, reference: Reference, other: Core) -> Core:
@@ -62,15 +89,26 @@ def _by_pages_first(loaded: LoadedModel, reference: Reference, other: Core) -> C
     )
 
 
+def _by_groups_first(loaded: LoadedModel, reference: Reference, other: Core) -> Core:
+    """On CUDA, beams and encoder-decoders likewise."""
+    from models.decoding.group_factory import grouped_core  # needs Triton
+
+    grouped, verdict = grouped_core(loaded, reference)
+    logger.info(
+        "model decodes groups by pages" if grouped else "model does not decode groups by pages",
+        extra={"action": "grouped_decoding", "model": loaded.spec.name, **asdict(verdict)},
+    )
+    if grouped is None:
+        return other
+    return RoutedCore(
+        ContinuousCore(grouped, other.facts), other, is_fast=lambda piece: grouped.serves(piece.data)
+    )
+
+
 def _proven_core(loaded: LoadedModel, reference: Reference) -> Core:
     """The engine for all devices as far as it is proven, else `generate`."""
     proof = prove(loaded, reference)
-    facts = _facts(loaded, proof)
-    logger.log(
-        logging.WARNING if "why" in facts else logging.INFO,
-        "model decodes",
-        extra={"action": "way_of_decoding", "model": loaded.spec.name, **facts},
-    )
+    facts = _told_facts(loaded, proof)
     if proof.layout is None:
         return _by_generate(loaded, reference, proof, facts)
     fast = _continuously(loaded, proof, facts)
@@ -83,6 +121,17 @@ def _proven_core(loaded: LoadedModel, reference: Reference) -> Core:
         _by_generate(loaded, reference, proof, facts),
         is_fast=lambda piece: _longest(piece.data, is_causal=is_causal) <= limit,
     )
+
+
+def _told_facts(loaded: LoadedModel, proof: Proof) -> dict[str, Any]:
+    """The facts, in the log as well."""
+    facts = _facts(loaded, proof)
+    logger.log(
+        logging.WARNING if "why" in facts else logging.INFO,
+        "model decodes",
+        extra={"action": "way_of_decoding", "model": loaded.spec.name, **facts},
+    )
+    return facts
 
 
 def _by_generate(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,12 +19,18 @@ from models.memory import release_cached_memory
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
 from models.runners.plan import Piece
+from models.runners.portions import Portions
+from models.runners.under_way import UnderWay
 from models.runners.waiting import WaitingDocuments
 
 logger = logging.getLogger(__name__)
 
 #: Documents are tokenised so many characters at a time, so that no step takes long.
 _WINDOW_CHARACTERS = 500_000
+#: A portion of a long document has as many tokens as so many full batches.
+_PORTION_BATCHES = 2
+#: Of the documents that come in at a time, one in so many may go ahead of those inside, each step.
+_AHEAD_SHARE = 8
 
 Result = tuple[Piece, Any]  #: a piece, and what came of it: a `DocumentError`, or what its core computes
 
@@ -108,6 +115,8 @@ class DocumentEngine(ABC):
         self._core = core
         self._waiting = WaitingDocuments()
         self._open: dict[Hashable, OpenDocument] = {}
+        self._under_way = UnderWay()
+        self._portions = Portions(_PORTION_BATCHES * loaded.spec.max_batch_tokens)
 
     # What a task fills in.
 
@@ -130,7 +139,7 @@ class DocumentEngine(ABC):
         """Drops documents."""
         for key in keys:
             self._waiting.discard(key)
-            self._open.pop(key, None)
+            self._leave(key)
         self._core.discard(keys)
 
     @property
@@ -140,8 +149,14 @@ class DocumentEngine(ABC):
 
     def step(self) -> list[DocumentOutput]:
         """Takes in documents when they are next, then lets the core do one step."""
+        outputs = self._take_in_ahead()
         priority = self._waiting.best_priority
-        outputs = self._take_in() if priority is not None and self._core.wants(priority) else []
+        if priority is not None and (self._core.wants(priority) or self._portions.are_due):
+            documents = self._waiting.take(
+                max_documents=self._core.max_window, max_characters=_WINDOW_CHARACTERS
+            )
+            outputs += self._take_in(documents, priority)
+        self._go_on()
         if self._open:
             outputs += self._collect(self._core.step())
         return outputs
@@ -154,15 +169,33 @@ class DocumentEngine(ABC):
         """Frees the model's memory."""
         self._waiting.clear()
         self._open.clear()
+        self._under_way = UnderWay()
+        self._portions.clear()
         self._core.close()
         del self.loaded, self._core
         release_cached_memory()
 
     # Taking in.
 
-    def _take_in(self) -> list[DocumentOutput]:
-        priority = self._waiting.best_priority
-        documents = self._waiting.take(max_documents=self._core.max_window, max_characters=_WINDOW_CHARACTERS)
+    def _take_in_ahead(self) -> list[DocumentOutput]:
+        """Takes in some of those who have less inside than their share; they go ahead of the others."""
+        if not self._open or not self._waiting:
+            return []
+        documents = self._waiting.take_if(
+            lambda document: self._under_way.lead(document) > 0,
+            max_documents=max(1, self._core.max_window // _AHEAD_SHARE),
+            max_characters=_WINDOW_CHARACTERS,
+        )
+        outputs: list[DocumentOutput] = []
+        by_lead: defaultdict[float, list[DocumentInput]] = defaultdict(list)
+        for document in documents:
+            by_lead[self._under_way.lead(document)].append(document)
+        for lead, alike in by_lead.items():
+            priority = min(self._under_way.best_priority, *(document.priority for document in alike))
+            outputs += self._take_in(alike, priority - lead)
+        return outputs
+
+    def _take_in(self, documents: Sequence[DocumentInput], priority: float) -> list[DocumentOutput]:
         outputs, pieces = [], []
         for document, prepared in zip(documents, self._prepare_each(documents), strict=True):
             if isinstance(prepared, DocumentError):
@@ -173,12 +206,17 @@ class DocumentEngine(ABC):
             )
             if prepared.pieces:
                 self._open[document.key] = opened
-                pieces += _pieces_of(document.key, prepared.pieces)
+                self._under_way.enter(document)
+                pieces += self._portions.first(_pieces_of(document.key, prepared.pieces))
             else:
                 outputs.append(self._assemble(opened))
-        assert priority is not None, "somebody waits, or nobody is taken in"
         self._core.add(pieces, priority)
         return outputs
+
+    def _go_on(self) -> None:
+        """The next portions of long documents, behind what came in before them."""
+        for portion in self._portions.next_ones():
+            self._core.add(portion, self._open[portion[0].key].document.priority)
 
     def _prepare_each(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         """All at once, which is faster; one at a time when that raises, to find out whose fault it is."""
@@ -201,6 +239,7 @@ class DocumentEngine(ABC):
                 outputs.append(failure(piece.key, result))
                 self._close(piece.key)
                 continue
+            self._portions.note_done(piece)
             opened.results[piece.index] = result
             opened.num_missing -= 1
             if not opened.num_missing:
@@ -209,8 +248,15 @@ class DocumentEngine(ABC):
         return outputs
 
     def _close(self, key: Hashable) -> None:
-        del self._open[key]
+        self._leave(key)
         self._core.discard([key])
+
+    def _leave(self, key: Hashable) -> None:
+        """The document is no longer inside, if it was."""
+        opened = self._open.pop(key, None)
+        if opened is not None:
+            self._under_way.leave(opened.document)
+            self._portions.forget(key)
 
     def _assemble(self, opened: OpenDocument) -> DocumentOutput:
         try:

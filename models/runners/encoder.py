@@ -15,11 +15,14 @@ from models.runners.batch_core import BatchCore
 from models.runners.company import Company, keeps_bytes
 from models.runners.document_engine import DocumentEngine, PieceData
 from models.runners.encoder_forward import EncoderForward
-from models.runners.encoder_proof import Proof, Scores, ordinary_ids, prove
+from models.runners.encoder_proof import Proof, prove
+from models.runners.encoder_trial import Subject
 from models.runners.framing import Frame, Tokens, learn_frame
+from models.runners.likeness import Scores
 from models.runners.literal import make_literal
 from models.runners.plan import Piece
-from models.runners.window_limit import max_window_tokens, position_tables
+from models.runners.vocabulary import ordinary_ids
+from models.runners.window_limit import Lookups, max_window_tokens, noted_lookups
 from models.verdicts import remembered
 
 #: Read beside text, and not in a document: the model's answers without them would mean nothing.
@@ -96,35 +99,32 @@ class EncoderEngine(DocumentEngine):
 
     def _find_out(self, loaded: LoadedModel) -> dict[str, Any]:
         with torch.inference_mode():
-            max_tokens = self._limit(loaded)
+            lookups = self._first_pass(loaded)
+            max_tokens = max_window_tokens(loaded, lookups.room)
             if max_tokens <= self.frame.num_tokens:
                 raise CannotLoad(
                     f"model {loaded.spec.name!r} reads {max_tokens} tokens at once, and its tokenizer adds "
                     f"{self.frame.num_tokens}: raise model_max_length in tokenizer_config.json"
                 )
-            proof = prove(
-                loaded,
-                self._forward,
+            subject = Subject(
+                loaded=loaded,
+                forward=self._forward,
                 row_of=self.probe_row,
                 scores_of=self.scores_of,
                 max_tokens=max_tokens,
+                computed_tokens=lookups.num_computed,
             )
+            proof = prove(subject)
             self._forward.padding, self._forward.draws = proof.padding, proof.draws
-            is_kept = keeps_bytes(
-                _company(loaded, proof, max_tokens),
-                self._forward,
-                row_of=self.probe_row,
-                scores_of=self.scores_of,
-                ids=ordinary_ids(loaded),
-            )
+            is_kept = keeps_bytes(_company(loaded, proof, max_tokens), subject)
         return {"max_tokens": max_tokens, "proof": proof.as_verdict(), "keeps_bytes": is_kept}
 
-    def _limit(self, loaded: LoadedModel) -> int:
-        """How much the model reads at once; its first pass, so that what it cannot do is said here."""
+    def _first_pass(self, loaded: LoadedModel) -> Lookups:
+        """What the model looks up in its tables in its first pass; what it cannot do is said here."""
         ids = ordinary_ids(loaded)
         row = self.probe_row([ids[7 * number % len(ids)] for number in range(_FIRST_TOKENS)])
         try:
-            tables = position_tables(lambda: self.scores_of(self._forward([row]), [row]), len(row.ids))
+            return noted_lookups(lambda: self.scores_of(self._forward([row]), [row]), len(row.ids))
         except CannotLoad as error:
             raise CannotLoad(f"model {loaded.spec.name!r}: {error}") from error
         except Exception as error:
@@ -133,7 +133,6 @@ class EncoderEngine(DocumentEngine):
                 f"tokenizer ({type(loaded.tokenizer).__name__}) makes of a text: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return max_window_tokens(loaded, tables)
 
 
 def _company(loaded: LoadedModel, proof: Proof, max_tokens: int) -> Company:

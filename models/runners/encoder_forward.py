@@ -68,6 +68,11 @@ class EncoderForward:
         self._state.note(num_tokens)
         return outputs
 
+    def renew(self) -> None:
+        """From now on the model is put back before every pass to what it is now, but for what it noted."""
+        self._state.restore()
+        self._state = OwnState(self._model)
+
     def own_places(self, scores: Tensor, rows: Sequence[Tokens]) -> list[NDArray[np.float32]]:
         """Scores of shape (rows, tokens) without those of padding, a row each."""
         values = scores.float().cpu().numpy()

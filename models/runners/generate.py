@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
 from models.engine.options import Options, OptionsMaker, refusal_of
 from models.engine.processors import is_the_same_when_padded
 from models.engine.prompt import Decoded, Prompt
 from models.engine.proof import ALONE, BATCHES
 from models.engine.reference import Reference
-from models.engine.stops import end_in_stop
+from models.engine.stops import StopAtStrings, end_in_stop
 from models.errors import DocumentError, NotFinite
 from models.registry import LoadedModel
 from models.runners.plan import Piece
@@ -83,6 +83,7 @@ class BatchDecoder:
                 max_new_tokens=max(p.max_new_tokens for p in prompts),
                 pad_token_id=self._reference.pad_id,
                 logits_processor=LogitsProcessorList([_RefuseNaN()]),
+                stopping_criteria=StoppingCriteriaList([StopAtStrings(options.stop)] if options.stop else []),
             )
         start = self._reference.num_before([prompt.input_ids for prompt in prompts])
         return self._rows(prompts, produced[:, start:].tolist(), options)
@@ -91,10 +92,6 @@ class BatchDecoder:
         parameters = dict(prompt.params)
         if prompt.forced_bos_token_id is not None:
             parameters["forced_bos_token_id"] = prompt.forced_bos_token_id
-        if prompt.stop:
-            parameters["stop_strings"] = list(prompt.stop)
-        if prompt.stop or self._loaded.model.generation_config.stop_strings:
-            parameters["tokenizer"] = self._loaded.tokenizer
         return parameters
 
     def _rows(

@@ -19,8 +19,8 @@ from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
 from models.runners.document_engine import OpenDocument, PieceData, Prepared
 from models.runners.encoder import EncoderEngine, nothing_to_read, unreadable
-from models.runners.encoder_proof import Scores
 from models.runners.framing import Tokens
+from models.runners.likeness import Scores
 from models.runners.plan import Piece
 from models.runners.reading import Reading, knows_places, read
 from models.runners.spans import Window, best_spans, num_candidates, ranked_spans

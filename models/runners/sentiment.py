@@ -19,9 +19,9 @@ from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
 from models.runners.document_engine import OpenDocument, Prepared
 from models.runners.encoder import EncoderEngine, nothing_to_read, unreadable
-from models.runners.encoder_proof import Scores
 from models.runners.framing import Tokens
 from models.runners.labels import label_names, probabilities
+from models.runners.likeness import Scores
 from models.runners.plan import Piece
 from models.runners.reading import read
 

@@ -28,7 +28,7 @@ def max_window_tokens(loaded: LoadedModel, tables: Iterable[int]) -> int:
 
     Args:
         loaded: the model.
-        tables: tokens that its tables of positions have room for, by `position_tables`.
+        tables: tokens that its tables of positions have room for, by `noted_lookups`.
     """
     config = loaded.config.get_text_config()
     named = (getattr(config, "max_position_embeddings", None), loaded.tokenizer.model_max_length)
@@ -37,26 +37,28 @@ def max_window_tokens(loaded: LoadedModel, tables: Iterable[int]) -> int:
     return min(*known, _LONGEST_TOKENS) if known else _UNLIMITED_TOKENS
 
 
-def position_tables(compute: Callable[[], Any], num_tokens: int) -> list[int]:
-    """How many tokens each table of positions has room for, seen in a pass over one row of `num_tokens`."""
-    with _Lookups(num_tokens) as lookups:
+def noted_lookups(compute: Callable[[], Any], num_tokens: int) -> Lookups:
+    """What a pass over one row of `num_tokens` looks up."""
+    lookups = Lookups(num_tokens)
+    with lookups:
         compute()
-    room: list[int] = lookups.room
-    return room
+    return lookups
 
 
-class _Lookups(TorchFunctionMode):
-    """Notes which embeddings are looked up with consecutive numbers."""
+class Lookups(TorchFunctionMode):
+    """Notes which embeddings are looked up with consecutive numbers, and how many tokens are computed."""
 
     def __init__(self, num_tokens: int) -> None:
         super().__init__()
-        self.room: list[int] = []
+        self.room: list[int] = []  #: tokens that each table of positions has room for
+        self.num_computed = num_tokens  #: more than the row has where a model pads it by itself
         self._num_tokens = num_tokens
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if func is torch.nn.functional.embedding and len(args) > 1:
+            self.num_computed = max(self.num_computed, args[0].numel())
             first = self._first_of_ramp(args[0])
             if first is not None:
                 self.room.append(len(args[1]) - first)

@@ -192,3 +192,21 @@ def test_nothing_of_a_running_stack_can_be_read_by_others(textmill: Cli, stack: 
     files = {path: stat.S_IMODE(path.lstat().st_mode) for path in (data, *data.rglob("*"))}
     assert data / "textmill.db-wal" in files
     assert {str(path): oct(mode) for path, mode in files.items() if mode & 0o077} == {}
+
+
+def test_no_log_holds_a_text(textmill: Cli, stack: BackgroundStack, tmp_path: Path) -> None:
+    """S23: texts are in the database, which deletes them, and nowhere else."""
+    marker = "Zettelkasten4711"
+    rows = [{**row, "text": f"{marker} {row['text']}"} for row in FOUR_TASKS]
+    rows.append({"custom_id": "long", "task": "generation", "text": f"{marker} " * 3000})
+    done = textmill("submit", str(write_rows(tmp_path / "rows.jsonl", rows)), "--wait")
+    assert "4 succeeded" in done.stderr
+    refused = [
+        {"text": marker, marker: 1},
+        {"task": marker, "text": marker},
+        {"text": 1, "params": {marker: marker}},
+    ]
+    assert textmill("submit", str(write_rows(tmp_path / "bad.jsonl", refused)), "-t", "qa").returncode == 2
+    logs = {path.name: path.read_text(errors="replace") for path in (stack.data / "logs").iterdir()}
+    assert {"api.log", "worker-cpu.log", "broker.log"} <= set(logs)
+    assert [name for name, text in logs.items() if marker in text] == []

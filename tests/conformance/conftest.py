@@ -39,6 +39,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     _admin(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Another database, without a table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    url = request.getfixturevalue("postgres")
+    name = f"t_{secrets.token_hex(6)}"
+    _admin(url, f"CREATE DATABASE {name}")
+    yield _named(url, name)
+    _admin(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[Ledger]:
     clock = Clock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
@@ -132,16 +131,6 @@ def test_a_filter_waits_only_for_documents_that_it_could_let_through(ledger: Led
     assert [row.seq for row in of[Task.SENTIMENT].rows] == [0, 3]
     assert not of[Task.SENTIMENT].has_more
     assert (of[Task.QA].rows, of[Task.QA].has_more) == ([], True)
-
-
-def test_a_cancel_that_goes_on_in_blocks_is_not_read_past(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.store.control.FILL_AT_ONCE", 3)
-    job = ledger.submit(8)
-    assert ledger.store.cancel(job.id).status is JobStatus.CANCELLING
-    page = ledger.store.result_page(job.id, limit=5)
-    assert ([row.seq for row in page.rows], page.has_more) == ([0, 1, 2], True)
 
 
 def test_jobs_are_found_by_the_tasks_and_models_of_their_documents(ledger: Ledger) -> None:

@@ -6,10 +6,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
 
 from jobs.errors import (
     EmptySubmission,
@@ -27,10 +25,10 @@ from jobs.records import (
     Outcome,
 )
 from jobs.store.database import Database
-from jobs.store.migrate import _config, migrate
+from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from jobs.store.tables import Base
-from tests.support.ledger import Ledger, documents, in_threads, succeeded
+from tests.support.ledger import Ledger, back_to, documents, in_threads, succeeded
 
 
 def test_a_job_goes_from_queued_over_running_to_completed(ledger: Ledger) -> None:
@@ -132,18 +130,6 @@ def test_a_finished_job_cannot_be_cancelled(ledger: Ledger) -> None:
         ledger.store.cancel(job.id)
 
 
-def test_a_cancel_of_very_many_documents_is_finished_by_the_sweep(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobs.store.control.FILL_AT_ONCE", 4)
-    job = ledger.submit(10)
-    assert ledger.store.cancel(job.id).status is JobStatus.CANCELLING
-    for _ in range(3):
-        ledger.store.sweep(max_crashes=3)
-    final = ledger.store.get_job(job.id)
-    assert (final.status, final.counts.cancelled) == (JobStatus.CANCELLED, 10)
-
-
 def test_retry_runs_only_what_did_not_succeed(ledger: Ledger) -> None:
     job = ledger.submit(3)
 
@@ -226,7 +212,7 @@ def test_a_ledger_of_the_first_schema_is_upgraded_with_all_its_rows(
     job = ledger.submit(5)
     ledger.drain(job)
     database = Database(database_url)
-    _back_to(database, "0001")
+    back_to(database, "0001")
     with pytest.raises(StoreUnavailable, match="0001"):
         ledger.store.ping()
     migrate(database)
@@ -234,15 +220,6 @@ def test_a_ledger_of_the_first_schema_is_upgraded_with_all_its_rows(
     ledger.store.ping()
     assert ledger.store.get_job(job.id).counts.succeeded == 5
     assert len(ledger.store.results(job.id)) == 5
-
-
-def _back_to(database: Database, revision: str) -> None:
-    def work(connection: Connection) -> None:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
-
-    database.write(work)
 
 
 def test_a_retry_begins_a_run_of_its_own_and_keeps_what_was_there(ledger: Ledger) -> None:

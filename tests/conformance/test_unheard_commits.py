@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection
 
 from jobs.errors import IllegalTransition, JobNotFound
 from jobs.records import JobStatus
-from jobs.store.database import Database
 from jobs.store.sql import SqlStore
+from tests.support.block_sizes import DeafDatabase
 from tests.support.ledger import Clock, Ledger, succeeded
-
-T = TypeVar("T")
-
-
-class DeafDatabase(Database):
-    """Loses the connection with every COMMIT, after the server has done it; so all is done twice."""
-
-    def write(self, work: Callable[[Connection], T], **options: Any) -> T:
-        super().write(work, **options)
-        return super().write(work, **options)
 
 
 @pytest.fixture

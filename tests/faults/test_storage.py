@@ -58,6 +58,7 @@ def test_sqlite_held_by_another_writer_for_a_while(cluster: MakeCluster, profile
     finished(job, c)
     profile.note(held_seconds=held_seconds)
     profile.settle(audit(c.database_url))
+    assert num_crashes(c) == 0  # L4: the leases ran out meanwhile, but nobody died
 
 
 def test_an_api_killed_around_its_commit_stores_each_submission_once(
@@ -134,6 +135,11 @@ def writer(c: Cluster) -> Iterator[None]:
         other.execute("ROLLBACK")
     finally:
         other.close()
+
+
+def num_crashes(c: Cluster) -> int:
+    with closing(sqlite3.connect(c.folder / "textmill.db", timeout=30)) as connection:
+        return int(connection.execute("SELECT sum(crash_count) + sum(isolate) FROM slice").fetchone()[0])
 
 
 def num_jobs(c: Cluster) -> int:

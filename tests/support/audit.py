@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
 from tests.support.fault_engine import answer_to
 
 _COUNTED = ("succeeded", "failed", "cancelled", "expired")
+#: What was open when its job was cancelled or expired has no row of its own: the job's status tells.
+_UNWRITTEN = ("cancelled", "expired")
+_OPEN = (
+    "(SELECT count(*) FROM document d WHERE d.job = j.id AND NOT EXISTS "
+    "(SELECT 1 FROM result r WHERE r.job = d.job AND r.seq = d.seq))"
+)
 _DRIFT = "SELECT count(*) FROM job j WHERE " + " OR ".join(
     f"j.{status} != (SELECT count(*) FROM result r WHERE r.job = j.id AND r.status = '{status}')"
+    + (f" + CASE WHEN j.status = '{status}' THEN {_OPEN} ELSE 0 END" if status in _UNWRITTEN else "")
     for status in _COUNTED
 )
 
@@ -22,7 +30,7 @@ class Audit:
     accepted: int
     succeeded: int
     other: int  #: failed, quarantined, cancelled, expired
-    lost: int  #: documents without a result
+    lost: int  #: documents without an outcome
     doubled: int  #: results beyond one a document
     wrong: int  #: successes whose output does not belong to their text
     drift: int  #: jobs whose counters differ from their rows
@@ -49,10 +57,7 @@ def audit(database_url: str) -> Audit:
 
 def _audit(engine: Engine) -> Audit:
     with engine.connect() as connection:
-
-        def count(sql: str) -> int:
-            return int(connection.execute(text(sql)).scalar_one())
-
+        count = partial(_count, connection)
         succeeded = connection.execute(
             text(
                 "SELECT d.text, r.output FROM document d JOIN result r ON r.job = d.job AND r.seq = d.seq "
@@ -63,13 +68,38 @@ def _audit(engine: Engine) -> Audit:
             accepted=count("SELECT count(*) FROM document"),
             succeeded=len(succeeded),
             other=count("SELECT count(*) FROM result WHERE status != 'succeeded'"),
-            lost=count(
-                "SELECT count(*) FROM document d WHERE NOT EXISTS "
-                "(SELECT 1 FROM result r WHERE r.job = d.job AND r.seq = d.seq)"
-            ),
-            doubled=count("SELECT count(*) FROM result")
-            - count("SELECT count(*) FROM (SELECT DISTINCT job, seq FROM result) AS distinct_results"),
             wrong=sum(answer_to(one.text) not in one.output for one in succeeded),
-            drift=count(_DRIFT),
-            stuck=count("SELECT count(*) FROM slice WHERE state = 'leased' OR num_open != 0"),
+            **_books(connection),
         )
+
+
+def books(database_url: str) -> dict[str, int]:
+    """The part that holds whatever computed the documents."""
+    engine = create_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            return _books(connection)
+    finally:
+        engine.dispose()
+
+
+def _books(connection: Connection) -> dict[str, int]:
+    count = partial(_count, connection)
+    return {
+        "lost": count(
+            "SELECT count(*) FROM document d JOIN job j ON j.id = d.job WHERE NOT EXISTS "
+            "(SELECT 1 FROM result r WHERE r.job = d.job AND r.seq = d.seq) "
+            "AND j.status NOT IN ('cancelled', 'expired')"
+        ),
+        "doubled": count("SELECT count(*) FROM result")
+        - count("SELECT count(*) FROM (SELECT DISTINCT job, seq FROM result) AS distinct_results"),
+        "drift": count(_DRIFT),
+        "stuck": count(
+            "SELECT count(*) FROM slice s JOIN job j ON j.id = s.job WHERE s.state = 'leased' "
+            "OR (s.num_open != 0 AND j.status NOT IN ('cancelled', 'expired'))"
+        ),
+    }
+
+
+def _count(connection: Connection, sql: str) -> int:
+    return int(connection.execute(text(sql)).scalar_one())

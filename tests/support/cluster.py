@@ -18,9 +18,10 @@ from typing import Self
 import httpx2
 import redis
 
+from jobs.redis_url import client_url
 from tests.support.waiting import wait_until
 from textmill.client import Textmill
-from textmill.stack.broker import EmbeddedBroker, client_url
+from textmill.stack.broker import EmbeddedBroker
 from textmill.stack.child import child_environment, python, tie_to_parent
 from textmill.stack.ports import any_free
 from textmill.stack.server_binary import find_server

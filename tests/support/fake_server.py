@@ -150,6 +150,11 @@ class FakeServer:
 
     def _job(self, request: httpx2.Request, job: FakeJob, action: list[str]) -> httpx2.Response:
         match action:
+            case [] if request.method == "DELETE":
+                if job.status not in FINAL:
+                    return problem(409, "Illegal transition", "Cancel it first.")
+                del self.jobs[job.id]
+                return httpx2.Response(204)
             case []:
                 if "Prefer" in request.headers:
                     self.on_poll(job)

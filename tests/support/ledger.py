@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from alembic import command
+from sqlalchemy import Connection
+
 from jobs.records import (
     DocumentStatus,
     Job,
@@ -18,6 +21,8 @@ from jobs.records import (
     SweepReport,
     Task,
 )
+from jobs.store.database import Database
+from jobs.store.migrate import _config
 from jobs.store.sql import SqlStore
 
 
@@ -82,6 +87,17 @@ class Ledger:
             if lease is not None:
                 (work or self.finish)(lease)
         return self.store.get_job(job.id)
+
+
+def back_to(database: Database, revision: str) -> None:
+    """Takes a database back to an earlier schema."""
+
+    def work(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+    database.write(work)
 
 
 def crash(ledger: Ledger) -> SweepReport:

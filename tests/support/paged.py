@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from models.decoding.core import PagedCore
-from models.decoding.factory import build_program
+from models.decoding.factory import Kernels, build_program
 from models.decoding.parameters import SamplingMaker
 from models.decoding.scheduler import Limits
 from models.decoding.steps import CapturedSteps, EagerSteps, Program
@@ -16,12 +18,17 @@ TIGHT = Limits(max_rows=8, num_pages=41, max_entries=128, chunk_sizes=(8, 24), m
 HAS_CUDA = torch.cuda.is_available()
 
 
+#: What cores are made for when a test does not say it.
+kernels: Kernels = "reference"
+
+
 def make_paged_core(
-    loaded: LoadedModel, limits: Limits = TIGHT, *, by_triton: bool | None = None
+    loaded: LoadedModel, limits: Limits = TIGHT, *, by: Kernels | None = None
 ) -> tuple[PagedCore, Program]:
     """The engine's core, and its program for tests that look at its memory."""
-    if by_triton is None:
-        by_triton = not loaded.device.is_cpu
-    program = build_program(loaded, limits, by_triton=by_triton)
-    steps = EagerSteps(program) if loaded.device.is_cpu else CapturedSteps(program)
+    by = by or kernels
+    limits = dataclasses.replace(limits, is_exact=by == "cpu")
+    program = build_program(loaded, limits, by=by)
+    is_ahead = by != "cpu"  # as on a GPU
+    steps = EagerSteps(program, is_ahead=is_ahead) if loaded.device.is_cpu else CapturedSteps(program)
     return PagedCore(program, steps, limits, SamplingMaker(loaded)), program

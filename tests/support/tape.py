@@ -15,6 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from models.decoding.layout import Shape
+from models.decoding.paired_pages import PairedPages
+from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.steps import Program
 
 #: Operators that look at values on the host, or whose result's shape depends on them.
@@ -29,6 +31,8 @@ Tape = list[tuple[str, tuple[Any, ...]]]
 class TapedSteps:
     """Runs steps operator by operator and notes for each shape what was dispatched."""
 
+    is_ahead = True
+
     def __init__(self, program: Program) -> None:
         self.tapes: dict[Shape, list[Tape]] = {}
         self.host_reads: set[str] = set()
@@ -40,16 +44,17 @@ class TapedSteps:
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 
-    def run(self, shape: Shape) -> None:
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
         """Runs and notes."""
         program = self._program
         lasting = _addresses([
             *vars(program.state).values(), *program.pages.keys, *program.pages.values,
             *program.forward.model.parameters(), *program.forward.model.buffers(),
+            *_of_sources(program),
         ])  # fmt: skip
         recorder = _Recorder(lasting)
         with program.forward.made_ours(), recorder:
-            program.run(shape)
+            program.run(shape, slow)
         self.tapes.setdefault(shape, []).append(recorder.tape)
         self.host_reads |= recorder.host_reads
 
@@ -82,6 +87,11 @@ class _Recorder(TorchDispatchMode):
 
 def _is_mask(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype == torch.bool
+
+
+def _of_sources(program: Program) -> list[Tensor]:
+    pages = program.pages
+    return [*pages.source.keys, *pages.source.values] if isinstance(pages, PairedPages) else []
 
 
 def _addresses(values: Iterable[Any]) -> set[int]:

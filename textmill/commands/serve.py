@@ -153,6 +153,7 @@ def _become(
 ) -> None:
     """Replaces this process by the server: signals and exit code are then its own."""
     from textmill.stack.child import child_environment, python
+    from textmill.stack.environment import without_keys
 
     arguments = [part for flag, value in flags.items() if value is not None for part in (flag, value)]
     settings = {
@@ -162,4 +163,6 @@ def _become(
     }
     command = python(module, *arguments)
     environment = child_environment({name: value for name, value in settings.items() if value is not None})
+    if module == "workers":
+        environment = without_keys(environment)
     os.execve(command[0], command, environment)  # noqa: S606 -- our own module, no shell wanted

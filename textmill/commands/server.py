@@ -23,25 +23,37 @@ class Server:
     data: Path
 
     def address(self) -> str:
-        """The one given, else that of a `textmill up` on the data folder, else the default."""
+        """The one given, else that of the last login, else of a `textmill up` on the data folder.
+
+        A login comes before what is found in a folder: that may be anybody's.
+        """
         if self.url is not None:
             return self.url
+        from textmill.known_servers import KnownServers
         from textmill.stack.folder import running
 
+        if (known := KnownServers().default) is not None:
+            return known
         stack = running(self.data.absolute())
         return stack.url if stack is not None else DEFAULT_URL
 
     def connect(self) -> Textmill:
         """A client; nothing is sent yet.
 
-        The key is for a server that was named: one found in a folder may be anybody's.
+        The key is for a server that was named with it, or that it was given for at a login.
         """
         from textmill.client import Textmill
+        from textmill.known_servers import KnownServers
 
-        if self.api_key is not None and self.url is None:
-            typer.echo("the key is not sent: name its server with --url or TEXTMILL_URL", err=True)
-            return Textmill(self.address())
-        return Textmill(self.address(), self.api_key)
+        address = self.address()
+        if self.api_key is not None and self.url is not None:
+            return Textmill(address, self.api_key)
+        if self.api_key is not None:
+            typer.echo(
+                "the key is not sent: name its server with --url or TEXTMILL_URL, or use `textmill login`",
+                err=True,
+            )
+        return Textmill(address, KnownServers().key_for(address))
 
 
 def server_of(context: typer.Context) -> Server:

@@ -56,6 +56,9 @@ def jobs(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Only jobs with documents for it.")
     ] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="Only jobs of this project (administrators).")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
     json: JsonOption = False,
 ) -> None:
@@ -68,9 +71,8 @@ def jobs(
     from textmill.terminal.consoles import answers, chatter
 
     with server_of(context).connect() as server:
-        found = list(
-            islice(server.jobs(status=state, task=task, model=model, page_size=min(limit, 100)), limit)
-        )
+        pages = server.jobs(status=state, task=task, model=model, project=project, page_size=min(limit, 100))
+        found = list(islice(pages, limit))
     if json:
         answers().print_json(data=[dict(job.raw) for job in found])
     elif found:
@@ -99,6 +101,20 @@ def retry(context: typer.Context, job_id: JobArgument, json: JsonOption = False)
     """
     with server_of(context).connect() as server:
         _say_done(server.job(job_id).retry(), json=json)
+
+
+def delete(context: typer.Context, job_id: JobArgument) -> None:
+    """Delete a finished job with all its documents and results, for good.
+
+    For example:
+
+    textmill cancel JOB && textmill delete JOB
+    """
+    from textmill.terminal.consoles import chatter
+
+    with server_of(context).connect() as server:
+        server.job(job_id).delete()
+    chatter().print(f"deleted {job_id}", soft_wrap=True, markup=False)
 
 
 def _say_done(job: JobView, *, json: bool) -> None:
@@ -144,10 +160,13 @@ def _print_jobs(found: Sequence[JobView]) -> None:
     # On a narrow terminal a column less is better than an id that cannot be copied.
     columns = _COLUMNS if console.width >= _WIDE else _COLUMNS[:-2]
     table = Table(box=None, pad_edge=False)
+    projects = [str(job.raw.get("project", "")) for job in found]
+    if len(set(projects)) > 1:  # an administrator's view
+        columns = (*columns, "PROJECT")
     for name in columns:
         is_number = name in ("DONE", "DOCUMENTS", "FAILED")
         table.add_column(name, no_wrap=True, justify="right" if is_number else "left")
-    for job in found:
+    for job, project in zip(found, projects, strict=True):
         cells = (
             job.id,
             Text(job.status, style=words.style_of(job.status)),
@@ -157,5 +176,6 @@ def _print_jobs(found: Sequence[JobView]) -> None:
             job.task or "mixed",
             words.age(job.created_at),
         )
-        table.add_row(*cells[: len(columns)])
+        shown = cells[: len(columns) - ("PROJECT" in columns)]
+        table.add_row(*shown, *([Text(project)] if "PROJECT" in columns else []))
     console.print(table)

@@ -16,12 +16,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jobs.redis_url import client_url
 from textmill.errors import StackError
 from textmill.stack.child import Program
 from textmill.stack.ports import any_free, is_free
@@ -51,15 +52,6 @@ class BrokerAddress:
     def client_url(self) -> str:
         """As redis-py writes it."""
         return client_url(self.celery_url)
-
-
-def client_url(celery_url: str) -> str:
-    """The same server in redis-py's spelling; the two differ for sockets only."""
-    if not celery_url.startswith("redis+socket://"):
-        return celery_url
-    parts = urlsplit(celery_url)
-    database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
-    return f"unix://{parts.path}?db={database}"
 
 
 class EmbeddedBroker:

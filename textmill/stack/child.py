@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from textmill.stack.environment import Needs, environment_for
+
 _PR_SET_PDEATHSIG = 1
 _SOURCE = Path(__file__).resolve().parents[2]
 
@@ -23,7 +25,9 @@ class Program:
 
     name: str
     command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)  #: laid over our own
+    environment: Mapping[str, str] = field(default_factory=dict)  #: laid over what it gets of ours
+    needs: Needs = Needs.NOTHING  #: what it gets of ours beside the ordinary
+    passed: tuple[str, ...] = ()  #: names of further variables that it gets
     folder: Path | None = None
     grace_seconds: float = 10.0  #: between the request to stop and the kill
     #: what the kernel sends it when `textmill up` itself is killed (Linux)
@@ -54,7 +58,7 @@ def spawn(program: Program, log: Path) -> Process:
     with log.open("ab") as output:
         return subprocess.Popen(
             program.command,
-            env=child_environment(program.environment),
+            env=_with_code(environment_for(program.needs, program.environment, also=program.passed)),
             cwd=program.folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -73,8 +77,12 @@ def python(module: str, *arguments: str) -> tuple[str, ...]:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment, passed on as it is, with `extra` over it."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **extra}
+    """Our own environment, passed on as it is, with `extra` over it: for another process of the same user."""
+    return _with_code({**os.environ, **extra})
+
+
+def _with_code(environment: dict[str, str]) -> dict[str, str]:
+    environment = {"PYTHONUNBUFFERED": "1", **environment}
     if Path(sysconfig.get_path("purelib")) != _SOURCE:  # run from source: children find the same code
         inherited = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{_SOURCE}{os.pathsep}{inherited}" if inherited else str(_SOURCE)

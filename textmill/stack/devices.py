@@ -37,7 +37,7 @@ def plan_workers(machine: Machine, *, devices: Sequence[str], workers: int | Non
 
     Args:
         machine: What there is.
-        devices: As given by `--device`: `auto`, `cpu`, `cuda:N`.
+        devices: As given by `--device`: `auto`, `cpu`, `cuda` (every GPU), `cuda:N`.
         workers: How many; None: one per device (per socket on the CPU).
 
     Raises:
@@ -66,12 +66,18 @@ def _resolve(machine: Machine, devices: Sequence[str]) -> list[str]:
             chosen += [f"cuda:{i}" for i in range(machine.num_gpus)] or ["cpu"]
         elif device == "cpu":
             chosen.append(device)
+        elif device == "cuda" and machine.num_gpus:
+            chosen += [f"cuda:{i}" for i in range(machine.num_gpus)]
+        elif device == "cuda":
+            raise ConfigurationError("--device cuda: this machine shows no GPU")
         elif device.startswith("cuda:") and device[5:].isdecimal():
             if int(device[5:]) >= machine.num_gpus:
                 raise ConfigurationError(f"--device {device}: this machine shows {machine.num_gpus} GPU(s)")
             chosen.append(device)
         else:
-            raise ConfigurationError(f"--device {device}: use auto, cpu or cuda:N, separated by commas")
+            raise ConfigurationError(
+                f"--device {device}: use auto, cpu, cuda (every GPU) or cuda:N, separated by commas"
+            )
     return chosen
 
 

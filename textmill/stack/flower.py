@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from textmill.stack.child import Program, python
+from textmill.stack.environment import Needs
 
 FIRST_PORT = 5555
 _CONFIGURATION = Path(__file__).with_name("flowerconfig.py")
@@ -32,6 +33,7 @@ def program(folder: Path, *, port: int, environment: Mapping[str, str]) -> Progr
             f"--port={port}",
         ),
         environment=environment,
+        needs=Needs.SETTINGS | Needs.BROKER,
         # Celery puts the working folder first on the path; in ours no module can be shadowed.
         folder=folder,
         orphan_signal=signal.SIGTERM,

@@ -97,7 +97,8 @@ def running(path: Path) -> RunningStack | None:
     """The stack that runs on that folder now; None when its process is gone.
 
     A note that somebody else may have put there (in an unpacked archive, in a folder that
-    others write) is not believed, nor one that names another host.
+    others write) is not believed, nor one that names another host, nor one whose lock
+    nobody holds: an archive can bring a note that names any process, but no lock.
     """
     note = read_note(path)
     if note is None or not _is_ours(path) or not _is_ours(path / _NOTE) or not _is_local(note.url):
@@ -108,7 +109,7 @@ def running(path: Path) -> RunningStack | None:
         return None
     except PermissionError:
         pass  # it runs as somebody else
-    return note
+    return note if _is_ours(path / _LOCK, mode=0o077) and is_held(path) else None
 
 
 def _make_private(path: Path) -> None:
@@ -126,13 +127,13 @@ def _make_private(path: Path) -> None:
             file.chmod(stat.S_IMODE(file.stat().st_mode) & 0o700)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether it is this user's, and nobody else may write it."""
+def _is_ours(path: Path, *, mode: int = stat.S_IWGRP | stat.S_IWOTH) -> bool:
+    """Whether it is this user's, and nobody else has these rights (to write it)."""
     try:
         facts = path.stat()
     except OSError:
         return False
-    return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return facts.st_uid == os.geteuid() and not facts.st_mode & mode
 
 
 def _is_local(url: str) -> bool:
@@ -149,7 +150,8 @@ def is_held(path: Path) -> bool:
     """Whether a `textmill up` has this folder, announced or not."""
     try:
         with (path / _LOCK).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared: two who look at once must not take each other for the stack.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:  # no folder, no lock, or none of ours to look at

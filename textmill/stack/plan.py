@@ -10,6 +10,7 @@ from pathlib import Path
 from jobs.settings import Settings
 from textmill.stack.child import Program, python
 from textmill.stack.devices import WorkerPlan
+from textmill.stack.environment import Needs
 
 _KILL_AFTER_GRACE_SECONDS = 5.0
 _API_STOP_SECONDS = 10.0
@@ -42,12 +43,21 @@ def shared_environment(settings: Settings, *, folder: Path, broker_url: str, por
     return environment
 
 
+def who_may_enter(settings: Settings) -> str:
+    """What whoever starts the stack should know about its door, in words."""
+    if not settings.has_keys:
+        return "no keys: open to everybody on this host"
+    given = len(settings.api_keys) + (settings.admin_key is not None)
+    return f"keys are asked for: {given} of the settings, and those made by `textmill keys`"
+
+
 def migration_program(environment: Mapping[str, str]) -> Program:
     """Brings the database to the schema of this version."""
     return Program(
         name="migrate",
         command=python("jobs.migrate"),
         environment=environment,
+        needs=Needs.SETTINGS | Needs.DATABASE,
         orphan_signal=signal.SIGTERM,  # it may be in the middle of a transaction
     )
 
@@ -58,12 +68,15 @@ def api_program(environment: Mapping[str, str], *, host: str, port: int) -> Prog
         name="api",
         command=python("api", "--host", host, "--port", str(port)),
         environment=environment,
+        needs=Needs.SETTINGS | Needs.KEYS | Needs.DATABASE | Needs.BROKER,
         grace_seconds=_API_STOP_SECONDS,
     )
 
 
-def worker_program(environment: Mapping[str, str], plan: WorkerPlan, *, grace_seconds: float) -> Program:
-    """One worker on one device."""
+def worker_program(
+    environment: Mapping[str, str], plan: WorkerPlan, *, grace_seconds: float, passed: tuple[str, ...] = ()
+) -> Program:
+    """One worker on one device; `passed` are names of further variables that it gets."""
     own = {"TEXTMILL_DEVICE": plan.device}
     if plan.threads:
         own["TEXTMILL_THREADS"] = str(plan.threads)
@@ -71,5 +84,7 @@ def worker_program(environment: Mapping[str, str], plan: WorkerPlan, *, grace_se
         name=f"worker-{plan.name}",
         command=python("workers", "--device", plan.device, "--name", plan.name),
         environment={**environment, **own},
+        needs=Needs.SETTINGS | Needs.DATABASE | Needs.BROKER | Needs.MODELS,
+        passed=passed,
         grace_seconds=grace_seconds + _KILL_AFTER_GRACE_SECONDS,
     )

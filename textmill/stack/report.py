@@ -98,6 +98,8 @@ class Report:
 
     def _new_lines(self, log: Path) -> list[str]:
         try:
+            if log.stat().st_size < self._read.get(log, 0):
+                self._read[log] = 0  # it was set aside and begins anew
             with log.open("rb") as file:
                 file.seek(self._read.get(log, 0))
                 text = file.read()

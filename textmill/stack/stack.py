@@ -10,10 +10,11 @@ import os
 import time
 from collections.abc import Callable
 
+from jobs.redis_url import client_url
 from jobs.settings import Settings
 from textmill.errors import StackError
 from textmill.stack import flower, ports
-from textmill.stack.broker import EmbeddedBroker, client_url, ping
+from textmill.stack.broker import EmbeddedBroker, ping
 from textmill.stack.child import Process, spawn
 from textmill.stack.devices import look_around, plan_workers
 from textmill.stack.folder import DataFolder, RunningStack
@@ -22,6 +23,7 @@ from textmill.stack.plan import (
     api_program,
     migration_program,
     shared_environment,
+    who_may_enter,
     worker_program,
 )
 from textmill.stack.readiness import Readiness
@@ -97,8 +99,14 @@ class Stack:
         )
         self._report.step("database", f"{self._database_label()}, schema up to date", since=started)
         for plan in plans:
-            program = worker_program(environment, plan, grace_seconds=self._settings.grace_seconds)
+            program = worker_program(
+                environment,
+                plan,
+                grace_seconds=self._settings.grace_seconds,
+                passed=self._settings.pass_environment,
+            )
             self._workers.append(self._supervisor.add(program))
+        self._report.event("entry", who_may_enter(self._settings))
         api = api_program(environment, host=self._settings.host, port=self._port)
         self._edge.append(self._supervisor.add(api))
         self._start_flower(environment)

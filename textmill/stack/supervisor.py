@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from textmill.stack.child import Process, Program, spawn
+from textmill.stack.logs import keep_short
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -69,9 +70,10 @@ class Supervisor:
         return child
 
     def tick(self) -> None:
-        """Looks at every child once: notes the dead, restarts those whose pause is over."""
+        """Looks at every child once: notes the dead, restarts those whose pause is over, keeps logs short."""
         now = self._clock()
         for child in self.children:
+            keep_short(child.log)
             if child.restart_at is not None:
                 if now >= child.restart_at:
                     self._restart(child, now)

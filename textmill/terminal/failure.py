@@ -69,7 +69,7 @@ def _hint(error: TextmillError) -> str:
         if flags := _flags(" ".join([str(error), *(row.message for row in error.rows[:1])])):
             return f"On the command line: {flags}"
         if error.status == 401:
-            return "Set TEXTMILL_API_KEY (or --api-key) to a key of this server."
+            return "`textmill login URL`, or set TEXTMILL_URL and TEXTMILL_API_KEY to server and key."
         if error.problem_code.endswith("unknown_model"):
             return "`textmill models` lists what this server serves."
         if error.status == 404:

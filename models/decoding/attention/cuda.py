@@ -9,7 +9,7 @@ from torch import Tensor
 from models.decoding.attention import kernels
 from models.decoding.attention.interface import Layer
 from models.decoding.kv_pages import KVPages
-from models.decoding.layout import BLOCK_TOKENS, PROMPT_PARTS, Shape, num_blocks
+from models.decoding.layout import BLOCK_TOKENS, PROMPT_PARTS, Shape
 from models.decoding.pages import PAGE_TOKENS
 from models.decoding.state import BatchState
 
@@ -59,13 +59,13 @@ class TritonAttention:
     def _prefill(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer, out: Tensor) -> None:
         places, prompt = pages.places[layer.number], state.prompt_in(shape)
         key_heads = layer.keys.shape[1]
-        sizes = _sizes(state, layer)
+        sizes = sizes_of(state, layer)
         kernels.store_prompt[(shape.num_prompt,)](
             layer.keys, layer.values, places, prompt, state.rows, shape.num_rows, shape.num_prompt,
-            *_strides(layer), KEY_HEADS=key_heads, HEADS_P=triton.next_power_of_2(key_heads), **sizes,
+            *strides_of(layer), KEY_HEADS=key_heads, HEADS_P=triton.next_power_of_2(key_heads), **sizes,
         )  # fmt: skip
         tile, block, warps, stages = _prefill_tiles(layer)
-        blocks = num_blocks(shape.num_prompt)
+        blocks = shape.num_blocks
         kernels.prefill[(blocks * (BLOCK_TOKENS // tile), out.shape[1])](
             layer.queries, places, prompt[PROMPT_PARTS * shape.num_prompt :], state.rows, out,
             layer.scale, shape.num_rows, blocks, layer.queries.stride(0), layer.queries.stride(1),
@@ -75,14 +75,14 @@ class TritonAttention:
 
     def _decode(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer, out: Tensor) -> None:
         heads, key_heads = out.shape[1], layer.keys.shape[1]
-        sizes = _sizes(state, layer)
-        block, warps, stages = _decode_tiles(layer)
+        sizes = sizes_of(state, layer)
+        block, warps, stages = decode_tiles(layer)
         splits = -(-min(shape.num_keys or self._most_keys, self._most_keys) // self._split)
         pieces = {"WINDOW": layer.window, "SPLIT": self._split, "SPLITS": splits}
         kernels.decode[(shape.num_rows, key_heads, splits)](
             layer.queries, layer.keys, layer.values, pages.places[layer.number], state.seats,
             state.positions, state.rows, out, self._parts, layer.scale,
-            layer.queries.stride(0), layer.queries.stride(1), *_strides(layer),
+            layer.queries.stride(0), layer.queries.stride(1), *strides_of(layer),
             HEADS=heads, KEY_HEADS=key_heads, GROUP_P=max(_LEAST, triton.next_power_of_2(heads // key_heads)),
             BLOCK=block, num_warps=warps, num_stages=stages, **sizes, **pieces,
         )  # fmt: skip
@@ -93,17 +93,19 @@ class TritonAttention:
             )  # fmt: skip
 
 
-def _strides(layer: Layer) -> tuple[int, int, int, int]:
+def strides_of(layer: Layer) -> tuple[int, int, int, int]:
+    """Of the new keys and values: from token to token, from head to head."""
     return layer.keys.stride(0), layer.keys.stride(1), layer.values.stride(0), layer.values.stride(1)
 
 
-def _sizes(state: BatchState, layer: Layer) -> dict[str, int]:
+def sizes_of(state: BatchState, layer: Layer) -> dict[str, int]:
+    """Constants of a kernel over pages."""
     size = layer.queries.shape[2]
     padded = max(_LEAST, triton.next_power_of_2(size))
     return {"SIZE": size, "SIZE_P": padded, "COLUMNS": state.columns, "PAGE": PAGE_TOKENS}
 
 
-def _decode_tiles(layer: Layer) -> tuple[int, int, int]:
+def decode_tiles(layer: Layer) -> tuple[int, int, int]:
     """Keys at a time, warps, stages: the best of those tried on an H100 at head sizes of 64."""
     return (32, 4, 2) if layer.queries.dtype == torch.float32 else (64, 4, 2)
 

@@ -39,6 +39,15 @@ class Layer:
     values: Tensor
     scale: float
     window: int  #: positions a token sees, itself included; 0: all before it
+    bias: Tensor | None = None  #: added to the scores, (heads, tokens, places)
+    cap: float = 0.0  #: scores are softened to stay below it; 0: they are not
+    slopes: Tensor | None = None  #: (heads,) what a score loses for each position of distance (ALiBi)
+    sinks: Tensor | None = None  #: (heads,) the score of a key that everybody sees and that has no value
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether scores are products and nothing else."""
+        return not self.cap and self.bias is None and self.slopes is None and self.sinks is None
 
 
 class AttentionBackend(Protocol):
@@ -62,10 +71,12 @@ class Step(Cache):
         self._state = state
         self._pages = pages
         self._shape = shape
+        #: length before each token, less its place in the step: a model that counts positions adds that
+        self.past: Tensor | int = 0
 
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions are given to the model, not counted from here."""
-        return 0
+    def get_seq_length(self, layer_idx: int = 0) -> Any:
+        """Positions are given to the model; those that count them by themselves begin here."""
+        return self.past
 
     def get_mask_sizes(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         """Masks are not used."""
@@ -78,8 +89,8 @@ class Step(Cache):
         entries = NewEntries(self, layer_idx, key_states, value_states)
         return entries, entries
 
-    def attend(self, entries: NewEntries, query: Tensor, scale: float, window: int) -> Tensor:
-        """One layer's attention; `query` is (1, heads, tokens, head size)."""
+    def attend(self, entries: NewEntries, query: Tensor, scale: float, window: int, **more: Any) -> Tensor:
+        """One layer's attention; `query` is (1, heads, tokens, head size), `more` is of `Layer`."""
         layer = Layer(
             entries.layer,
             query[0].transpose(0, 1),
@@ -87,6 +98,7 @@ class Step(Cache):
             entries.values[0].transpose(0, 1),
             scale,
             window,
+            **more,
         )
         return self._backend.attend(self._state, self._pages, self._shape, layer)
 
@@ -100,6 +112,11 @@ class NewEntries:
     keys: Tensor
     values: Tensor
 
+    @property
+    def shape(self) -> torch.Size:
+        """As of keys."""
+        return self.keys.shape
+
 
 def attend(
     module: torch.nn.Module,
@@ -109,6 +126,8 @@ def attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention of every token over its own document; shapes as in transformers.
@@ -118,7 +137,8 @@ def attend(
     """
     refuse_unknown(kwargs)
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    return key.step.attend(key, query, scale, sliding_window or 0)[None], None
+    more = {"cap": softcap or 0.0, "sinks": s_aux}
+    return key.step.attend(key, query, scale, sliding_window or 0, **more)[None], None
 
 
 def refuse_unknown(options: dict[str, Any]) -> None:

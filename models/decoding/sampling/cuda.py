@@ -8,6 +8,7 @@ from torch import Tensor
 
 from models.decoding.layout import Shape
 from models.decoding.sampling import kernels
+from models.decoding.sampling.interface import PHILOX
 from models.decoding.state import BatchState
 
 #: Tokens a group, groups a program, groups that a list holds, tokens at a time of a whole row.
@@ -16,6 +17,8 @@ _GROUP, _GROUPS, _LISTED, _BLOCK = 64, 64, 128, 4096
 
 class TritonSampler:
     """The sampler for CUDA devices; through Triton's interpreter, for tests, a CPU."""
+
+    provenance = PHILOX
 
     def __init__(
         self, state: BatchState, *, group: int = _GROUP, groups: int = _GROUPS, listed: int = _LISTED,

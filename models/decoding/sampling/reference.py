@@ -7,6 +7,7 @@ from torch import Tensor
 
 from models.decoding import layout
 from models.decoding.layout import Shape
+from models.decoding.sampling.interface import PHILOX
 from models.decoding.sampling.noise import noise
 from models.decoding.state import BatchState
 
@@ -14,13 +15,15 @@ from models.decoding.state import BatchState
 class ReferenceSampler:
     """The sampler that others are compared with."""
 
+    provenance = PHILOX
+
     def choose(self, state: BatchState, shape: Shape, scores: Tensor) -> None:
         """As the interface says."""
         seats = state.seats[: shape.num_rows].long()
         rows = state.rows[seats]
         scores = scores[:, : state.vocabulary].float()
         is_bad = (scores.isnan() | (scores == torch.inf)).any(dim=1)
-        scores = _penalised(_without_forbidden(scores, rows), rows, state.seen[seats, : state.vocabulary])
+        scores = _penalised(without_forbidden(scores, rows), rows, state.seen[seats, : state.vocabulary])
         positions = rows[:, layout.POSITION]
         is_last = positions + 1 >= rows[:, layout.LAST_POSITION]
         tokens = _drawn(scores, rows, positions)
@@ -39,7 +42,7 @@ class ReferenceSampler:
             state.rows[seats, column] = torch.where(is_nobody, rows[:, column], new.int())
 
 
-def _without_forbidden(scores: Tensor, rows: Tensor) -> Tensor:
+def without_forbidden(scores: Tensor, rows: Tensor) -> Tensor:
     """Minus infinity for banned tokens, and for those that end below the minimum length."""
     ids = rows[:, layout.IDS : layout.PAGES]
     is_too_short = rows[:, layout.POSITION] < rows[:, layout.MIN_POSITION]
@@ -52,16 +55,16 @@ def _without_forbidden(scores: Tensor, rows: Tensor) -> Tensor:
 
 
 def _penalised(scores: Tensor, rows: Tensor, seen: Tensor) -> Tensor:
-    penalty = _float(rows, layout.PENALTY)[:, None]
+    penalty = float_of(rows, layout.PENALTY)[:, None]
     changed = torch.where(scores < 0, scores * penalty, scores / penalty)
     return torch.where((seen != 0) & (penalty != 1), changed, scores)
 
 
 def _drawn(scores: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
     """The most likely tokens, or those that win the race among the ones that top-k and top-p leave."""
-    temperature = _float(rows, layout.TEMPERATURE)[:, None]
+    temperature = float_of(rows, layout.TEMPERATURE)[:, None]
     inverse = 1 / temperature.clamp(min=1e-6)
-    top_k, top_p = rows[:, layout.TOP_K, None], _float(rows, layout.TOP_P)[:, None]
+    top_k, top_p = rows[:, layout.TOP_K, None], float_of(rows, layout.TOP_P)[:, None]
     ordered = scores.sort(dim=1, descending=True).values
     last = scores.shape[1] - 1
     least = ordered.gather(1, (torch.where(top_k > 0, top_k, last + 1) - 1).clamp(max=last).long())
@@ -77,5 +80,6 @@ def _drawn(scores: Tensor, rows: Tensor, positions: Tensor) -> Tensor:
     return torch.where(temperature > 0, race, scores).argmax(dim=1).int()
 
 
-def _float(rows: Tensor, column: int) -> Tensor:
+def float_of(rows: Tensor, column: int) -> Tensor:
+    """A column that holds floats."""
     return rows[:, column].contiguous().view(torch.float32)

@@ -12,6 +12,8 @@ from jobs.records import Task
 from jobs.settings import Settings
 from jobs.tasks import parse_task
 
+ALPHA, BETA = "a" * 16, "b" * 16
+
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -52,24 +54,24 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name:
 def test_secrets_can_come_from_files_and_are_never_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "keys").write_text("alpha, beta\n")
+    (tmp_path / "keys").write_text(f"{ALPHA}, {BETA}\n")
     monkeypatch.setenv("TEXTMILL_API_KEYS_FILE", str(tmp_path / "keys"))
     settings = Settings.load()
-    assert [key.get_secret_value() for key in settings.api_keys] == ["alpha", "beta"]
-    assert "alpha" not in repr(settings)
+    assert [key.get_secret_value() for key in settings.api_keys] == [ALPHA, BETA]
+    assert ALPHA not in repr(settings)
     monkeypatch.setenv("TEXTMILL_DATABASE_URL_FILE", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match="TEXTMILL_DATABASE_URL_FILE"):
         Settings.load()
 
 
-@pytest.mark.parametrize("content", ["alpha,beta", "alpha\nbeta\n", " alpha ,\r\n beta", "alpha beta,"])
+@pytest.mark.parametrize("content", ["A,B", "A\nB\n", " A ,\r\n B", "A B,", "A B A"])
 def test_keys_stand_apart_by_commas_or_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     """S23: two lines of a file became one key with a line end in it."""
-    (tmp_path / "keys").write_bytes(content.encode())
+    (tmp_path / "keys").write_bytes(content.replace("A", ALPHA).replace("B", BETA).encode())
     monkeypatch.setenv("TEXTMILL_API_KEYS_FILE", str(tmp_path / "keys"))
-    assert [key.get_secret_value() for key in Settings.load().api_keys] == ["alpha", "beta"]
+    assert [key.get_secret_value() for key in Settings.load().api_keys] == [ALPHA, BETA]
 
 
 @pytest.mark.parametrize("content", ["", ",", " \n", ", ,"])
@@ -85,6 +87,30 @@ def test_keys_that_were_asked_for_and_are_none_are_refused(
     monkeypatch.setenv("TEXTMILL_API_KEYS", content)
     with pytest.raises(ConfigurationError, match="TEXTMILL_API_KEYS"):
         Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("TEXTMILL_API_KEYS", f"{ALPHA} short", "5 characters.*at least 16"),
+        ("TEXTMILL_API_KEYS", f"{ALPHA}é", "header"),
+        ("TEXTMILL_ADMIN_KEY", "x" * 15, "at least 16"),
+        ("TEXTMILL_ADMIN_KEY", "", "at least 16"),
+        ("TEXTMILL_ADMIN_KEY", "a b" * 9, "header"),
+        ("TEXTMILL_ADMIN_KEY", BETA, "TEXTMILL_API_KEYS"),
+        ("TEXTMILL_SECRET", "x" * 31, "32"),
+    ],
+)
+def test_keys_that_can_be_guessed_or_not_be_sent_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    """S23: a key of one character was accepted."""
+    monkeypatch.setenv("TEXTMILL_API_KEYS", BETA)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=message) as refused:
+        Settings.load()
+    assert variable in str(refused.value)
+    assert ALPHA not in str(refused.value)
 
 
 def test_without_any_model_named_the_bundled_ones_are_served() -> None:

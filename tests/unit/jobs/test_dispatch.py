@@ -133,8 +133,8 @@ def test_whoever_asks_the_sender_does_not_wait_for_redis(
     celery.answers.clear()
     sender = Sender(dispatcher, on_death=lambda: None)
     sender.start()
-    for _ in range(60):
-        sender.send_soon(ledger.submit(1).id)
+    for number in range(60):
+        sender.send_soon(ledger.submit(1, owner=str(number)).id)
     assert celery.asked.wait(30)
     assert celery.sent == []
     celery.answers.set()

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from jobs.blocks import in_blocks
+from jobs.estimate import Estimator
 from jobs.records import NewDocument, NewJob, Task
 from jobs.rows.formats import read_objects
 from jobs.rows.validation import RowValidator
-from jobs.slicing import estimate_tokens
 from tests.unit.jobs.test_rows import CATALOGUE, problems_of, validated
 
 CHAT = [{"role": "system", "content": ""}, {"role": "user", "content": " Hello\n there "}]
@@ -67,7 +67,7 @@ def test_a_chat_counts_with_all_it_says() -> None:
     chat = NewDocument(seq=0, custom_id="a", task=Task.GENERATION, model="m", text="", messages=long)
     text = NewDocument(seq=0, custom_id="a", task=Task.GENERATION, model="m", text="x" * 12_000)
     assert chat.num_characters == text.num_characters == 12_000
-    assert estimate_tokens(chat) == estimate_tokens(text)
+    assert Estimator().tokens(chat) == Estimator().tokens(text)
     assert len(list(in_blocks([chat] * 400))) == len(list(in_blocks([text] * 400))) > 1
 
 

@@ -59,9 +59,13 @@ def test_what_may_pass_is_told_and_not_refused() -> None:
     assert stands.why_not == "the hub is away"
 
 
-def test_l16_a_model_whose_device_no_worker_has_says_so() -> None:
+def test_l16_a_model_for_a_device_that_no_worker_has_is_refused_unless_one_had_it() -> None:
+    """L16's kind: its documents were accepted, and waited for ever."""
     entry = ENTRY.model_copy(update={"device": "cuda:1"})
-    stands = standing(beat("a", models=("other",)), entry=entry)
-    assert not stands.is_served
-    assert not stands.is_refused  # such a worker may be started at any time: its documents wait
-    assert "cuda:1" in (stands.why_not or "")
+    other = beat("a", models=("other",))  # on a CPU
+    stands = standing(other, entry=entry)
+    assert stands.is_refused
+    assert "it is for cuda:1, and the workers are on cpu" in (stands.why_not or "")
+    assert not standing(entry=entry).is_refused  # nobody runs, so nobody knows
+    # A worker of that device has been here, and may come back.
+    assert not standing(other, kept=(kept(),), entry=entry).is_refused

@@ -58,3 +58,24 @@ def test_a_document_larger_than_a_slice_has_one_of_its_own() -> None:
     planner, places = planned([document(0, characters=500_000), document(1)])
     assert places == [0, 1]
     assert planner.slices[0].num_documents == 1
+
+
+def test_a_slice_of_a_rare_model_does_not_stretch_over_the_whole_job() -> None:
+    """L4's kind: whoever claimed it read over every row between its first and its last."""
+    models = ["rare" if seq % 50 == 0 else "common" for seq in range(2000)]
+    planner, _ = planned([document(seq, model=model) for seq, model in enumerate(models)], documents=8)
+    assert max(slice_.last_seq - slice_.first_seq for slice_ in planner.slices) < 16 * 8
+
+
+def test_slices_can_be_taken_away_as_soon_as_they_are_full() -> None:
+    documents = [document(seq, model="ab"[seq % 2]) for seq in range(40)]
+    whole, places = planned(documents, documents=8)
+    planner, again = planned([], documents=8)
+    taken = []
+    for one in documents:
+        again.append(planner.place(one))
+        taken += planner.take_closed()
+        assert len(planner.slices) <= 2
+    taken += planner.take_all()
+    assert again == places
+    assert sorted(taken, key=lambda slice_: slice_.number) == whole.slices

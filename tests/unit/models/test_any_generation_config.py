@@ -12,7 +12,10 @@ import pytest
 import transformers as hf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from jobs.params import GenerationParams
+from models.defaults import MOST
 from models.device import Device
 from models.engine.prompt import Decoded
 from models.errors import CannotLoad
@@ -86,6 +89,13 @@ _FOLLOWED: dict[str, dict[str, Any]] = {
     "many end tokens": {"eos_token_id": list(range(1, 60)), "min_new_tokens": 4},
     "many end tokens and beams": {
         "eos_token_id": list(range(1, 150)), "min_new_tokens": 4, "num_beams": 4,
+    },
+    "end tokens beyond the vocabulary": {"eos_token_id": [EOS, 50_257], "min_new_tokens": 4},
+    "end tokens beyond the vocabulary and beams": {
+        "eos_token_id": [50_257, EOS], "min_new_tokens": 4, "num_beams": 3,
+    },
+    "end tokens beyond the vocabulary, sampled with penalties": {
+        "eos_token_id": [50_257, EOS], "min_length": 9, "do_sample": True, "repetition_penalty": 1.3,
     },
     "no end token": {"eos_token_id": None},
     "no padding token": {"pad_token_id": None},
@@ -165,6 +175,47 @@ def test_what_is_not_served_is_left_out_and_said(kind: str, name: str, with_defa
         assert isinstance(theirs, list)
         assert isinstance(ours, Decoded), ours
         assert is_same(ours, theirs, {PAD, EOS}), (prompt, theirs, ours)
+
+
+@pytest.mark.parametrize("kind", list(_KINDS))
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("num_beams", 1_000_000),
+        ("num_return_sequences", 5000),
+        ("max_new_tokens", 10**9),
+        ("length_penalty", 1e6),
+        ("no_repeat_ngram_size", 10**7),
+        ("temperature", 1e9),
+    ],
+)
+def test_a_models_own_settings_are_bounded_as_a_clients(
+    kind: str, name: str, asked: float, with_defaults: WithDefaults
+) -> None:
+    """S15b: num_beams=1000000 in a folder's generation_config ended the worker at the first document."""
+    more = {"num_beams": 1} if name != "num_beams" else {}
+    loaded, _ = with_defaults(kind, **{**more, "do_sample": name != "num_beams", name: asked})
+    assert getattr(loaded.model.generation_config, name) == MOST[name]
+    assert any(f"its own {name}=" in note and "most" in note for note in loaded.notes)
+
+
+def test_the_bounds_are_those_of_a_clients_parameters() -> None:
+    for name, most in MOST.items():
+        for value, is_fine in ((most, True), (most + 1, False)):
+            as_written = value if name in _NUMBERS else int(value)
+            errors = _problems({name: as_written})
+            assert (name not in errors) == is_fine, (name, value)
+
+
+_NUMBERS = {"temperature", "repetition_penalty", "length_penalty"}
+
+
+def _problems(params: dict[str, Any]) -> set[str]:
+    try:
+        GenerationParams.model_validate(params)
+    except ValidationError as error:
+        return {str(each["loc"][0]) for each in error.errors()}
+    return set()
 
 
 def test_sampling_at_temperature_zero_by_default_is_greedy(with_defaults: WithDefaults) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.records import DocumentInput
 from models.runners.encoder_forward import EncoderForward
 from models.runners.qa import QaEngine
 from models.runners.sentiment import SentimentEngine
-from models.runners.window_limit import position_tables
+from models.runners.window_limit import noted_lookups
 from tests.support.engines import drain
 from tests.support.tiny_encoders import KINDS, TOKENIZERS, alone, as_loaded, bertweet, random_texts, tiny
 
@@ -71,16 +72,79 @@ def test_the_fastest_right_way_is_taken_and_said(kind: str) -> None:
     assert ("why" in facts) == (kind in _BY_EQUAL_LENGTHS)
 
 
-def test_what_holds_beyond_every_window_holds_for_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.runners.encoder_proof._MOST_TOKENS", 12 * 40)
-    facts = SentimentEngine(tiny("longformer", "sentiment")).describe()
-    assert facts["proven"]
+#: Windows, blocks, strides and buckets as long as those of real models, and as narrow as tiny ones.
+_REAL_WINDOWS: dict[str, dict[str, Any]] = {
+    "longformer": {"attention_window": [512, 512], "max_position_embeddings": 2048},
+    "bigbird": {"block_size": 64, "num_random_blocks": 3, "max_position_embeddings": 2048},
+    "modernbert": {"local_attention": 128, "max_position_embeddings": 2048},
+    "canine": {"local_transformer_stride": 128, "max_position_embeddings": 2048},
+    "deberta": {"position_buckets": 256, "pos_att_type": ["c2p", "p2c"], "max_position_embeddings": 1024},
+    "mistral": {"sliding_window": 512, "max_position_embeddings": 2048},
+    "xlnet": {"clamp_len": 400, "mem_len": 384},
+}
+
+
+@pytest.mark.parametrize("kind", sorted(_REAL_WINDOWS))
+def test_texts_beyond_a_window_of_real_size_are_computed_in_company(kind: str) -> None:
+    """A Longformer with a window of 512 went one at a time beyond 157 tokens: no trial crossed its window."""
+    model = tiny(kind, "sentiment", num_labels=3, **_REAL_WINDOWS[kind])
+    right, engine = alone(model), SentimentEngine(model)
+    facts = engine.describe()
+    assert facts["way"] == ("batches of equal length" if kind in _BY_EQUAL_LENGTHS else "batches")
     assert "proven_tokens" not in facts
+    texts = random_texts(6, lengths=(5, 40, 330))
+    answered = drain(engine, [DocumentInput(key=n, text=text) for n, text in enumerate(texts)])
+    for number, text in enumerate(texts):
+        if len(model.tokenizer(text)["input_ids"]) <= engine.describe()["max_tokens"]:
+            output = answered[number].output
+            assert output is not None
+            assert output["scores"] == pytest.approx(right(text), abs=2e-5)
+
+
+def test_every_text_is_padded_to_a_window_no_more_than_once_at_loading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The trial of a Longformer computed every row with 512 tokens; now only the very first one."""
+    model = tiny("longformer", "sentiment", attention_window=[512, 512], max_position_embeddings=2048)
+    monkeypatch.setattr("models.runners.encoder_proof._CPU_WORK", 1)  # as for a large model
+    monkeypatch.setattr("models.runners.company._WORK", 1)
+    long: list[int] = []
+    embeddings = model.model.longformer.embeddings
+    embeddings.register_forward_pre_hook(
+        lambda _, args, options: long.append(options["input_ids"].shape[1]), with_kwargs=True
+    )
+    assert SentimentEngine(model).describe()["way"] == "batches"
+    assert [count for count in long if count > 64] == [512]
+
+
+class _OneWindowForAll(torch.nn.Module):
+    """A classifier whose texts of more than a window change with the longest beside them."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.config = model.config
+
+    def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Any:
+        outputs = self.model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        is_beyond = input_ids.shape[1] > self.config.attention_window
+        outputs.logits = outputs.logits + float(is_beyond) * input_ids.shape[1]
+        return outputs
+
+    def num_parameters(self) -> int:
+        return int(self.model.num_parameters())
+
+
+def test_what_changes_beyond_a_window_alone_is_noticed() -> None:
+    model = tiny("bert", "sentiment", attention_window=120)
+    engine = SentimentEngine(as_loaded(_OneWindowForAll(model.model), model.tokenizer, "sentiment"))
+    assert engine.describe()["way"] == "batches of equal length"
 
 
 def test_what_is_longer_than_what_was_tried_is_computed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.runners.encoder_proof._MOST_TOKENS", 12 * 40)
-    model = tiny("longformer", "sentiment", attention_window=[48, 48])
+    """A window that nothing shows to be read is no proof: here no code looks at it."""
+    monkeypatch.setattr("models.runners.encoder_proof._CPU_WORK", 1)
+    model = tiny("bert", "sentiment", attention_window=84)
     right, engine = alone(model), SentimentEngine(model)
     facts = engine.describe()
     assert facts["proven_tokens"] == 42
@@ -129,6 +193,27 @@ def test_a_short_text_does_not_change_how_a_later_long_one_is_read() -> None:
         output = drain(engine, [DocumentInput(key=0, text=text)])[0].output
         assert output is not None
         assert output["scores"] == pytest.approx(right(text), abs=2e-5)
+
+
+# Rounding.
+
+
+def test_scores_near_zero_are_not_held_to_more_digits_than_they_have() -> None:
+    """RoBERTa in bfloat16 with scores near zero went one at a time: rounding was taken for padding seen."""
+    assert _way_in_bfloat16("electra", seed=7) == "batches"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["canine", "mobilebert", "yoso"])
+def test_what_rounding_does_not_explain_is_noticed_in_bfloat16(kind: str, seed: int) -> None:
+    """MobileBERT's scores are moved by rounding as far as by padding, which is no proof of anything."""
+    assert _way_in_bfloat16(kind, seed=seed) == "batches of equal length"
+
+
+def _way_in_bfloat16(kind: str, *, seed: int) -> Any:
+    model = tiny(kind, "sentiment", num_labels=1, seed=seed)
+    loaded = replace(model, model=model.model.to(torch.bfloat16), dtype="bfloat16")
+    return SentimentEngine(loaded).describe()["way"]
 
 
 # Padding.
@@ -206,7 +291,7 @@ def test_a_table_of_positions_shows_itself() -> None:
     row = SentimentEngine(model).probe_row([9, 30, 12, 44, 7])
     forward = EncoderForward(model)
     with torch.inference_mode():
-        assert position_tables(lambda: forward([row]), len(row.ids)) == [126]
+        assert noted_lookups(lambda: forward([row]), len(row.ids)).room == [126]
 
 
 # Tokenizers and models that are refused, or not.

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from models.records import DocumentInput, DocumentOutput
-from models.runners.encoder_proof import ordinary_ids
 from models.runners.literal import literal, make_literal
 from models.runners.qa import QaEngine
 from models.runners.reading import read
 from models.runners.sentiment import SentimentEngine
+from models.runners.vocabulary import ordinary_ids
 from tests.support.engines import drain
 from tests.support.tiny_encoders import TOKENIZERS, alone, bertweet, tiny
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.runners.plan import Batch, Piece, into_batches, padded_tokens
+from models.runners.plan import Batch, Piece, Plan, into_batches, padded_tokens
 
 MAX_TOKENS = 8192
 
@@ -40,3 +40,15 @@ def test_where_padding_costs_nothing_the_budget_alone_parts_pieces() -> None:
     pieces = [Piece(key=length, index=0, num_tokens=length) for length in range(1, 65)]
     assert len(into_batches(pieces, max_tokens=64 * 64, batch_key=lambda _: None, alike=0.0)) == 1
     assert len(into_batches(pieces, max_tokens=64 * 64, batch_key=lambda _: None)) > 1
+
+
+def test_of_two_batches_one_may_overtake_and_the_other_is_who_waits_longest() -> None:
+    """A stream of documents that go ahead kept what was planned out for ever."""
+    plan = Plan()
+    batch = {name: [Piece(key=name, index=0, num_tokens=1)] for name in "abcd"}
+    plan.add(6.0, [batch["a"], batch["b"]])
+    order = []
+    for name in "cd":
+        plan.add(0.0, [batch[name]])
+        order += [plan.pop(), plan.pop()]
+    assert [found[0].key for _, found in order] == ["c", "a", "d", "b"]

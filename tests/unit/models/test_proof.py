@@ -103,6 +103,23 @@ _MODELS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         ),
         {"way": "continuous"},
     ),
+    # soft caps and sinks
+    "gemma2": (
+        "Gemma2Config", "Gemma2ForCausalLM",
+        _decoder(
+            sliding_window=16, head_dim=8, query_pre_attn_scalar=8, attn_logit_softcapping=2.0,
+            final_logit_softcapping=5.0, layer_types=["sliding_attention", "full_attention"],
+        ),
+        {"way": "continuous"},
+    ),
+    "gpt-oss": (
+        "GptOssConfig", "GptOssForCausalLM",
+        _decoder(
+            sliding_window=16, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
+            layer_types=["sliding_attention", "full_attention"],
+        ),
+        {"way": "continuous"},
+    ),
     # where padding is not neutral, which is case W4
     "rwkv": (
         "RwkvConfig", "RwkvForCausalLM", _decoder(context_length=512, attention_hidden_size=32),

@@ -11,6 +11,7 @@ from models.records import DocumentInput
 from models.runners.waiting import WaitingDocuments
 
 _LIMITS = Limits(max_rows=4, max_entries=1000, max_chunk_tokens=10)
+_WITH_ROOM = Limits(max_rows=4, max_entries=10_000, max_chunk_tokens=10)
 
 
 def _request(key: str, *, prompt: int = 3, width: int = 1, priority: float = 6, new: int = 20) -> Request:
@@ -108,6 +109,26 @@ def test_prompts_are_encoded_with_others_of_like_length(budget: int) -> None:
     assert sorted(request.prompt_tokens for group in groups for request in group) == [3, 4, 5, 9, 10]
     for group in groups:
         assert len(group) == 1 or len(group) * max(r.prompt_tokens for r in group) <= budget
+
+
+def test_a_request_wider_than_the_device_keeps_no_urgent_one_waiting() -> None:
+    """S22's kind: one document of 64 sequences had every row, and the urgent ones beyond the limit."""
+    scheduler = _scheduler(_request("wide", width=64), limits=_WITH_ROOM)
+    assert _keys(scheduler.admit()) == ["wide"]
+    scheduler.add(_request("urgent", priority=5.5))
+    assert _keys(scheduler.admit()) == ["urgent"]
+    scheduler.add(_request("another", priority=5.5))
+    assert scheduler.admit() == []  # so many rows are not kept
+
+
+def test_a_stream_of_urgent_requests_does_not_keep_a_wide_one_waiting_for_ever() -> None:
+    scheduler = _scheduler(_request("urgent 0", priority=0), _request("wide", width=64), limits=_WITH_ROOM)
+    scheduler.admit()
+    for number in range(1, 3):
+        scheduler.add(_request(f"urgent {number}", priority=0))
+        scheduler.discard([f"urgent {number - 1}"])
+        scheduler.admit()
+    assert {"wide", "urgent 2"} <= set(scheduler.running)
 
 
 def _document(key: int, *, group: str = "", priority: int = 6) -> DocumentInput:

@@ -67,6 +67,21 @@ def test_everything_of_ours_waits_for_the_migration_and_is_restarted() -> None:
         assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
+def test_a_service_gets_the_secrets_that_it_needs() -> None:
+    """S23: Flower had the database's password, and all of them the token of the hub."""
+    needed = {
+        "api": {"TEXTMILL_API_KEYS", "TEXTMILL_ADMIN_KEY", "TEXTMILL_DATABASE_URL", "TEXTMILL_REDIS_URL"},
+        "flower": {"TEXTMILL_REDIS_URL"},
+        "migrate": {"TEXTMILL_DATABASE_URL"},
+    }
+    for_workers = {"TEXTMILL_DATABASE_URL", "TEXTMILL_REDIS_URL", "HF_TOKEN"}
+    secrets = for_workers.union(*needed.values())
+    for name in own_services():
+        service = services()[name]
+        assert set(service["environment"]) & secrets == needed.get(name, for_workers), name
+        assert "TEXTMILL_DATA" in service["environment"]
+
+
 def test_no_port_is_open_to_other_machines() -> None:
     for service in services().values():
         assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))

@@ -18,6 +18,12 @@ def settle_all(job: FakeJob) -> None:
     job.settle(*range(len(job.rows)))
 
 
+@pytest.fixture(autouse=True)
+def _at_home_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Logins of whoever runs the tests have nothing to do with them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture
 def server() -> FakeServer:
     return FakeServer()

@@ -171,6 +171,19 @@ def test_json_output_is_one_value(
     assert json.loads(capsys.readouterr().out)["id"] == job_id
 
 
+def test_delete_removes_a_finished_job_and_no_other(
+    run: Run, server: FakeServer, rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("submit", str(rows))
+    job_id = capsys.readouterr().out.strip()
+    assert run("delete", job_id) != 0
+    assert "Cancel it first" in capsys.readouterr().err
+    run("cancel", job_id)
+    assert run("delete", job_id) == 0
+    assert f"deleted {job_id}" in capsys.readouterr().err
+    assert not server.jobs
+
+
 def test_json_output_keeps_every_digit(
     run: Run, server: FakeServer, rows: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

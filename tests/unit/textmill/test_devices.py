@@ -24,6 +24,12 @@ def test_every_gpu_gets_one_worker() -> None:
     assert placed(GPUS) == [(f"cuda{n}", f"cuda:{n}", 0) for n in range(4)]
 
 
+def test_cuda_is_every_gpu_and_an_error_where_there_is_none() -> None:
+    assert placed(GPUS, "cuda") == placed(GPUS)
+    with pytest.raises(ConfigurationError, match="no GPU"):
+        placed(LAPTOP, "cuda")
+
+
 def test_named_devices_are_used_and_no_others() -> None:
     assert placed(GPUS, "cuda:2", "cpu") == [("cuda2", "cuda:2", 0), ("cpu", "cpu", 0)]
 
@@ -40,7 +46,7 @@ def test_no_worker_at_all_can_be_asked_for() -> None:
     assert plan_workers(LAPTOP, devices=("auto",), workers=0) == ()
 
 
-@pytest.mark.parametrize("device", ["cuda:4", "cuda:x", "tpu", "cuda"])
+@pytest.mark.parametrize("device", ["cuda:4", "cuda:x", "tpu", "gpu"])
 def test_a_device_that_is_not_there_is_named(device: str) -> None:
     with pytest.raises(ConfigurationError, match=f"--device {device}"):
         plan_workers(GPUS, devices=(device,), workers=None)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from jobs.redis_url import client_url
 from jobs.settings import Settings
 from textmill.commands.server import Server
 from textmill.errors import FolderInUse, NoBroker, PortTaken, StackError
 from textmill.stack import ports, server_binary
-from textmill.stack.broker import BrokerAddress, EmbeddedBroker, client_url
+from textmill.stack.broker import BrokerAddress, EmbeddedBroker
 from textmill.stack.folder import DataFolder, RunningStack, read_note, running
+from textmill.stack.logs import keep_short
 from textmill.stack.plan import shared_environment
 from textmill.stack.server_binary import ServerBinary
 
@@ -159,6 +161,38 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, -1)
     with pytest.raises(StackError, match="belongs to somebody else"):
         DataFolder(tmp_path).hold()
+
+
+def test_a_note_without_a_lock_is_not_believed(tmp_path: Path) -> None:
+    """S7: an unpacked archive names a process that exists and an address where somebody listens."""
+    folder = DataFolder(tmp_path)
+    folder.hold()
+    folder.announce(RunningStack(pid=os.getpid(), url="http://127.0.0.1:9"))
+    note = (tmp_path / "up.json").read_text()
+    assert running(tmp_path) is not None
+    (tmp_path / "up.lock").chmod(0o644)  # whoever may read it may lock it
+    assert running(tmp_path) is None
+    folder.let_go()
+    (tmp_path / "up.json").write_text(note)
+    (tmp_path / "up.lock").chmod(0o600)
+    assert running(tmp_path) is None
+    (tmp_path / "up.lock").unlink()
+    assert running(tmp_path) is None
+
+
+def test_a_log_that_grows_is_set_aside_while_its_program_writes(tmp_path: Path) -> None:
+    """S3: a log grew by 157 MB in 15 seconds."""
+    log = tmp_path / "api.log"
+    with log.open("ab", buffering=0) as program:
+        program.write(b"x" * 100)
+        assert not keep_short(log, most_bytes=100)
+        program.write(b"y\n")
+        assert keep_short(log, most_bytes=100)
+        program.write(b"z\n")
+        assert log.read_bytes() == b"z\n"  # appended to what is left, no hole
+        program.write(b"z" * 100)
+        assert keep_short(log, most_bytes=100)
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == {"api.log": 0, "api.log.1": 102}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,16 @@ task = "sentiment"
 ref = "noop:b"
 device = "cuda:1"
 [[models]]
+name = "both"
+task = "sentiment"
+ref = "noop:d"
+device = ["cuda:0", "cuda:1"]
+[[models]]
+name = "gpu"
+task = "sentiment"
+ref = "noop:e"
+device = "cuda"
+[[models]]
 name = "anywhere"
 task = "generation"
 ref = "noop:c"
@@ -63,7 +73,12 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize(
     ("device", "served"),
-    [("cuda:0", {"first", "anywhere"}), ("cuda:1", {"second", "anywhere"}), ("cpu", {"anywhere"})],
+    [
+        ("cuda:0", {"first", "both", "gpu", "anywhere"}),
+        ("cuda:1", {"second", "both", "gpu", "anywhere"}),
+        ("cuda:2", {"gpu", "anywhere"}),
+        ("cpu", {"anywhere"}),
+    ],
 )
 def test_l16_a_model_for_one_gpu_is_served_by_the_worker_of_that_gpu(
     start: Any, device: str, served: set[str]
@@ -78,13 +93,13 @@ def test_l16_a_model_for_one_gpu_is_served_by_the_worker_of_that_gpu(
 
 def test_the_device_may_come_from_a_file_of_settings(start: Any, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TEXTMILL_DEVICE=cuda:1\n")
-    assert start().served == {"second", "anywhere"}
+    assert start().served == {"second", "both", "gpu", "anywhere"}
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 def test_a_gpu_is_counted_among_those_that_cuda_shows(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    assert start("--device", "cuda:1").served == {"second", "anywhere"}
+    assert start("--device", "cuda:1").served == {"second", "both", "gpu", "anywhere"}
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
 
 
@@ -100,3 +115,27 @@ def test_a_gpu_that_cuda_does_not_show_is_refused_by_name(
 def test_a_device_that_is_none_is_refused_by_name(start: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert start("--device", "cuda:x") == 2
     assert "TEXTMILL_DEVICE" in capsys.readouterr().err
+
+
+def test_l16_cuda_is_the_first_gpu(start: Any) -> None:
+    """L16's kind: `cuda` alone, as people write it."""
+    started = start("--device", "cuda")
+    assert started.device == "cuda:0"
+    assert started.served == {"first", "both", "gpu", "anywhere"}
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_l16_a_worker_serves_no_model_of_another_device_by_name(
+    start: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """L16's kind: named on the command line, a model was served where it is not for."""
+    assert start("--device", "cpu", "--models", "anywhere,second") == 2
+    assert "'second' is for cuda:1, this worker is on cpu" in capsys.readouterr().err
+
+
+def test_a_device_of_a_model_that_is_none_is_refused_by_name(
+    start: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "textmill.toml").write_text(TABLES.replace('"cuda:1"', '"gpu:1"', 1))
+    assert start("--device", "cpu") == 2
+    assert "'gpu:1' is no device" in capsys.readouterr().err

@@ -68,8 +68,9 @@ def test_h15_a_sign_of_life_says_why_a_model_cannot_be_loaded_and_forgets_it_whe
         bench.loop.warm("m").result(LONG)
     store = bench.ledger.store
     signs = SignsOfLife(
-        store, bench.loop, worker_id="w", device="cuda:1", models=[MODEL], on_death=lambda: None
-    )
+        store, bench.loop, worker_id="w", device="cuda:1", models=[MODEL], slots=2,
+        on_death=lambda: None,
+    )  # fmt: skip
     signs._beat()
     (sign,) = store.workers(max_age_seconds=30)
     told = sign.details["models"]["m"]
@@ -94,8 +95,9 @@ def test_facts_are_kept_once_and_without_counters(bench: Bench, monkeypatch: pyt
     kept = []
     monkeypatch.setattr(bench.ledger.store, "keep_facts", kept.append)
     signs = SignsOfLife(
-        bench.ledger.store, bench.loop, worker_id="w", device="cpu", models=[MODEL], on_death=lambda: None
-    )
+        bench.ledger.store, bench.loop, worker_id="w", device="cpu", models=[MODEL], slots=2,
+        on_death=lambda: None,
+    )  # fmt: skip
     signs._beat()
     signs._beat()
     assert [(each.name, each.ref, dict(each.facts)) for each in kept] == [

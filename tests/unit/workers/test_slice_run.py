@@ -9,7 +9,7 @@ import pytest
 from jobs.records import LeaseState
 from models.errors import CannotLoad, CannotLoadNow
 from models.records import DocumentInput, DocumentOutput
-from tests.support.engines import FakeEngine, GatedEngine
+from tests.support.engines import FakeEngine, GatedEngine, documents
 from tests.support.ledger import crash
 from tests.support.waiting import wait_until
 from tests.unit.workers.conftest import Bench
@@ -111,6 +111,33 @@ def test_an_isolated_slice_is_computed_one_by_one_and_each_is_named_first(bench:
     assert run.lease.isolate
     assert run.run()["succeeded"] == 4
     assert bench.store.settled_groups == [1, 1, 1, 1]
+
+
+def test_others_have_the_device_between_the_documents_of_an_isolated_slice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One slice's share of the device: it had it alone to its end, and all others waited."""
+
+    class Notes(GatedEngine):
+        texts: list[str] = []  # noqa: RUF012
+
+        def answer(self, document: DocumentInput) -> DocumentOutput:
+            self.texts.append(document.text)
+            return super().answer(document)
+
+    monkeypatch.setattr("workers.slice_run._ALONE_SECONDS", 0.0)
+    bench.engine = engine = Notes()
+    bench.start()
+    job = bench.ledger.submit(4)
+    bench.ledger.claimed(bench.ledger.keys(job)[0])
+    crash(bench.ledger)
+    thread = started(bench.run_of(job))
+    assert engine.entered.wait(LONG)
+    other = bench.loop.submit("m", documents("other"))
+    engine.gate.set()
+    assert other.outcomes(LONG)
+    thread.join(LONG)
+    assert engine.texts == ["text 0", "other", "text 1", "text 2", "text 3"]
 
 
 def test_given_back_in_the_middle_a_slice_keeps_what_is_settled_and_costs_no_crash(bench: Bench) -> None:

@@ -24,14 +24,14 @@ MODEL = ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:m")
 
 
 class Releases:
-    """Stands for the dispatcher: notes whose next slices were asked for."""
+    """Stands for the dispatcher: counts how often it was asked to send."""
 
     def __init__(self) -> None:
-        self.jobs: list[str] = []
+        self.num_asked = 0
         self.is_broken = False
 
-    def release(self, job_id: str) -> int:
-        self.jobs.append(job_id)
+    def release(self) -> int:
+        self.num_asked += 1
         if self.is_broken:
             raise BrokerUnavailable
         return 0
@@ -60,7 +60,7 @@ def worker(bench: Bench, releases: Releases, heartbeats: Heartbeats) -> Iterator
     bench.engine.gate.set()
 
 
-def test_a_settled_slice_asks_for_the_jobs_next_ones(
+def test_a_settled_slice_lets_the_next_go_of_whatever_job(
     worker: Worker, bench: Bench, releases: Releases
 ) -> None:
     assert isinstance(bench.engine, GatedEngine)
@@ -68,7 +68,7 @@ def test_a_settled_slice_asks_for_the_jobs_next_ones(
     job = bench.ledger.submit(3)
     summary = worker.run_slice(bench.ledger.keys(job)[0])
     assert (summary["succeeded"], summary["failed"]) == (3, 0)
-    assert releases.jobs == [job.id]
+    assert releases.num_asked == 1
 
 
 def test_a_broken_redis_does_not_fail_a_slice_that_is_settled(
@@ -81,12 +81,15 @@ def test_a_broken_redis_does_not_fail_a_slice_that_is_settled(
     assert worker.run_slice(bench.ledger.keys(job)[0])["succeeded"] == 3
 
 
-def test_a_message_that_comes_twice_is_computed_once(worker: Worker, bench: Bench) -> None:
+def test_a_message_that_comes_twice_is_computed_once(
+    worker: Worker, bench: Bench, releases: Releases
+) -> None:
     assert isinstance(bench.engine, GatedEngine)
     bench.engine.gate.set()
     key = bench.ledger.keys(bench.ledger.submit(3))[0]
     worker.run_slice(key)
     assert "skipped" in worker.run_slice(key)
+    assert releases.num_asked == 2  # it had taken a place, too
 
 
 def test_a_heartbeat_keeps_the_lease_and_brings_bad_news(
@@ -201,13 +204,15 @@ def test_a_slice_claimed_at_the_last_moment_is_released_too(
 def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: Bench) -> None:
     bench.start()
     signs = SignsOfLife(
-        bench.ledger.store, bench.loop, worker_id="w1", device="cpu", models=[MODEL], on_death=lambda: None
-    )
+        bench.ledger.store, bench.loop, worker_id="w1", device="cpu", models=[MODEL], slots=2,
+        on_death=lambda: None,
+    )  # fmt: skip
     bench.loop.warm("m").result(LONG)
     signs.start()
     (sign,) = wait_until(
         lambda: bench.ledger.store.workers(max_age_seconds=30), timeout_seconds=LONG, what="a sign of life"
     )
     assert (sign.worker_id, sign.device, sign.models) == ("w1", "cpu", ("m",))
+    assert sign.details["slots"] == 2
     signs.stop()
     assert bench.ledger.store.workers(max_age_seconds=30) == []

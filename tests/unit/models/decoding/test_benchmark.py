@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import beams_host_cost
 from benchmarks.gpu import __main__ as benchmark
 
 
@@ -27,3 +28,8 @@ def test_the_benchmark_measures_every_system_with_tiny_models(
     ]
     assert all(measured["tokens_per_second"] > 0 for measured in found["measured"])
     assert "generation" in capsys.readouterr().out
+
+
+def test_a_step_of_beams_costs_the_host_a_fifth_of_what_it_costs_in_the_first_engine() -> None:
+    costs = beams_host_cost.measure(documents=32, beams=4)
+    assert costs["second engine"] < costs["first engine"] / 5

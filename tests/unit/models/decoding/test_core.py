@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from models.decoding.scheduler import Limits
 from models.engine.prompt import Decoded, Prompt, PromptMaker
 from models.errors import DocumentError
 from models.registry import LoadedModel
+from tests.support import paged
 from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
 from tests.support.paged import HAS_CUDA, TIGHT, make_paged_core
 from tests.support.tiny_models import WORDS, Loader, TinyModels
@@ -28,16 +31,18 @@ _PARAMETERS: tuple[dict[str, Any], ...] = (
     {"min_new_tokens": 5},
     {"num_beams": 1, "do_sample": False},
 )
-_DEVICES = [
+_KERNELS = [
     pytest.param("cpu", marks=pytest.mark.skipif(HAS_CUDA, reason="a GPU is at hand")),
-    pytest.param("cuda", marks=pytest.mark.gpu),
+    pytest.param("reference", marks=pytest.mark.skipif(HAS_CUDA, reason="a GPU is at hand")),
+    pytest.param("triton", marks=pytest.mark.gpu),
 ]
 
 
-@pytest.fixture(params=_DEVICES)
-def small(request: pytest.FixtureRequest) -> Loader:
-    """Loads a small model for generation, on a CPU or, where there is one, on a GPU."""
-    loader: Loader = request.getfixturevalue("loaded" if request.param == "cpu" else "loaded_on_gpu")
+@pytest.fixture(params=_KERNELS)
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Loader:
+    """Loads a small model for generation; cores are made for this way of computing it."""
+    monkeypatch.setattr(paged, "kernels", request.param)
+    loader: Loader = request.getfixturevalue("loaded_on_gpu" if request.param == "triton" else "loaded")
     return loader
 
 
@@ -104,7 +109,7 @@ def test_two_documents_by_the_kernels_of_gpus_equal_each_alone(
     pytest.importorskip("triton")
     model = small("generation", "mistral")
     limits = Limits(max_rows=2, num_pages=11, max_entries=48, chunk_sizes=(16,), max_begun=2)
-    core, _ = make_paged_core(model, limits, by_triton=True)
+    core, _ = make_paged_core(model, limits, by="triton")
     plain = hf.AutoModelForCausalLM.from_pretrained(tiny_models["mistral"]).eval().to(model.device.torch)
     prompts = [
         Prompt(
@@ -192,8 +197,8 @@ def test_cancelled_documents_leave_at_once_and_the_others_go_on(small: Loader) -
     assert program.pages.num_bytes == 0
 
 
-def test_nan_from_the_model_fails_its_document_alone_and_leaves_nothing_behind(loaded: Loader) -> None:
-    model = loaded("generation", "llama")
+def test_nan_from_the_model_fails_its_document_alone_and_leaves_nothing_behind(small: Loader) -> None:
+    model = small("generation", "llama")
     poison = 66
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(6)]
     wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=6)  # type: ignore[arg-type]
@@ -213,51 +218,55 @@ def test_nan_from_the_model_fails_its_document_alone_and_leaves_nothing_behind(l
     assert [results[4 + place] for place in range(6)] == [wanted[place] for place in range(6)]
 
 
-def test_a_document_that_raises_fails_alone(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = loaded("generation", "gpt2")
+@contextmanager
+def _before_embedding(model: LoadedModel, hook: Any) -> Iterator[None]:
+    """Calls `hook` before tokens are looked up, in every pass."""
+    handle = model.model.get_input_embeddings().register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_a_document_that_raises_fails_alone(small: Loader) -> None:
+    model = small("generation", "gpt2")
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(9)]
     poison = Prompt(input_ids=[66, 67], max_new_tokens=6, params={})
     wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)  # type: ignore[arg-type]
     core, _ = make_paged_core(model)
-    forward = model.model.base_model.forward
 
-    def refuse(*args: Any, **inputs: Any) -> Any:
-        if bool((inputs["input_ids"] == 66).any()):
+    def refuse(_: Any, inputs: Any) -> None:
+        if bool((inputs[0] == 66).any()):
             raise ValueError("sixty-six")
-        return forward(*args, **inputs)
 
-    monkeypatch.setattr(model.model.base_model, "forward", refuse)
-    results = decode_with_random_arrivals(core, [*prompts, poison], seed=5)  # type: ignore[arg-type]
+    with _before_embedding(model, refuse):
+        results = decode_with_random_arrivals(core, [*prompts, poison], seed=5)  # type: ignore[arg-type]
     failed = results[len(prompts)]
     assert isinstance(failed, DocumentError)
     assert "sixty-six" in str(failed)
     assert [results[place] for place in range(9)] == [wanted[place] for place in range(9)]
 
 
-def test_a_step_that_runs_out_of_memory_is_run_again_by_fewer(
-    loaded: Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = loaded("generation", "gpt2")
+def test_a_step_that_runs_out_of_memory_is_run_again_by_fewer(small: Loader) -> None:
+    model = small("generation", "gpt2")
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(9)]
     wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)  # type: ignore[arg-type]
     core, _ = make_paged_core(model)
-    forward = model.model.base_model.forward
     failures = iter([False, False, True, False, True])
 
-    def run_out(*args: Any, **inputs: Any) -> Any:
+    def run_out(*_: Any) -> None:
         if next(failures, False):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(*args, **inputs)
 
-    monkeypatch.setattr(model.model.base_model, "forward", run_out)
-    results = decode_with_random_arrivals(core, prompts, seed=5)  # type: ignore[arg-type]
+    with _before_embedding(model, run_out):
+        results = decode_with_random_arrivals(core, prompts, seed=5)  # type: ignore[arg-type]
     assert results == wanted
 
 
 def test_pages_that_do_not_fit_the_memory_become_fewer(
-    loaded: Loader, monkeypatch: pytest.MonkeyPatch
+    small: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded("generation", "gpt2")
+    model = small("generation", "gpt2")
     short = Prompt(input_ids=[5, 6, 7], max_new_tokens=6, params={})
     long = Prompt(input_ids=[5] * 90, max_new_tokens=30, params={})
     core, program = make_paged_core(model)
@@ -276,8 +285,8 @@ def test_pages_that_do_not_fit_the_memory_become_fewer(
     assert isinstance(results["short"], Decoded)
 
 
-def test_what_the_sampler_does_not_do_is_not_served_here(loaded: Loader) -> None:
-    core, _ = make_paged_core(loaded("generation", "gpt2"))
+def test_what_the_sampler_does_not_do_is_not_served_here(small: Loader) -> None:
+    core, _ = make_paged_core(small("generation", "gpt2"))
 
     def is_served(length: int = 3, new: int = 5, **params: Any) -> bool:
         return core.serves(Prompt(input_ids=[5] * length, max_new_tokens=new, params=params))
@@ -287,7 +296,7 @@ def test_what_the_sampler_does_not_do_is_not_served_here(loaded: Loader) -> None
     assert not is_served(length=100, new=30)
     assert not is_served(num_beams=2)
     assert not is_served(do_sample=True, num_return_sequences=2)
-    assert not is_served(no_repeat_ngram_size=2)
+    assert is_served(no_repeat_ngram_size=2)
     assert not is_served(do_sample=True, temperature=-1.0)
 
 

@@ -140,7 +140,7 @@ def test_kernels_that_say_something_else_are_taken_out_by_the_proof(
     loaded: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = loaded("generation", "llama")
-    plain = build_program(model, _FEW, by_triton=False)
+    plain = build_program(model, _FEW, by="reference")
     program = replace(plain, forward=PackedForward(model, Fusion(model.model)))
     monkeypatch.setattr(operators, "silu_times", lambda both: both.chunk(2, dim=-1)[0])
     verdict = prove(model, Reference(model), program, _FEW)

@@ -20,7 +20,7 @@ from tests.support.tiny_models import Loader
 
 
 def _prove(model: LoadedModel, limits: Limits = TIGHT) -> Verdict:
-    return prove(model, Reference(model), build_program(model, limits, by_triton=False), limits)
+    return prove(model, Reference(model), build_program(model, limits, by="reference"), limits)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "qwen", "mistral"])

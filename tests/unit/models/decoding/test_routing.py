@@ -11,7 +11,8 @@ import torch
 import transformers as hf
 
 from models.decoding import core as paged
-from models.decoding import factory
+from models.decoding import factory, group_factory
+from models.decoding.group_probe import GroupVerdict
 from models.decoding.steps import EagerSteps
 from models.device import Device
 from models.records import DocumentInput
@@ -24,13 +25,15 @@ from tests.support.tiny_models import Loader, TinyModels
 @pytest.fixture
 def as_on_cuda(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """A model on a CPU that is taken for a CUDA device; torch computes what Triton and graphs would."""
-    monkeypatch.setattr(factory, "CapturedSteps", EagerSteps)
+    monkeypatch.setattr(factory, "CapturedSteps", partial(EagerSteps, is_ahead=True))
     monkeypatch.setattr(factory, "limits_for", lambda _: TIGHT)
+    none = (None, GroupVerdict(0, "another test's matter"))
+    monkeypatch.setattr(group_factory, "grouped_core", lambda *_: none)
     build = factory.build_program
 
-    def by_torch(*args: Any, by_triton: bool) -> Any:
-        assert by_triton
-        return build(*args, by_triton=False)
+    def by_torch(*args: Any, by: str) -> Any:
+        assert by == "triton"
+        return build(*args, by="reference")
 
     monkeypatch.setattr(factory, "build_program", by_torch)
     model = loaded("generation", "llama")
@@ -44,7 +47,7 @@ _KINDS: tuple[tuple[bool, dict[str, Any]], ...] = (
     (True, {"max_new_tokens": 9, "repetition_penalty": 1.4, "min_new_tokens": 4}),
     (True, {"max_new_tokens": 12, "stop": ["e", "an"]}),
     (False, {"max_new_tokens": 9, "num_beams": 3}),
-    (False, {"max_new_tokens": 9, "no_repeat_ngram_size": 2}),
+    (True, {"max_new_tokens": 9, "no_repeat_ngram_size": 2}),
 )
 
 

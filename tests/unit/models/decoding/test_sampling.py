@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from transformers.generation import logits_process as hf
 
 from models.decoding import layout
+from models.decoding.sampling import stream
+from models.decoding.sampling.cpu import CpuSampler
 from models.decoding.sampling.interface import Sampler
 from models.decoding.sampling.noise import noise
 from models.decoding.sampling.reference import ReferenceSampler
@@ -58,12 +61,16 @@ def _chosen(sampler: Sampler, state: BatchState, scores: Tensor) -> list[int]:
     return state.chosen[: len(scores)].tolist()
 
 
-def _warped(row: int, scores: Tensor) -> Tensor:
-    """What transformers leaves of a row's scores, (1, vocabulary)."""
-    way = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, **_WAYS[row]}
+def _warped(row: int, scores: Tensor, *, num_new: int = 0) -> Tensor:
+    """What transformers leaves of a row's scores after so many new tokens, (1, vocabulary)."""
+    return _warped_by(_WAYS[row], scores[row : row + 1].clone(), num_new=num_new)
+
+
+def _warped_by(way: dict[str, Any], left: Tensor, *, num_new: int) -> Tensor:
+    way = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, **way}
     seen = torch.arange(10, 60)[None]
-    left = scores[row : row + 1].clone()
-    banned = [*way.get("banned_ids", ()), *(way.get("end_ids", ()) if way.get("min_new_tokens") else ())]
+    ends = way.get("end_ids", ()) if num_new < way.get("min_new_tokens", 0) else ()
+    banned = [*way.get("banned_ids", ()), *ends]
     left[:, banned] = -torch.inf
     if way["repetition_penalty"] != 1:
         left = hf.RepetitionPenaltyLogitsProcessor(way["repetition_penalty"])(seen, left)
@@ -100,6 +107,88 @@ def test_the_kernels_choose_as_the_reference_does(kind: int) -> None:
     one, other = _seated(), _seated()
     assert _chosen(ReferenceSampler(), one, scores) == _chosen(_triton(other), other, scores)
     assert torch.equal(one.rows, other.rows)
+
+
+@pytest.mark.parametrize("is_torchs", [False, True])
+def test_a_stream_goes_on_as_torchs_generator(is_torchs: bool) -> None:
+    """MT19937, from numpy's own and from torch's; words that nobody wants are gone over."""
+    for seed in (0, 1, 2**31 - 1, 2**32 + 5):
+        own = np.zeros(stream.STREAM_WORDS, np.uint32)
+        stream.seeded(own, seed & 0xFFFFFFFF)
+        if is_torchs:
+            generator = torch.Generator().manual_seed(seed)
+            wanted = torch.empty(3000, dtype=torch.float64).uniform_(generator=generator).tolist()
+            assert [stream.uniform(own) for _ in range(1000)] == wanted[:1000]
+            stream.skip(own, 2 * 1500)
+            assert [stream.uniform(own) for _ in range(500)] == wanted[2500:]
+        else:
+            twister = np.random.MT19937()
+            twister._legacy_seeding(seed & 0xFFFFFFFF)
+            words = twister.random_raw(2000).astype(np.uint64)
+            both = (words[::2] << np.uint64(32) | words[1::2]) & np.uint64(2**53 - 1)
+            assert [stream.uniform(own) for _ in range(1000)] == (both * 2.0**-53).tolist()
+    assert stream.is_torchs()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("vocabulary", [_VOCABULARY, 50_257])
+def test_a_cpu_draws_what_generate_draws_with_the_same_seed(vocabulary: int, dtype: torch.dtype) -> None:
+    """Token for token over several steps, by transformers' processors and torch's multinomial."""
+    state = make_state(len(_WAYS), 2, vocabulary)
+    for number, way in enumerate(_WAYS):
+        seat(state, number, request_of(_PROMPT, seed=number + 2**32, **way))
+    state.seen[:, 10:60] = 1
+    sampler, shape = CpuSampler(state), all_seated(state, len(_WAYS))
+    generators = [torch.Generator().manual_seed(number + 2**32) for number in range(len(_WAYS))]
+    noise = torch.Generator().manual_seed(0)
+    for step in range(12):
+        scores = (
+            torch.randn(len(_WAYS), layout.padded(vocabulary), generator=noise) * (3.0, 0.5, 8.0)[step % 3]
+        )
+        scores = scores.to(dtype)
+        scores[4:6, : vocabulary // 2] = 1.0  # ties at the border of top-k
+        sampler.choose(state, shape, scores)
+        for row, said in enumerate(state.chosen[: len(_WAYS)].tolist()):
+            left = _warped(row, scores[:, :vocabulary].float(), num_new=step)
+            wanted = int(left.argmax())
+            if "temperature" in _WAYS[row]:
+                wanted = int(torch.multinomial(left.softmax(-1), 1, generator=generators[row]))
+            if said not in (
+                wanted,
+                -1 - wanted,
+            ):  # which of equals top-p keeps, torch's sort leaves to chance
+                assert _has_ties_at_the_border(row, left, scores[:, :vocabulary].float(), num_new=step), (
+                    row,
+                    step,
+                )
+        state.rows[:, layout.IS_DONE] = 0
+
+
+def _has_ties_at_the_border(row: int, left: Tensor, scores: Tensor, *, num_new: int) -> bool:
+    whole = {**_WAYS[row], "top_p": 1.0}
+    before = _warped_by(whole, scores[row : row + 1].clone(), num_new=num_new)
+    least = left[left > -torch.inf].min()
+    return int((before == least).sum()) > int((left == least).sum())
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.9, 0.999, 0.99999])
+def test_a_mass_is_found_in_flat_and_in_steep_scores(top_p: float) -> None:
+    """As transformers finds it, however many tokens hold it."""
+    state = make_state(3, 2, 50_257)
+    for number in range(3):
+        seat(state, number, request_of(_PROMPT, seed=number, temperature=1.0, top_p=top_p))
+    sampler, shape = CpuSampler(state), all_seated(state, 3)
+    generators = [torch.Generator().manual_seed(number) for number in range(3)]
+    for step in range(3):
+        scores = torch.randn(3, 50_304, generator=torch.Generator().manual_seed(step))
+        scores *= torch.tensor([0.01, 1.0, 6.0])[:, None]
+        sampler.choose(state, shape, scores)
+        left = hf.TopPLogitsWarper(top_p)(torch.zeros(3, 1), scores[:, :50_257])
+        wanted = [
+            int(torch.multinomial(row.softmax(-1)[None], 1, generator=generator))
+            for row, generator in zip(left, generators, strict=True)
+        ]
+        assert state.chosen[:3].tolist() == wanted
 
 
 @pytest.mark.parametrize("is_triton", [False, True])

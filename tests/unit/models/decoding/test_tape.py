@@ -18,7 +18,7 @@ def test_every_step_of_a_shape_dispatches_the_same_operators_on_the_same_address
     name: str, loaded: Loader
 ) -> None:
     model = loaded("generation", name)
-    program = build_program(model, TIGHT, by_triton=False)
+    program = build_program(model, TIGHT, by="reference")
     steps = TapedSteps(program)
     core = PagedCore(program, steps, TIGHT, SamplingMaker(model))
     for number in range(12):

@@ -1,0 +1,140 @@
+"""What the host needs for a step of decoding, beside a model that costs nothing.
+
+    python -m benchmarks.host [--rows 256] [--vocabulary 1000] [--steps 40] [--against FOLDER]
+
+The processor's microseconds for a step of 256 rows, greedy and sampled, the best of all steps.
+The model has no layers to speak of and answers with the same scores for every row, so that what
+is left is the engine's own; with a large vocabulary, on a CPU, that is mostly reading the scores.
+`--against` names a checkout of another commit with an environment of
+its own in `.venv`; both are measured in turns, and the share of the other's time is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_WAYS: dict[str, dict[str, Any]] = {
+    "greedy": {"do_sample": False},
+    "sampled": {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95},
+}
+_TURNS = 2
+_MOST_ROWS = 512
+
+
+def main() -> None:
+    """Measures, and prints a table and a JSON line."""
+    options = _options()
+    if options.once:
+        print(json.dumps(measure(options.rows, options.steps, options.vocabulary)))
+        return
+    folders = {"this": Path.cwd(), **({"other": options.against} if options.against else {})}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in folders}
+    for _ in range(_TURNS):
+        for name, folder in folders.items():
+            found[name].append(_in_folder(folder, options))
+    best = {name: {way: min(each[way] for each in runs) for way in _WAYS} for name, runs in found.items()}
+    for way in _WAYS:
+        line = f"{way:<10} {best['this'][way]:>10.0f} microseconds a step of {options.rows} rows"
+        if options.against:
+            line += f", {best['this'][way] / best['other'][way]:.3f} of {best['other'][way]:.0f}"
+        print(line)
+    print(json.dumps({"benchmark": "host", "rows": options.rows, **best}))
+
+
+def _in_folder(folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """What this script says when it runs by the code and the environment of a checkout."""
+    numbers = {"--rows": options.rows, "--steps": options.steps, "--vocabulary": options.vocabulary}
+    command = [str(folder / ".venv/bin/python"), __file__, "--once"]
+    command += [word for name, number in numbers.items() for word in (name, str(number))]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
+    """Microseconds of processor time in a step of so many rows, the median, for each way."""
+    # Names that were there at 143fab2 too, for both are measured by this very script.
+    from models.engine import limits
+    from models.runners import decoding_core
+
+    limits._CPU_ROWS = num_rows
+    try:
+        from models.decoding import limits as newer
+    except ImportError:
+        pass
+    else:
+        newer._CPU_ROWS = num_rows * 8 // 7 + 1  # an eighth is kept for urgent documents
+    loaded = _small_model(vocabulary)
+    core = decoding_core.decoding_core(loaded)
+    _answer_at_once(loaded.model.lm_head, vocabulary)
+    return {way: _microseconds(core, params, num_rows, num_steps) for way, params in _WAYS.items()}
+
+
+def _microseconds(core: Any, params: dict[str, Any], num_rows: int, num_steps: int) -> float:
+    from models.engine.prompt import Prompt
+    from models.runners.plan import Piece
+
+    for key in range(num_rows):
+        prompt = Prompt(
+            input_ids=[5], max_new_tokens=500, params=params,
+            seed=key if params["do_sample"] else None,
+        )  # fmt: skip
+        core.add([Piece(key=key, index=0, num_tokens=1, num_rows=1, data=prompt)], 6)
+    for _ in range(5):
+        core.step()
+    times = []
+    for _ in range(num_steps):
+        begun = time.process_time_ns()
+        core.step()
+        times.append(time.process_time_ns() - begun)
+    core.discard(list(range(num_rows)))
+    return statistics.median(times) / 1000
+
+
+def _small_model(vocabulary: int) -> Any:
+    """One layer of width two."""
+    import torch
+    import transformers as hf
+
+    from benchmarks import workload
+    from models.device import prepare_device
+
+    device = prepare_device("cpu", num_threads=1)
+    torch.manual_seed(0)
+    config = hf.GPT2Config(
+        vocab_size=vocabulary, n_embd=2, n_layer=1, n_head=1, n_positions=1024, eos_token_id=None
+    )
+    return workload._loaded(hf.GPT2LMHeadModel(config).eval(), "generation", device, "float32")
+
+
+def _answer_at_once(head: Any, vocabulary: int) -> None:
+    """From now on a model's head gives random scores that are there already, whatever it is given."""
+    import torch
+
+    answers = torch.randn(_MOST_ROWS, vocabulary)
+    head.forward = lambda hidden: answers[: hidden.shape[:-1].numel()].view(*hidden.shape[:-1], -1)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.host", description=__doc__)
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--vocabulary", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--against", type=Path, help="a checkout of another commit, with its .venv")
+    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

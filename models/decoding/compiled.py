@@ -1,0 +1,133 @@
+"""Pieces of kernels that numba compiles for this processor: numbers as they are stored, e^x, loading ahead.
+
+bfloat16 is the upper half of a float32, so such numbers come and go as bit patterns.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic, overload
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+#: Of 2^x for -0.5 <= x <= 0.5: its Taylor series, ln(2)^k / k!; the next term is below 2e-7.
+_C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(math.log(2.0) ** k / math.factorial(k)) for k in range(7))
+_LOG2_E = np.float32(1 / math.log(2.0))
+_SMALLEST_EXPONENT, _EXPONENT_BIAS, _MANTISSA_BITS = np.float32(-126.0), np.int32(127), np.int32(23)
+#: Sums may be reordered, or they would be computed one addition at a time. Infinities and NaN stay what
+#: they are: a document that has one is found by it.
+OPTIONS: dict[str, Any] = {
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True,
+}  # fmt: skip
+_CACHE_LINE_BYTES = 64
+_TO_READ, _TO_ALL_CACHES, _OF_DATA = 0, 3, 1  # arguments of LLVM's prefetch
+#: numba's own threads, which it takes where it finds no OpenMP, end the process when called by two at once.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """A compiled loop may run in parallel, on as many threads as torch has."""
+    with _ONE_AT_A_TIME:
+        numba.set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        yield
+
+
+def stored(tensor: Tensor) -> Any:
+    """The same memory as an array; bfloat16 as bit patterns."""
+    return tensor.numpy() if tensor.dtype == torch.float32 else tensor.view(torch.uint16).numpy()
+
+
+def stored_type(dtype: torch.dtype) -> Any:
+    """What numba takes such numbers for."""
+    return types.float32 if dtype == torch.float32 else types.uint16
+
+
+def compiled(signature: Any, function: Callable[..., Any], *, parallel: bool = True) -> Callable[..., Any]:
+    """Takes seconds; what was compiled is kept on disk, and read from there the next time."""
+    try:
+        return numba.njit(signature, parallel=parallel, cache=True, **OPTIONS)(function)  # type: ignore[no-any-return]
+    except Exception as error:  # nowhere to keep it, a full disk, a file cut short by a power failure
+        logger.warning("compiled anew", extra={"action": "compiled_anew", "reason": repr(error)})
+        return numba.njit(signature, parallel=parallel, **OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+@numba.njit(inline="always")
+def exp(number: Any) -> Any:
+    """e^number for numbers up to 0, in float32; unlike `math.exp`, a loop over it is vectorised."""
+    exponent = number * _LOG2_E
+    if exponent < _SMALLEST_EXPONENT:  # `max` might drop a NaN
+        exponent = _SMALLEST_EXPONENT
+    whole = np.int32(math.floor(exponent + np.float32(0.5)))
+    rest = exponent - np.float32(whole)
+    power = _C0 + rest * (_C1 + rest * (_C2 + rest * (_C3 + rest * (_C4 + rest * (_C5 + rest * _C6)))))
+    return power * np.int32((whole + _EXPONENT_BIAS) << _MANTISSA_BITS).view(np.float32)
+
+
+def wide(number: Any) -> Any:
+    """The float32 that a stored number stands for."""
+    raise NotImplementedError("compiled below, by type")
+
+
+def narrow(number: Any, like: Any) -> Any:
+    """A float32 as it is stored in `like`: as it is, or the nearest bfloat16."""
+    raise NotImplementedError("compiled below, by type")
+
+
+@overload(wide, inline="always", strict=False)
+def _wide_by_type(number: Any) -> Any:
+    if number == types.uint16:
+        return lambda number: np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
+    return lambda number: number
+
+
+@overload(narrow, inline="always", strict=False)
+def _narrow_by_type(number: Any, like: Any) -> Any:
+    return _nearest_bfloat16 if like.dtype == types.uint16 else lambda number, like: number
+
+
+def _nearest_bfloat16(number: Any, like: Any) -> Any:
+    """Of two as near, the even one."""
+    bits = np.float32(number).view(np.uint32)
+    if number != number:  # rounded up, some NaN would be infinity
+        return np.uint16((bits >> np.uint32(16)) | np.uint32(0x40))
+    return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+@numba.njit(inline="always")
+def prefetch_row(table: Any, row: Any) -> None:
+    """Begins to load a row of a table without gaps.
+
+    The processor foresees what follows in memory, but keys and values lie in hundreds of short
+    pieces: waiting for the first lines of each took half of the time.
+    """
+    for column in range(0, table.shape[1], _CACHE_LINE_BYTES // table.itemsize):
+        _prefetch(table, row, column)  # type: ignore[call-arg]  # what it is compiled with comes before
+
+
+@intrinsic
+def _prefetch(typing_context: Any, table: Any, row: Any, column: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = cgutils.get_item_pointer(context, builder, signature.args[0], array, list(arguments[1:]))
+        pointer = builder.bitcast(pointer, cgutils.voidptr_t)
+        number = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], function_type)
+        builder.call(function, [pointer, number(_TO_READ), number(_TO_ALL_CACHES), number(_OF_DATA)])
+        return context.get_dummy_value()
+
+    return types.void(table, row, column), generate

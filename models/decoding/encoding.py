@@ -1,0 +1,147 @@
+"""Reads the sources of documents that enter, and puts what decoders attend to into pages.
+
+Documents of about the same length are read together, within a bound of padded tokens for one
+pass. Where a pass raises, its documents are read in halves, until whoever is at fault is alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.decoding.encoder_decoder import EncoderDecoderForward
+from models.decoding.group import Group
+from models.decoding.joint_step import Entries, Ignored, OwnKeys, SourceKeys
+from models.decoding.kv_pages import KVPages, LayerSize
+from models.decoding.pages import PAGE_TOKENS
+from models.decoding.recovery import told
+from models.errors import DocumentError, NotSuited
+from models.memory import is_out_of_memory, release_cached_memory
+
+logger = logging.getLogger(__name__)
+
+
+class Encoding:
+    """The encoder's passes."""
+
+    def __init__(
+        self, forward: EncoderDecoderForward, pages: KVPages, *, max_tokens: int, pad_id: int
+    ) -> None:
+        """Sets up.
+
+        Args:
+            forward: the model.
+            pages: of sources.
+            max_tokens: of one pass, padding included; a longer document is read alone.
+            pad_id: the token that pads.
+        """
+        self._forward, self._pages = forward, pages
+        self._max_tokens, self._pad_id = max_tokens, pad_id
+
+    def encode(self, groups: Sequence[Group]) -> list[tuple[Group, DocumentError]]:
+        """Reads the sources of groups that have their pages; those that failed, and why."""
+        failures: list[tuple[Group, DocumentError]] = []
+        for some in alike(groups, self._max_tokens):
+            failures += self._apart(some)
+        return failures
+
+    def _apart(self, groups: Sequence[Group]) -> list[tuple[Group, DocumentError]]:
+        try:
+            self._encode(groups)
+        except torch.AcceleratorError:
+            raise  # the device itself has failed: nothing can be computed in this process any more
+        except Exception as error:
+            if is_out_of_memory(error):
+                release_cached_memory()
+            if len(groups) == 1:
+                return [(groups[0], told(error))]
+            extra = {"action": "encoding_divided", "num_documents": len(groups)}
+            logger.warning("encoding divided", extra={**extra, "reason": type(error).__name__})
+            middle = len(groups) // 2
+            return self._apart(groups[:middle]) + self._apart(groups[middle:])
+        return []
+
+    def _encode(self, groups: Sequence[Group]) -> None:
+        longest = max(len(group.source_ids) for group in groups)
+        shape = (len(groups), longest)
+        ids, mask = np.full(shape, self._pad_id, np.int64), np.zeros(shape, np.int64)
+        pages = np.zeros(shape, np.int64)  # of each token; padding goes to nobody's page
+        for number, group in enumerate(groups):
+            length = len(group.source_ids)
+            ids[number, :length] = group.source_ids
+            mask[number, :length] = 1
+            pages[number, :length] = group.source_pages[np.arange(length) // PAGE_TOKENS]
+        device = self._forward.device
+        states = self._forward.encode(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+        cells = torch.from_numpy(pages).to(device).flatten()
+        places = (torch.arange(longest, device=device) % PAGE_TOKENS).repeat(len(groups))
+
+        def store(layer: int, keys: Tensor, values: Tensor) -> None:
+            for pool, new in ((self._pages.keys[layer], keys), (self._pages.values[layer], values)):
+                pool[cells, :, places] = new.transpose(1, 2).flatten(0, 1).to(pool.dtype)
+
+        starts = torch.tensor([int(group.input_ids[0]) for group in groups], device=device)
+        _fill(self._forward, starts, states, store)
+
+
+def alike(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
+    """Groups by the length of their sources, as many together as fit when padded to the longest."""
+    found: list[list[Group]] = []
+    for group in sorted(groups, key=lambda each: len(each.source_ids)):
+        if found and len(group.source_ids) * (len(found[-1]) + 1) <= max_tokens:
+            found[-1].append(group)
+        else:
+            found.append([group])
+    return found
+
+
+def measure(forward: EncoderDecoderForward) -> tuple[list[LayerSize], list[LayerSize], int]:
+    """Sizes of the decoder's own keys and of its sources' in all layers, and the most query heads of one.
+
+    Raises:
+        NotSuited: keys and values that pages do not hold.
+    """
+    own: dict[int, LayerSize] = {}
+    sources: dict[int, LayerSize] = {}
+    num_heads: set[int] = set()
+    ids = torch.zeros((1, 2), dtype=torch.long, device=forward.device)
+
+    def note(sizes: dict[int, LayerSize], layer: int, keys: Tensor, values: Tensor) -> None:
+        # Own keys are (rows, heads, size), those of sources (documents, heads, tokens, size).
+        if keys.shape != values.shape:
+            raise NotSuited("keys and values of different sizes")
+        sizes[layer] = LayerSize(keys.shape[1], keys.shape[-1], keys.shape[-1])
+
+    def note_own(layer: int, keys: Tensor, values: Tensor) -> Entries:
+        note(own, layer, keys, values)
+        return Ignored(num_heads)
+
+    with torch.inference_mode():
+        states = forward.encode(ids, torch.ones_like(ids))
+        _fill(forward, ids[0, :1], states, partial(note, sources), note_own)
+    numbers = list(range(len(own)))
+    if not numbers or sorted(own) != numbers or sorted(sources) != numbers:
+        raise NotSuited("layers that share their keys, or have none")
+    most = max(num_heads)
+    if len(num_heads) > 1 or any(most % size.num_heads for size in (*own.values(), *sources.values())):
+        raise NotSuited("layers of different numbers of heads")
+    return [own[number] for number in numbers], [sources[number] for number in numbers], most
+
+
+def _fill(
+    forward: EncoderDecoderForward,
+    start_ids: Tensor,
+    states: Tensor,
+    take_source: Callable[[int, Tensor, Tensor], None],
+    take_own: Callable[[int, Tensor, Tensor], Entries] = lambda *_: Ignored(),
+) -> None:
+    """Runs the decoder over encoded sources, only to have their keys and values."""
+    past = forward.past(torch.zeros_like(start_ids))
+    caches = (OwnKeys(past, take_own), SourceKeys(lambda _: Ignored(), take_source))
+    with forward.made_ours():
+        forward.fill(start_ids, caches, states)

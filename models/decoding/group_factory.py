@@ -1,0 +1,180 @@
+"""Puts the parts of the group core together for a model on its device."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from models.decoding.attention.ancestry import AncestralAttention
+from models.decoding.beam_parameters import BeamParametersMaker
+from models.decoding.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
+from models.decoding.encoding import Encoding, measure
+from models.decoding.factory import Kernels
+from models.decoding.forward import PackedForward
+from models.decoding.group import MOST_BEAMS
+from models.decoding.group_core import GroupCore
+from models.decoding.group_layout import GroupShape, group_shape
+from models.decoding.group_probe import GroupVerdict, prove_groups
+from models.decoding.group_state import GroupState
+from models.decoding.kv_pages import KVPages
+from models.decoding.limits import affordable_pages, limits_for
+from models.decoding.measuring import measure as measure_packed
+from models.decoding.pages import num_pages_for
+from models.decoding.paired_pages import PairedPages
+from models.decoding.sampling.beams import ReferenceBeams
+from models.decoding.scheduler import Limits
+from models.decoding.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.engine.forward import Layout
+from models.engine.reference import Reference
+from models.errors import NotSuited
+from models.registry import Family, LoadedModel
+from models.verdicts import remembered
+
+if TYPE_CHECKING:
+    from models.decoding.attention.ancestry_cuda import AncestralTriton
+    from models.decoding.sampling.beams_cuda import TritonBeams
+
+#: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
+_CAPTURE_SECONDS = 5.0
+
+
+def grouped_core(
+    loaded: LoadedModel, reference: Reference, limits: Limits | None = None
+) -> tuple[GroupCore | None, GroupVerdict]:
+    """The core for beams and for encoder-decoders, and up to which length it serves.
+
+    On CUDA by Triton's kernels under graphs; elsewhere by plain torch, which is right and slow.
+
+    Args:
+        loaded: the model.
+        reference: how it decodes by itself.
+        limits: of the device, if not the usual ones; the memory bounds the pages further.
+
+    Returns:
+        None where the model does not come out right; the verdict says why.
+    """
+    most = limits or limits_for(loaded)
+    by: Kernels = "reference" if loaded.device.is_cpu else "triton"
+    most_source = 0 if loaded.family is Family.CAUSAL else most.max_entries
+    build = partial(_built, loaded, most, by, most_source)
+    make_core = partial(_eager_core, loaded)
+    kept = remembered(
+        loaded,
+        "group-decoding",
+        lambda: asdict(prove_groups(loaded, reference, build, make_core, most)),
+    )
+    verdict = GroupVerdict(**kept)
+    if not verdict.proven_tokens:
+        return None, verdict
+    program = build(Layout(verdict.layout))
+    limits = replace(
+        most,
+        num_pages=affordable_pages(loaded, program.pages, most),
+        max_entries=min(most.max_entries, verdict.proven_tokens),
+    )
+    steps: StepRunner = EagerSteps(program) if loaded.device.is_cpu else CapturedSteps(program)
+    core = group_core(loaded, program, steps, limits)
+    steps.capture_ahead(_popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
+    return core, verdict
+
+
+def _popular(loaded: LoadedModel, limits: Limits) -> list[GroupShape]:
+    """Shapes of the model's own number of beams, without prompts: the usual ones of encoder-decoders."""
+    config: Any = loaded.model.generation_config
+    width = min(MOST_BEAMS, int(config.num_beams or 1))
+    if loaded.family is Family.CAUSAL and width == 1:
+        return []
+    longest = min(limits.max_entries, int(config.max_length or limits.max_entries))
+    sizes = range(limits.max_rows // width, 0, -8)
+    return list(
+        dict.fromkeys(
+            group_shape(
+                count * width, 0, limits.max_rows, longest=longest, width=width, num_candidates=2 * width
+            )
+            for count in [*sizes, 4, 2, 1]
+        )
+    )
+
+
+def _built(loaded: LoadedModel, limits: Limits, by: Kernels, most_source: int, layout: Layout) -> Program:
+    return build_group_program(loaded, limits, by=by, layout=layout, most_source=most_source)
+
+
+def _eager_core(loaded: LoadedModel, program: Program, limits: Limits) -> GroupCore:
+    return group_core(loaded, program, EagerSteps(program), limits)
+
+
+def group_core(loaded: LoadedModel, program: Program, runner: StepRunner, limits: Limits) -> GroupCore:
+    """The core of a program that `build_group_program` has built."""
+    parameters = BeamParametersMaker(loaded, program.state.vocabulary)
+    encoding = None
+    if isinstance(program, EncoderDecoderProgram):
+        config: Any = loaded.config.get_text_config(decoder=True)
+        encoding = Encoding(
+            program.forward,
+            program.pages.source,
+            max_tokens=limits.chunk_sizes[-1],
+            pad_id=int(getattr(config, "pad_token_id", None) or 0),
+        )
+    return GroupCore(program, runner, limits, parameters, encoding)
+
+
+def build_group_program(
+    loaded: LoadedModel, limits: Limits, *, by: Kernels, layout: Layout = Layout.ROWS, most_source: int = 0
+) -> Program:
+    """The step of a model, for groups of rows.
+
+    Args:
+        loaded: the model.
+        limits: of the device.
+        by: whose kernels compute attention and choose beams.
+        layout: of an encoder-decoder's tokens.
+        most_source: tokens that its encoder reads at most.
+
+    Raises:
+        NotSuited: the model is of a kind that is not served here; the message says why.
+    """
+    if loaded.family is Family.CAUSAL:
+        return _decoder_only(loaded, limits, by)
+    forward = EncoderDecoderForward(loaded, layout)
+    state = _state(loaded, limits, forward.vocabulary, most_source)
+    own, sources, num_heads = measure(forward)
+    head_size = max(layer.head_size for layer in own)
+    pages = PairedPages(own, sources, forward.dtype, state.device)
+    attention, chooser = _kernels(state, num_heads, head_size, by)
+    return EncoderDecoderProgram(forward, attention, chooser, state, pages)
+
+
+def _decoder_only(loaded: LoadedModel, limits: Limits, by: Kernels) -> Program:
+    packed = PackedForward(loaded)
+    measures = measure_packed(loaded, packed)
+    if not measures.is_plain:
+        raise NotSuited("attention with soft caps, sinks or values of another size than keys")
+    state = _state(loaded, limits, measures.vocabulary, 0)
+    pages = KVPages(measures.layers, measures.dtype, state.device)
+    attention, chooser = _kernels(state, measures.num_heads, measures.head_size, by)
+    return Program(packed, attention, chooser, state, pages)
+
+
+def _kernels(
+    state: GroupState, num_heads: int, head_size: int, by: Kernels
+) -> tuple[AncestralAttention | AncestralTriton, ReferenceBeams | TritonBeams]:
+    if by != "triton":
+        return AncestralAttention(), ReferenceBeams()
+    # Triton is where CUDA's torch is, and only there.
+    from models.decoding.attention.ancestry_cuda import AncestralTriton
+    from models.decoding.sampling.beams_cuda import TritonBeams
+
+    return AncestralTriton(state, num_heads=num_heads, head_size=head_size), TritonBeams(state)
+
+
+def _state(loaded: LoadedModel, limits: Limits, vocabulary: int, most_source: int) -> GroupState:
+    return GroupState(
+        num_seats=limits.max_rows,
+        most_pages=num_pages_for(limits.max_entries),
+        most_source_pages=num_pages_for(most_source),
+        max_chunk=limits.chunk_sizes[-1],
+        vocabulary=vocabulary,
+        device=loaded.device.torch,
+    )

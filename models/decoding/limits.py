@@ -1,0 +1,42 @@
+"""How much a device takes at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.decoding.kv_pages import KVPages
+from models.decoding.pages import num_pages_for
+from models.decoding.scheduler import Limits
+from models.registry import LoadedModel
+
+#: Share of the device's memory that keys and values may take.
+_CACHE_SHARE = 0.2
+#: An eighth of them is kept for urgent requests: 64 rows on an ordinary day on a CPU, 504 on CUDA.
+_CPU_ROWS, _CUDA_ROWS = 73, 576
+#: Keys that a row may have at most; longer documents decode by `generate`.
+_MOST_CPU_ENTRIES, _MOST_CUDA_ENTRIES = 131_072, 8192
+#: Prompt tokens beside a decoding step: few enough that the step does not take much longer.
+_CPU_CHUNK_TOKENS, _CUDA_CHUNK_SIZES = 256, (256, 512, 1024, 2048)
+
+
+def limits_for(loaded: LoadedModel) -> Limits:
+    """The limits of a model on its device; `num_pages` as rows and lengths bound it."""
+    is_cpu = loaded.device.is_cpu
+    config: Any = loaded.config.get_text_config(decoder=True)
+    most = _MOST_CPU_ENTRIES if is_cpu else _MOST_CUDA_ENTRIES
+    max_entries = min(int(getattr(config, "max_position_embeddings", None) or most), most)
+    max_rows = _CPU_ROWS if is_cpu else _CUDA_ROWS
+    chunk = min(_CPU_CHUNK_TOKENS, max(1, loaded.spec.max_batch_tokens))
+    return Limits(
+        max_rows=max_rows,
+        num_pages=max_rows * num_pages_for(max_entries) + 1,
+        max_entries=max_entries,
+        chunk_sizes=(chunk,) if is_cpu else _CUDA_CHUNK_SIZES,
+        is_exact=is_cpu,
+    )
+
+
+def affordable_pages(loaded: LoadedModel, pages: KVPages, limits: Limits) -> int:
+    """As many as are wanted, within the share of the memory."""
+    affordable = int(loaded.device.memory_bytes * _CACHE_SHARE) // pages.page_bytes
+    return max(2, min(limits.num_pages, affordable))

@@ -1,0 +1,104 @@
+"""Who may call what: every route of the app times every kind of caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from tests.unit.api.conftest import Api
+
+ADMIN, OWN, OTHER, GONE = (name * 16 for name in "zabc")
+#: Without a key: what watchers probe, and what pages are made of.
+OPEN = {"/healthz", "/readyz", "/metrics", "/static/{name}"}
+DOCUMENTATION = {"/docs", "/docs/oauth2-redirect", "/openapi.json"}
+ADMINISTRATORS = ("/v1/keys", "/v1/projects")
+BODIES = {
+    "/v1/jobs": {"task": "sentiment", "text": "good"},
+    "/v1/keys": {"name": "ci"},
+    "/v1/projects": {"name": "reviews"},
+    "/v1/projects/{name}": {"limits": {}},
+}
+
+
+@dataclass
+class House:
+    """An API with keys on."""
+
+    api: Api
+
+    def call(self, method: str, path: str, key: str | None) -> int:
+        """The status of a call, with the identifiers of the path filled in."""
+        filled = path.replace("{job_id}", self._job() if "{job_id}" in path else "").replace(
+            "{key_id}", "key_unknown"
+        )
+        filled = filled.replace("{name}", "console.css")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return self.api.http.request(method, filled, headers=headers, json=BODIES.get(path)).status_code
+
+    def _job(self) -> str:
+        """A finished one of OWN's: a call for its events ends, and every action gets past the door."""
+        body = {"task": "sentiment", "text": "good"}
+        headers = {"Authorization": f"Bearer {OWN}"}
+        job_id = str(self.api.http.post("/v1/jobs", json=body, headers=headers).json()["id"])
+        self.api.work_off(job_id)
+        return job_id
+
+
+@pytest.fixture
+def house(make_api: Callable[..., Api]) -> House:
+    api = make_api(api_keys=f"{OWN} {OTHER} {GONE}", admin_key=ADMIN)
+    book = api.http.app.state.context.keys
+    book.open()
+    book.revoke(book.identify(GONE).key_id)
+    return House(api)
+
+
+def routes(api: Api) -> list[tuple[str, str]]:
+    """Method and path of everything that the app answers."""
+    found = []
+    for route in iter_route_contexts(api.http.app.router.routes):
+        found += [(method, str(route.path)) for method in sorted(route.methods)]
+    return found
+
+
+def test_the_routes_are_found(house: House) -> None:
+    found = {path for _, path in routes(house.api)}
+    assert OPEN | DOCUMENTATION | {"/", "/v1/jobs", "/v1/jobs/{job_id}/events", "/v1/keys/{key_id}"} <= found
+    assert set(house.api.http.get("/openapi.json").json()["paths"]) <= found
+
+
+def test_every_route_knows_every_kind_of_caller(house: House) -> None:
+    """A new route without a key at its door is found here, and named."""
+    wrong = {}
+    for method, path in routes(house.api):
+        for name, key, expected in _callers(path):
+            status = house.call(method, path, key)
+            if not expected(status):
+                wrong[f"{method} {path} for {name}"] = status
+    assert not wrong
+
+
+def _callers(path: str) -> list[tuple[str, str | None, Callable[[int], bool]]]:
+    """Each kind of caller, its key, and what it may hear."""
+    if path in OPEN or path in DOCUMENTATION:
+        return [(name, key, _is_let_in) for name, key in (("none", None), ("wrong", "x" * 16))]
+    strangers: list[tuple[str, str | None, Callable[[int], bool]]] = [
+        (name, key, lambda status: status == 401)
+        for name, key in (("none", None), ("wrong", "x" * 16), ("revoked", GONE))
+    ]
+    if path.startswith(ADMINISTRATORS):
+        forbidden = lambda status: status == 403  # noqa: E731
+        known = lambda status: status in (200, 201, 404, 409)  # noqa: E731
+        return [*strangers, ("own", OWN, forbidden), ("other", OTHER, forbidden), ("admin", ADMIN, known)]
+    if "{job_id}" in path:
+        hidden = lambda status: status == 404  # noqa: E731
+        return [*strangers, ("other", OTHER, hidden), ("own", OWN, _is_let_in), ("admin", ADMIN, _is_let_in)]
+    return [*strangers, ("other", OTHER, _is_let_in), ("own", OWN, _is_let_in), ("admin", ADMIN, _is_let_in)]
+
+
+def _is_let_in(status: int) -> bool:
+    """The call was about its own business: done, or refused for what it asked."""
+    return status in (200, 202, 204, 304, 409, 422, 503)

@@ -1,0 +1,33 @@
+"""Beams by the second decoding engine against `generate`, each document alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import transformers as hf
+
+from models.engine.prompt import Decoded
+from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
+from tests.support.groups import make_group_core, prompts_of
+from tests.support.tiny_models import Loader, TinyModels
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "mistral"])
+def test_forty_documents_with_beams_in_any_company_equal_each_alone(
+    name: str, loaded: Loader, tiny_models: TinyModels
+) -> None:
+    model = loaded("generation", name)
+    prompts = prompts_of(model, 40, seed=7)
+    core, program = make_group_core(model)
+    assert all(map(core.serves, prompts))
+    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    plain: Any = hf.AutoModelForCausalLM.from_pretrained(tiny_models[name]).eval()
+    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
+    assert len(results) == len(prompts)
+    for place, prompt in enumerate(prompts):
+        result = results[place]
+        assert isinstance(result, Decoded), (prompt, result)
+        alone = generate_alone(plain, model.tokenizer, prompt)
+        assert is_same(result, alone, padding), (prompt, alone, result)
+    assert program.pages.num_bytes == 0
