@@ -12,9 +12,9 @@ from jobs.records import ModelFacts, WorkerBeat
 #: What a model is, which changes only when it is loaded anew; everything else a worker tells is a counter.
 FACTS = (
     "parameters", "dtype", "decoded_by", "architecture", "max_tokens", "revision", "languages", "labels",
-    "way", "proven", "proven_tokens", "why", "source_languages", "target_languages", "language_pair",
-    "needs_target_language", "samples_by_default", "beams_by_default", "new_tokens_by_default",
-    "has_chat_template",
+    "way", "proven", "proven_tokens", "keeps_bytes", "why", "source_languages", "target_languages",
+    "language_pair", "needs_target_language", "samples_by_default", "beams_by_default",
+    "new_tokens_by_default", "has_chat_template",
 )  # fmt: skip
 
 

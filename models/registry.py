@@ -146,7 +146,7 @@ def load_model(spec: ModelSpec, device: Device) -> LoadedModel:
     num_parameters = model.num_parameters()
     if dtype == "int8":
         model = quantise(model)
-    elif packs(dtype, device):
+    elif packs(dtype, device, decodes=family in _DECODING):
         model = pack(model)
     return LoadedModel(
         spec=spec,

@@ -61,6 +61,7 @@ def digest(loaded: LoadedModel) -> str:
         "task": loaded.spec.task,
         "dtype": loaded.dtype,
         "device": loaded.device.title,
+        "processor": [torch.backends.cpu.get_cpu_capability(), loaded.device.num_threads],
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "textmill": _own_code(),

@@ -177,4 +177,6 @@ class BatchCore:
         self._counters["steps"] += 1
         self._counters["live_rows"] += sum(piece.num_rows for piece in batch)
         self._counters["padded_tokens"] += padded_tokens(batch)
-        self._counters["useful_tokens"] += sum(piece.num_tokens * piece.num_rows for piece in batch)
+        self._counters["useful_tokens"] += sum(
+            (piece.num_tokens - piece.num_padding) * piece.num_rows for piece in batch
+        )

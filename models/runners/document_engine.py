@@ -95,6 +95,7 @@ class PieceData:
     num_tokens: int
     data: Any
     num_rows: int = 1
+    num_padding: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +280,13 @@ def as_document_error(error: Exception) -> DocumentError:
 
 def _pieces_of(key: Hashable, pieces: Sequence[PieceData]) -> list[Piece]:
     return [
-        Piece(key=key, index=index, num_tokens=piece.num_tokens, num_rows=piece.num_rows, data=piece.data)
+        Piece(
+            key=key,
+            index=index,
+            num_tokens=piece.num_tokens,
+            num_rows=piece.num_rows,
+            num_padding=piece.num_padding,
+            data=piece.data,
+        )
         for index, piece in enumerate(pieces)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,10 @@ import torch
 from models.errors import CannotLoad, InvalidParameter
 from models.registry import LoadedModel
 from models.runners.batch_core import BatchCore
-from models.runners.document_engine import DocumentEngine
+from models.runners.company import Company, keeps_bytes
+from models.runners.document_engine import DocumentEngine, PieceData
 from models.runners.encoder_forward import EncoderForward
-from models.runners.encoder_proof import Proof, Way, prove
+from models.runners.encoder_proof import Proof, prove
 from models.runners.encoder_trial import Subject
 from models.runners.framing import Frame, Tokens, learn_frame
 from models.runners.likeness import Scores
@@ -45,8 +46,10 @@ class EncoderEngine(DocumentEngine):
         verdict = remembered(loaded, "encoding", lambda: self._find_out(loaded))
         self.max_tokens = int(verdict["max_tokens"])
         self.proof = Proof.of_verdict(verdict["proof"])
+        self._keeps_bytes = bool(verdict["keeps_bytes"])
         self._forward.padding, self._forward.draws = self.proof.padding, self.proof.draws
-        super().__init__(loaded, BatchCore(loaded.spec, self.compute, batch_key=self._batch_key))
+        self._company = _company(loaded, self.proof, self.max_tokens)
+        super().__init__(loaded, BatchCore(loaded.spec, self.compute, batch_key=self._company.key))
 
     @abstractmethod
     def compute(self, pieces: Sequence[Piece]) -> list[Any]:
@@ -64,13 +67,20 @@ class EncoderEngine(DocumentEngine):
     def probe_row(self, ids: Sequence[int]) -> Tokens:
         """A row of these tokens beside special ones, as of a document."""
 
+    def piece(self, data: Any) -> PieceData:
+        """The piece of a window."""
+        length = self._company.length(data.tokens)
+        return PieceData(num_tokens=length, num_padding=length - len(data.tokens.ids), data=data)
+
     def forward(self, pieces: Sequence[Piece]) -> Any:
         """The model's outputs for windows."""
-        return self._forward([piece.data.tokens for piece in pieces])
+        length = max(piece.num_tokens for piece in pieces)
+        return self._forward([piece.data.tokens for piece in pieces], length)
 
     def describe(self) -> dict[str, Any]:
         """Facts and counters."""
         facts: dict[str, Any] = {"max_tokens": self.max_tokens, "way": str(self.proof.way), "proven": True}
+        facts["keeps_bytes"] = self._keeps_bytes
         if self.proof.proven_tokens is not None:
             facts["proven_tokens"] = self.proof.proven_tokens
         if self.proof.why:
@@ -105,7 +115,9 @@ class EncoderEngine(DocumentEngine):
                 computed_tokens=lookups.num_computed,
             )
             proof = prove(subject)
-        return {"max_tokens": max_tokens, "proof": proof.as_verdict()}
+            self._forward.padding, self._forward.draws = proof.padding, proof.draws
+            is_kept = keeps_bytes(_company(loaded, proof, max_tokens), subject)
+        return {"max_tokens": max_tokens, "proof": proof.as_verdict(), "keeps_bytes": is_kept}
 
     def _first_pass(self, loaded: LoadedModel) -> Lookups:
         """What the model looks up in its tables in its first pass; what it cannot do is said here."""
@@ -122,17 +134,10 @@ class EncoderEngine(DocumentEngine):
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _batch_key(self, piece: Piece) -> Hashable:
-        """Only pieces of one key are computed together."""
-        proof = self.proof
-        is_beyond = proof.proven_tokens is not None and piece.num_tokens > proof.proven_tokens
-        if proof.way is Way.ALONE or is_beyond or self._holds_our_padding(piece):
-            return piece.key, piece.index
-        return piece.num_tokens if proof.way is Way.EQUAL_LENGTHS else None
 
-    def _holds_our_padding(self, piece: Piece) -> bool:
-        padding = self.proof.padding
-        return padding.is_ours and padding.token_id in piece.data.tokens.ids
+def _company(loaded: LoadedModel, proof: Proof, max_tokens: int) -> Company:
+    is_stepped = loaded.device.is_cpu and loaded.dtype == "float32"
+    return Company(proof=proof, max_tokens=max_tokens, is_stepped=is_stepped)
 
 
 def nothing_to_read(text: str) -> bool:

@@ -27,13 +27,13 @@ class Padding:
     side: str  #: left | right
     token_id: int
     type_id: int = 0
-    #: The configuration names none that can be used, so it is told this one while several rows are computed:
+    #: The configuration names none that can be used, so it is told this one unless a row is computed alone:
     #: decoders that classify look for each row's last token that is not padding.
     is_ours: bool = False
 
 
 class EncoderForward:
-    """Runs a model on rows; a row alone is computed as transformers would, without any padding."""
+    """Runs a model on rows; a row alone is computed as transformers would, without padding unless asked."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._model = loaded.model
@@ -52,13 +52,20 @@ class EncoderForward:
         """The padding that the model's configuration names."""
         return self._own_pad_id
 
-    def __call__(self, rows: Sequence[Tokens]) -> Any:
-        """The model's outputs."""
-        inputs = self._inputs(rows)
+    def __call__(self, rows: Sequence[Tokens], num_tokens: int = 0) -> Any:
+        """The model's outputs.
+
+        Args:
+            rows: of one batch.
+            num_tokens: that every row is padded to; the longest row's if that is more.
+        """
+        num_tokens = max(num_tokens, *(len(row.ids) for row in rows))
+        inputs = self._inputs(rows, num_tokens)
+        is_alone = len(rows) == 1 and len(rows[0].ids) == num_tokens
         self._state.restore()
-        with self._told_of_padding(len(rows)), self._seeded():
+        with self._told_of_padding(is_alone), self._seeded():
             outputs = self._model(**inputs, **self._options)
-        self._state.note(inputs["input_ids"].shape[1])
+        self._state.note(num_tokens)
         return outputs
 
     def renew(self) -> None:
@@ -73,8 +80,7 @@ class EncoderForward:
             return [one[len(one) - len(row.ids) :] for one, row in zip(values, rows, strict=True)]
         return [one[: len(row.ids)] for one, row in zip(values, rows, strict=True)]
 
-    def _inputs(self, rows: Sequence[Tokens]) -> dict[str, Tensor]:
-        num_tokens = max(len(row.ids) for row in rows)
+    def _inputs(self, rows: Sequence[Tokens], num_tokens: int) -> dict[str, Tensor]:
         arrays = {
             "input_ids": self._padded([row.ids for row in rows], num_tokens, self.padding.token_id),
             "attention_mask": self._padded([[1] * len(row.ids) for row in rows], num_tokens, 0),
@@ -98,8 +104,8 @@ class EncoderForward:
         return padded
 
     @contextlib.contextmanager
-    def _told_of_padding(self, num_rows: int) -> Iterator[None]:
-        if not self.padding.is_ours or num_rows == 1:
+    def _told_of_padding(self, is_alone: bool) -> Iterator[None]:
+        if not self.padding.is_ours or is_alone:
             yield
             return
         self._config.pad_token_id = self.padding.token_id

@@ -27,6 +27,7 @@ class Piece:
     index: int  #: among the pieces of its document
     num_tokens: int  #: its length in a batch
     num_rows: int = 1  #: rows it takes in a batch (beams, return sequences)
+    num_padding: int = 0  #: of its tokens, those that only bring it to its length
     data: Any = None  #: what the engine needs to compute it
 
 
@@ -51,6 +52,21 @@ class TokenBudget:
         if self._num_good >= self._RECOVER_AFTER and self.tokens < self._max_tokens:
             self.tokens = min(self._max_tokens, self.tokens * 2)
             self._num_good = 0
+
+
+#: Tokens; and the share of a long row's length that is padded for it at most. With steps of four, short texts
+#: made batches too small: 180 passes instead of 105.
+_SHORTEST_STEP, _STEP_SHARE = 8, 1 / 8
+
+
+def stepped_length(num_tokens: int) -> int:
+    """The length that a row is padded to where its scores must not depend on the rows beside it.
+
+    It follows from the row alone; rows of equal ones share a batch. Lengths go in steps, which
+    double when the length does.
+    """
+    step = max(_SHORTEST_STEP, int(2 ** ((num_tokens - 1).bit_length() - 1) * _STEP_SHARE))
+    return -(-num_tokens // step) * step
 
 
 def padded_tokens(batch: Iterable[Piece]) -> int:

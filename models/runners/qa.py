@@ -8,7 +8,7 @@ and pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from models.runners.framing import Tokens
 from models.runners.likeness import Scores
 from models.runners.plan import Piece
 from models.runners.reading import Reading, knows_places, read
-from models.runners.spans import Window, best_spans
+from models.runners.spans import Window, best_spans, num_candidates, ranked_spans
 from models.runners.words import Words
 
 _MAX_OVERLAP_TOKENS = 128  # as in BERT's own SQuAD code
@@ -37,6 +37,8 @@ class _Window:
     begin: int  #: the place in `tokens` of the context's first token here
     first_token: int  #: its number in the context
     num_context: int  #: tokens of the context
+    max_answer_tokens: int
+    num_spans: int  #: that may be looked at for the answers wanted
 
 
 class QaEngine(EncoderEngine):
@@ -72,13 +74,12 @@ class QaEngine(EncoderEngine):
         """The best span over all windows, and the next best when asked for."""
         document, params = opened.document, opened.document.params
         context = document.context or ""
-        top_k = int(params.get("top_k") or 1)
+        top_k = _top_k(params)
         spans = best_spans(
             opened.results,
             context,
             characters=Words(context, opened.facts).around,
             top_k=top_k,
-            max_answer_tokens=int(params.get("max_answer_length") or _DEFAULT_ANSWER_TOKENS),
             allow_no_answer=bool(params.get("allow_no_answer")),
         )
         answers = [
@@ -128,12 +129,14 @@ class QaEngine(EncoderEngine):
                 "and needs some for the context"
             )
         return Prepared(
-            pieces=self._windows(question.ids, context.ids, room_tokens),
+            pieces=self._windows(question.ids, context.ids, room_tokens, document.params),
             input_tokens=len(question.ids) + len(context.ids),
             facts=context.places,
         )
 
-    def _windows(self, question: list[int], context: list[int], room_tokens: int) -> list[PieceData]:
+    def _windows(
+        self, question: list[int], context: list[int], room_tokens: int, params: Mapping[str, Any]
+    ) -> list[PieceData]:
         overlap_tokens = min(_MAX_OVERLAP_TOKENS, room_tokens // 2)
         last = max(len(context) - overlap_tokens, 1)
         pieces = []
@@ -143,8 +146,15 @@ class QaEngine(EncoderEngine):
             begin = len(self.frame.before)
             if self._question_first:
                 begin += len(question) + len(self.frame.between)
-            data = _Window(tokens=tokens, begin=begin, first_token=first, num_context=len(part))
-            pieces.append(PieceData(num_tokens=len(tokens.ids), data=data))
+            data = _Window(
+                tokens=tokens,
+                begin=begin,
+                first_token=first,
+                num_context=len(part),
+                max_answer_tokens=int(params.get("max_answer_length") or _DEFAULT_ANSWER_TOKENS),
+                num_spans=num_candidates(_top_k(params)),
+            )
+            pieces.append(self.piece(data))
         return pieces
 
     def _around(self, question: Sequence[int], context: Sequence[int]) -> Tokens:
@@ -172,4 +182,15 @@ class QaEngine(EncoderEngine):
             first_token=data.first_token,
             null_start=null_start,
             null_end=null_end,
+            spans=ranked_spans(
+                own[:, 0],
+                own[:, 1],
+                first_token=data.first_token,
+                max_answer_tokens=data.max_answer_tokens,
+                count=data.num_spans,
+            ),
         )
+
+
+def _top_k(params: Mapping[str, Any]) -> int:
+    return int(params.get("top_k") or 1)

@@ -17,7 +17,7 @@ import torch
 from models.errors import CannotLoad, DocumentError, NotFinite
 from models.records import DocumentInput, DocumentOutput
 from models.registry import LoadedModel
-from models.runners.document_engine import OpenDocument, PieceData, Prepared
+from models.runners.document_engine import OpenDocument, Prepared
 from models.runners.encoder import EncoderEngine, nothing_to_read, unreadable
 from models.runners.framing import Tokens
 from models.runners.labels import label_names, probabilities
@@ -100,7 +100,7 @@ class SentimentEngine(EncoderEngine):
         parts = list(_parts(ids, self._room_tokens, self._overlap_tokens))
         windows = [self.frame.around(part) for part in parts]
         return Prepared(
-            pieces=[PieceData(num_tokens=len(one.ids), data=_Window(tokens=one)) for one in windows],
+            pieces=[self.piece(_Window(tokens=one)) for one in windows],
             input_tokens=len(ids),
             facts=[len(parts[0]), *(len(part) - self._overlap_tokens for part in parts[1:])],
         )

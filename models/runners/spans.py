@@ -5,32 +5,49 @@ Its probability is the product of two softmaxes, over the start and over the end
 of every token of the context and of "no answer"; a token that several overlapping
 windows saw counts once, with its highest logit. For one window that is what
 transformers' question-answering pipeline gave.
+
+Of each window only its best spans are kept, at once when it was computed: all spans of a
+long context are hundreds of millions, and where words repeat most have equal scores.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
+Tokens = NDArray[np.int32]
 
-_FIRST_SPANS = 32  #: of a window that are put in order at first; more are hardly ever asked for
+#: Spans looked at for each answer wanted: those of a word's tokens are one answer, as are those of a text
+#: that occurs again.
+_SPANS_PER_ANSWER = 256
+_MOST_SPANS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """Spans, the best first; ties by position."""
+
+    score: Logits
+    first: Tokens  #: the number of each one's first token in the context
+    last: Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The scores of one window: of its context tokens, and of "no answer"."""
+    """The scores of one window: of its context tokens, of "no answer", and its best spans."""
 
     start: Logits
     end: Logits
     first_token: int  #: the number of its first token in the context
     null_start: float
     null_end: float
+    spans: Ranked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +59,41 @@ class Span:
     probability: float
 
 
+def num_candidates(top_k: int) -> int:
+    """How many spans are looked at for so many answers with distinct texts."""
+    return min(_SPANS_PER_ANSWER * top_k, _MOST_SPANS)
+
+
+def ranked_spans(
+    start: Logits, end: Logits, *, first_token: int, max_answer_tokens: int, count: int
+) -> Ranked:
+    """The best spans of a window.
+
+    Args:
+        start: scores of its tokens as an answer's first, shape (tokens,).
+        end: as its last.
+        first_token: the number of its first token in the context.
+        max_answer_tokens: the longest span.
+        count: how many at most.
+    """
+    num_lengths = min(max_answer_tokens, len(start))
+    beyond = np.full(num_lengths - 1, -np.inf, dtype=end.dtype)
+    ends = sliding_window_view(np.concatenate([end, beyond]), num_lengths)
+    score = (start[:, None] + ends).ravel()  # in the order of their places, the beyond among them
+    places = _best_places(score, count)
+    places = places[np.argsort(-score[places], kind="stable")]
+    places = places[score[places] > -np.inf]
+    first = (places // num_lengths + first_token).astype(np.int32)
+    last = first + (places % num_lengths).astype(np.int32)
+    return Ranked(score=score[places], first=first, last=last)
+
+
 def best_spans(
     windows: Sequence[Window],
     context: str,
     *,
     characters: Callable[[int, int], tuple[int, int]],
     top_k: int,
-    max_answer_tokens: int,
     allow_no_answer: bool,
 ) -> list[Span]:
     """The best spans with distinct texts, best first; at least one.
@@ -57,8 +102,7 @@ def best_spans(
         windows: with the scores.
         context: what the windows were cut from.
         characters: from and up to which one the tokens from the first to the last named reach.
-        top_k: how many.
-        max_answer_tokens: the longest span.
+        top_k: how many; fewer where the best spans of all windows have fewer texts.
         allow_no_answer: whether an empty span competes.
     """
     null = min(windows, key=lambda window: window.null_start + window.null_end)
@@ -68,14 +112,22 @@ def best_spans(
     null_score = null.null_start + null.null_end
     spans: list[Span] = []
     seen: set[str] = set()
+    places: set[tuple[int, int]] = set()
     has_null = not allow_no_answer
-    for score, first, last in _ranked(windows, max_answer_tokens):
+    ranked = _merged([window.spans for window in windows], num_candidates(top_k))
+    for score, first, last in zip(
+        ranked.score.tolist(), ranked.first.tolist(), ranked.last.tolist(), strict=True
+    ):
         if not has_null and null_score > score:
             has_null = True
             spans.append(Span(start=0, end=0, probability=math.exp(null_score - log_total)))
         if len(spans) >= top_k:
             break
-        start, end = _trimmed(context, *characters(first, last))
+        place = characters(first, last)
+        if place in places:  # before its text is looked at, which may be long
+            continue
+        places.add(place)
+        start, end = _trimmed(context, *place)
         text = context[start:end].casefold()
         if text and text not in seen:
             seen.add(text)
@@ -85,57 +137,24 @@ def best_spans(
     return spans[:top_k]
 
 
-def _ranked(windows: Sequence[Window], max_answer_tokens: int) -> Iterator[tuple[float, int, int]]:
-    """Every span as (score, first token, last token), best first; ties by position.
-
-    A window is put in order once its best span is the next: of a long context's hundreds, few ever are.
-    """
-    waiting = [(-_best(window, max_answer_tokens), number) for number, window in enumerate(windows)]
-    heapq.heapify(waiting)
-    opened: list[tuple[float, int, int, int]] = []
-    spans: dict[int, Iterator[tuple[float, int, int]]] = {}
-    while waiting or opened:
-        while waiting and (not opened or waiting[0][0] <= opened[0][0]):
-            _, number = heapq.heappop(waiting)
-            spans[number] = _spans_of(windows[number], max_answer_tokens)
-            _push(opened, number, spans[number])
-        negative, first, last, number = heapq.heappop(opened)
-        yield -negative, first, last
-        _push(opened, number, spans[number])
+def _merged(rankings: Sequence[Ranked], count: int) -> Ranked:
+    score = np.concatenate([one.score for one in rankings])
+    first = np.concatenate([one.first for one in rankings])
+    last = np.concatenate([one.last for one in rankings])
+    least = np.partition(score, -count)[-count] if len(score) > count else -np.inf
+    places = np.flatnonzero(score >= least)
+    places = places[np.lexsort((last[places], first[places], -score[places]))][:count]
+    return Ranked(score=score[places], first=first[places], last=last[places])
 
 
-def _push(
-    opened: list[tuple[float, int, int, int]], number: int, spans: Iterator[tuple[float, int, int]]
-) -> None:
-    following = next(spans, None)
-    if following is not None:
-        score, first, last = following
-        heapq.heappush(opened, (-score, first, last, number))
-
-
-def _best(window: Window, max_answer_tokens: int) -> float:
-    return float(max(np.max(scores) for scores in _by_length(window, max_answer_tokens)))
-
-
-def _by_length(window: Window, max_answer_tokens: int) -> Iterator[Logits]:
-    """The scores of spans of one token, of two, ...; by their first token."""
-    num_tokens = len(window.start)
-    for extra in range(min(max_answer_tokens, num_tokens)):
-        yield window.start[: num_tokens - extra] + window.end[extra:]
-
-
-def _spans_of(window: Window, max_answer_tokens: int) -> Iterator[tuple[float, int, int]]:
-    lengths = list(_by_length(window, max_answer_tokens))
-    score = np.concatenate(lengths)
-    first = np.concatenate([np.arange(len(one)) for one in lengths]) + window.first_token
-    last = first + np.repeat(np.arange(len(lengths)), [len(one) for one in lengths])
-    least = -math.inf
-    if len(score) > _FIRST_SPANS:
-        least = float(np.partition(score, -_FIRST_SPANS)[-_FIRST_SPANS])
-    for chosen in (score >= least, score < least):
-        places = np.flatnonzero(chosen)
-        for number in places[np.lexsort((last[places], first[places], -score[places]))]:
-            yield float(score[number]), int(first[number]), int(last[number])
+def _best_places(score: Logits, count: int) -> NDArray[np.int64]:
+    """Where the highest scores are, in the order of their places; of equal ones the first."""
+    if len(score) <= count:
+        return np.arange(len(score))
+    least = np.partition(score, -count)[-count]
+    above = np.flatnonzero(score > least)
+    equal = np.flatnonzero(score == least)[: count - len(above)]
+    return np.sort(np.concatenate([above, equal]))
 
 
 def _log_total(rows: Sequence[tuple[int, Logits]], null: float) -> float:

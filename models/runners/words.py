@@ -7,6 +7,8 @@ spaces alone): there an answer keeps the bounds of its tokens.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from models.runners.reading import Places
@@ -26,36 +28,37 @@ _UNSPACED = (
 )
 
 
+_UNSPACED_CHARACTER = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in _UNSPACED) + "]")
+
+
 class Words:
-    """The words of one context."""
+    """The words of one context; looked through once, however many answers are asked for."""
 
     def __init__(self, context: str, places: Places) -> None:
-        self._context = context
         self._offsets: Sequence[tuple[int, int]] = places.offsets
-        self._words: Sequence[int | None] = places.word_ids
+        words = places.word_ids
+        #: First tokens of the words; a token of none stands for itself.
+        self._firsts = [n for n, word in enumerate(words) if word is None or not n or words[n - 1] != word]
+        self._unspaced = [found.start() for found in _UNSPACED_CHARACTER.finditer(context)]
 
     def around(self, first: int, last: int) -> tuple[int, int]:
         """Characters from the beginning of the first token's word to the end of the last token's."""
         return self._begin(first), self._end(last)
 
     def _begin(self, token: int) -> int:
-        word, own = self._words[token], self._offsets[token][0]
-        while word is not None and token and self._words[token - 1] == word:
-            token -= 1
-        begin = self._offsets[token][0]
-        return own - _spaced(self._context[begin : own + 1][::-1])
+        own = self._offsets[token][0]
+        begin = self._offsets[self._firsts[bisect_right(self._firsts, token) - 1]][0]
+        before = bisect_right(self._unspaced, own) - 1  # the nearest of a script without spaces
+        if before >= 0 and self._unspaced[before] >= begin:
+            return min(own, self._unspaced[before] + 1)
+        return begin
 
     def _end(self, token: int) -> int:
-        word, own = self._words[token], self._offsets[token][1]
-        while word is not None and token + 1 < len(self._words) and self._words[token + 1] == word:
-            token += 1
-        end = self._offsets[token][1]
-        return own + _spaced(self._context[max(own - 1, 0) : end])
-
-
-def _spaced(characters: str) -> int:
-    """How many characters follow the first one before a script without spaces begins; 0 if it is of one."""
-    for number, one in enumerate(characters):
-        if any(low <= ord(one) <= high for low, high in _UNSPACED):
-            return max(0, number - 1)
-    return max(0, len(characters) - 1)
+        own = self._offsets[token][1]
+        following = bisect_right(self._firsts, token)
+        last = self._firsts[following] - 1 if following < len(self._firsts) else len(self._offsets) - 1
+        end = self._offsets[last][1]
+        behind = bisect_left(self._unspaced, max(own - 1, 0))
+        if behind < len(self._unspaced) and self._unspaced[behind] < end:
+            return max(own, self._unspaced[behind])
+        return end

@@ -107,6 +107,7 @@ def test_every_text_is_padded_to_a_window_no_more_than_once_at_loading(
     """The trial of a Longformer computed every row with 512 tokens; now only the very first one."""
     model = tiny("longformer", "sentiment", attention_window=[512, 512], max_position_embeddings=2048)
     monkeypatch.setattr("models.runners.encoder_proof._CPU_WORK", 1)  # as for a large model
+    monkeypatch.setattr("models.runners.company._WORK", 1)
     long: list[int] = []
     embeddings = model.model.longformer.embeddings
     embeddings.register_forward_pre_hook(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from models.records import DocumentInput
 from models.runners.qa import QaEngine
 from models.runners.reading import read
-from models.runners.spans import Window, best_spans
 from models.runners.words import Words
 from tests.support.engines import drain
 from tests.support.tiny_encoders import TOKENIZERS, random_texts, tiny
@@ -52,27 +51,6 @@ def test_no_answer_is_half_a_word(kind: str) -> None:
         assert not (one["answer"][-1].isalnum() and _CONTEXT[one["end"] :][:1].isalnum())
 
 
-def test_spans_that_grow_to_one_answer_are_told_once_with_the_best_score() -> None:
-    window = Window(
-        start=np.array([5.0, 4.0, 0.0], dtype=np.float32),
-        end=np.array([5.0, 4.0, 0.0], dtype=np.float32),
-        first_token=0,
-        null_start=0.0,
-        null_end=0.0,
-    )
-    spans = best_spans(
-        [window],
-        "Ada wrote",
-        characters=lambda first, last: (0 if first < 2 else 4, 3 if last < 2 else 9),
-        top_k=3,
-        max_answer_tokens=1,
-        allow_no_answer=False,
-    )
-    total = (np.exp(5.0) + np.exp(4.0) + 2) ** 2
-    assert [(one.start, one.end) for one in spans] == [(0, 3), (4, 9)]
-    assert [one.probability for one in spans] == pytest.approx([np.exp(10.0) / total, 1 / total])
-
-
 @pytest.mark.parametrize(
     ("context", "first", "last", "answer"),
     [
@@ -103,40 +81,6 @@ def _characters_of(encoded: Any, count: int) -> list[tuple[int, int]]:
     return offsets
 
 
-def test_windows_of_a_long_context_give_what_one_window_would() -> None:
-    """Windows compete lazily: the order is that of all spans of all windows, best first."""
-    draw = np.random.default_rng(4)
-    windows = [
-        Window(
-            start=draw.normal(size=40).astype(np.float32),
-            end=draw.normal(size=40).astype(np.float32),
-            first_token=20 * number,
-            null_start=-9.0,
-            null_end=-9.0,
-        )
-        for number in range(30)
-    ]
-    context = " ".join(str(number) for number in range(1000, 1700))
-    spans = best_spans(
-        windows,
-        context,
-        characters=lambda first, last: (5 * first, 5 * last + 4),
-        top_k=100,
-        max_answer_tokens=7,
-        allow_no_answer=False,
-    )
-    every = sorted(
-        (
-            (-float(w.start[i] + w.end[j]), w.first_token + i, w.first_token + j)
-            for w in windows
-            for i in range(40)
-            for j in range(i, min(40, i + 7))
-        ),
-    )
-    distinct = list(dict.fromkeys((5 * first, 5 * last + 4) for _, first, last in every))[:100]
-    assert [(one.start, one.end) for one in spans] == distinct
-
-
 def test_a_token_that_several_windows_saw_counts_once() -> None:
     model = tiny("bert", "qa")
     model.tokenizer.model_max_length = 40
@@ -149,3 +93,22 @@ def test_a_token_that_several_windows_saw_counts_once() -> None:
     assert output.input_tokens == question + inside
     assert output.output is not None
     assert 0 < sum(one["score"] for one in output.output["answers"]) <= 1
+
+
+def test_a_context_of_one_endless_word_is_looked_through_once() -> None:
+    """L11: each of thousands of spans walked through all tokens and characters of its word."""
+    count = 50_000
+    words = _Counted([0] * count)
+    offsets = [(number, number + 1) for number in range(count)]
+    around = Words("a" * count, SimpleNamespace(offsets=offsets, word_ids=words)).around
+    looked_at = words.num_reads
+    assert [around(n, n + 1) for n in range(0, count - 1, 50)] == [(0, count)] * 1000
+    assert words.num_reads == looked_at <= 2 * count
+
+
+class _Counted(list[int | None]):
+    num_reads = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.num_reads += 1
+        return super().__getitem__(place)
