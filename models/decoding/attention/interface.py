@@ -153,9 +153,14 @@ def attending(model: Any, name: str = NAME) -> Iterator[None]:
     """Lets a model call an attention function of ours, as long as it lasts.
 
     The first engine and `generate` use the same model in between, by functions of their own.
+
+    Raises:
+        NotSuited: its code calls no function of anybody's choice.
     """
     before = model.config._attn_implementation
     model.set_attn_implementation(name)
+    if model.config._attn_implementation != name:  # all it does then is write a warning
+        raise NotSuited("attention that its own code computes")
     try:
         yield
     finally:

@@ -80,11 +80,11 @@ def test_a_window_too_long_to_be_crossed_bounds_what_is_served(
     assert verdict == Verdict(100, "beyond attention_window=100 nothing is proven")
 
 
-def test_a_model_that_counts_positions_by_itself_is_not_served(loaded: Loader) -> None:
+def test_a_model_whose_own_code_computes_attention_is_not_served(loaded: Loader) -> None:
     model = loaded("generation", "bloom")
     core, verdict = paged_core(model, Reference(model), TIGHT)
     assert core is None
-    assert verdict == Verdict(0, "not served: positions that a model counts by itself")
+    assert verdict == Verdict(0, "not served: attention that its own code computes")
 
 
 def test_what_was_proven_bounds_what_the_core_serves(loaded: Loader) -> None:
