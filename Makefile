@@ -127,6 +127,13 @@ train-sentiment train-qa train-translation train-generation: train-%: $(VENV)/.d
 eval-sentiment eval-qa eval-translation eval-generation: eval-%: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.quality $* --data $(DATA)
 
+.PHONY: sbom
+sbom: $(VENV)/.runtime  ## Lists everything that is installed, with licences (CycloneDX), in sbom.json
+	@$(PYTHON) -m venv .venv-sbom
+	@.venv-sbom/bin/python -m pip --disable-pip-version-check -qq install cyclonedx-bom==7.5.0
+	@.venv-sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	@rm -rf .venv-sbom; echo "wrote sbom.json"
+
 .PHONY: clean
 clean:  ## Removes what make created (not your data folder .textmill)
-	rm -rf $(VENV) .venv-lock build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis results.jsonl
+	rm -rf $(VENV) .venv-lock .venv-sbom sbom.json build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis results.jsonl

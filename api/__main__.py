@@ -7,11 +7,20 @@ import ipaddress
 import logging
 import os
 import sys
+import tempfile
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import uvicorn
+import uvicorn.config
+from fastapi import FastAPI
 
 from api.app import make_app
+from api.connections import BoundedProtocol, backlog_of, most_connections
 from api.context import Context
+from api.log_lines import Throttle
 from jobs.errors import ConfigurationError, StoreUnavailable, TextmillError
 from jobs.privacy import keep_files_private
 from jobs.settings import Settings
@@ -25,22 +34,55 @@ def main() -> int:
     keep_files_private()
     if options.model:
         os.environ["TEXTMILL_MODELS"] = " ".join(options.model)
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    _set_up_logs(options.log_level)
     try:
         settings = Settings.load(host=options.host, port=options.port)
         _refuse_open_doors(settings)
-        app = make_app(settings)
+        most = most_connections(settings)
+        app = make_app(settings, most_connections=most)
         _log.info(_who_may_enter(app.state.context))
     except TextmillError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    uvicorn.run(
-        app, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=10,
-        timeout_keep_alive=75,
-    )  # fmt: skip
+    _spool_in(settings.data / "uploads")
+    _serve(app, settings, most)
     return 0
+
+
+def _set_up_logs(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.addFilter(Throttle())
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler]
+    )
+    for chatty in ("uvicorn", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _spool_in(folder: Path) -> None:
+    """The files of forms, which Starlette makes, lie with our own."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    tempfile.tempdir = str(folder)
+
+
+def _serve(app: FastAPI, settings: Settings, most: int) -> None:
+    protocol: Any = partial(BoundedProtocol, most=most, idle_seconds=settings.idle_seconds)
+
+    def configured(port: int) -> uvicorn.Config:
+        return uvicorn.Config(
+            app, host=settings.host, port=port, http=protocol, ws="none", loop="asyncio", log_config=None,
+            access_log=False, backlog=backlog_of(most), timeout_graceful_shutdown=10, timeout_keep_alive=75,
+            server_header=False,
+        )  # fmt: skip
+
+    server = uvicorn.Server(configured(settings.port))
+    sockets = None
+    if settings.operations_port is not None:
+        sockets = [configured(port).bind_socket() for port in (settings.port, settings.operations_port)]
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it ended by
+        server.run(sockets)
+    if not server.started:
+        sys.exit(uvicorn.config.STARTUP_FAILURE)
 
 
 def _refuse_open_doors(settings: Settings) -> None:

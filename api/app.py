@@ -13,14 +13,18 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from api.context import Context
+from api.doors import Doors, HeadAnswers
 from api.errors import install_error_handlers
 from api.metrics import Metrics
+from api.openapi import install_openapi
+from api.places import Places
 from api.query_check import refuse_unknown_query
 from api.rate_headers import RateHeaders
 from api.rates import Rates
 from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
 from api.routes import console, health, jobs, keys, models, projects, results, usage
+from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
 from jobs.catalogue import Catalogue
@@ -38,8 +42,13 @@ _DESCRIPTION = (
 )
 
 
-def make_app(settings: Settings) -> FastAPI:
-    """The app with its routes; the database is first asked when it starts."""
+def make_app(settings: Settings, *, most_connections: int | None = None) -> FastAPI:
+    """The app with its routes; the database is first asked when it starts.
+
+    Args:
+        settings: Of this process.
+        most_connections: What the server accepts, where that is known: half of them may be streams.
+    """
     catalogue = Catalogue.load(settings)
     celery = make_celery(settings, catalogue)
     store = open_store(settings)
@@ -53,6 +62,12 @@ def make_app(settings: Settings) -> FastAPI:
         rates=Rates(),
         metrics=Metrics(),
         changes=ChangeNotifier(store),
+        uploads=Uploads(settings),
+        streams=Places(
+            "streams and waits",
+            total=min(settings.max_streams, (most_connections or settings.max_connections) // 2),
+            per_owner=per_owner(settings, settings.max_streams_per_key),
+        ),
         requests=open_request_limits(settings),
         check_broker=lambda: _check_broker(celery),
     )
@@ -64,11 +79,15 @@ def make_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         description=_DESCRIPTION,
         lifespan=partial(_lifespan, context, sweeper),
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; ours are among the console's
         redoc_url=None,
     )
     app.state.context = context
     install_error_handlers(app)
+    install_openapi(app)
     app.add_middleware(RateHeaders)
+    app.add_middleware(HeadAnswers)
+    app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
     for module in (jobs, results, models, keys, projects, usage, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])

@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.message import Message
 from functools import partial
 from pathlib import PurePath
-from typing import Any
+from typing import IO, Any
 
-import anyio.from_thread
 from fastapi import Request
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
-from api.context import in_thread
+from api.content_types import FORMATS, SUFFIXES, TABS, Declared
+from api.receiving import PIECE_BYTES, Receiver
 from api.schemas import JobIn
 from api.submission import Reader
+from api.uploads import new_spool, spool_folder
 from jobs import jsontext
-from jobs.errors import MalformedBody, PayloadTooLarge, RequestError, UnsupportedMediaType
+from jobs.echo import echoed
+from jobs.errors import MalformedBody, RequestError, UnsupportedMediaType
 from jobs.rows.columns import ROLES, Columns, as_table
-from jobs.rows.formats import RawRow, read_objects
-from jobs.rows.reading import JSON, TABLE, TEXT, RowReader, table_of_tabs
+from jobs.rows.formats import RawRow
+from jobs.rows.reading import JSON, TABLE, RowReader, table_of_tabs
+from jobs.rows.requests import request_fields, request_rows
 from jobs.settings import Settings
 
-_TABS = "tabs"
-_FORMATS = {
-    "application/x-ndjson": JSON,
-    "application/ndjson": JSON,
-    "application/jsonl": JSON,
-    "application/x-jsonlines": JSON,
-    "text/csv": TABLE,
-    "text/tab-separated-values": _TABS,
-    "text/plain": TEXT,
-}
-_SUFFIXES = {
-    ".jsonl": JSON,
-    ".ndjson": JSON,
-    ".json": JSON,
-    ".csv": TABLE,
-    ".tsv": _TABS,
-    ".tab": _TABS,
-    ".txt": TEXT,
-}
 _JSON_FIELDS = ("params", "metadata")
-_MAX_JSON_BYTES = 64 << 20  # a JSON body has to be held whole; larger jobs are sent as lines
-_CHUNK_BYTES = 1 << 20
+_SPOOL_MEMORY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a request says before its body."""
+
+    declared: Declared
+    query: dict[str, Any]
+
+    @classmethod
+    def of(cls, request: Request) -> Head:
+        """Checked, so that what is wrong is refused before the body arrives.
+
+        Raises:
+            UnsupportedMediaType: none of the accepted types.
+            RequestError: a query parameter that stands twice.
+        """
+        headers = request.headers
+        declared = Declared.of(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        declared.check()
+        return cls(declared, _query(request))
 
 
 @dataclass(frozen=True)
@@ -59,94 +64,67 @@ class Body:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Declared:
-    """What a Content-Type and a Content-Encoding say."""
-
-    kind: str
-    charset: str | None
-    is_gzip: bool = False
-
-    @classmethod
-    def of(cls, content_type: str, content_encoding: str = "") -> _Declared:
-        header = Message()
-        header["Content-Type"] = content_type
-        charset = header.get_content_charset()
-        kind = content_type.partition(";")[0].strip().lower()
-        codings = {c.strip().lower() for c in content_encoding.split(",")} - {"", "identity"}
-        if not codings <= {"gzip", "x-gzip"} or content_encoding.lower().count("gzip") > 1:
-            raise UnsupportedMediaType(
-                f"content encoding {content_encoding[:40]!r} is not accepted; use gzip, or none"
-            )
-        return cls(kind, charset, is_gzip=bool(codings))
-
-
-async def open_body(request: Request, settings: Settings) -> Body:
-    """Looks at the content type; reads only what must be known before the rows.
+async def receive_form(request: Request, receiver: Receiver) -> FormData:
+    """A form, its file in a nameless file of ours.
 
     Raises:
-        UnsupportedMediaType: none of the accepted types.
-        MalformedBody: a JSON body or form that cannot be read.
+        MalformedBody: it cannot be read.
+        PayloadTooLarge, UploadStalled, ClientDisconnect: see `Receiver`.
     """
-    declared = _Declared.of(
-        request.headers.get("content-type", ""), request.headers.get("content-encoding", "")
-    )
-    if declared.kind == "application/json":
-        return await _json(request, declared, settings)
-    if declared.kind == "multipart/form-data":
-        if declared.is_gzip:
-            raise UnsupportedMediaType("a form is not accepted compressed; compress the file in it")
-        return await _form(request, settings)
-    if declared.kind in _FORMATS:
-        fields = _fields(_query(request))
-        return _body(fields, _from_stream(request.stream()), _FORMATS[declared.kind], declared, settings)
-    raise UnsupportedMediaType(
-        f"content type {request.headers.get('content-type') or 'none'!r} is not accepted; use "
-        "application/json, application/x-ndjson, text/csv, text/tab-separated-values, text/plain or "
-        "multipart/form-data (gzip data under the type of what is inside)"
-    )
+    parser = MultiPartParser(request.headers, receiver.chunks_here(), max_files=1, max_fields=32)
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        raise MalformedBody(f"the form cannot be read: {error.message}") from None
 
 
-async def _json(request: Request, declared: _Declared, settings: Settings) -> Body:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_JSON_BYTES:
-            raise _json_too_large()
-    query = _query(request)
-    value = await in_thread(_loaded, bytes(body), query.get("encoding"), declared, settings)
-    documents = value if isinstance(value, list) else _documents(value)
-    fields = _fields(query if isinstance(value, list) else _merged(query, value))
+@contextmanager
+def open_body(head: Head, receiver: Receiver, form: FormData | None, settings: Settings) -> Iterator[Body]:
+    """Reads what must be known before the rows; in a thread.
+
+    Args:
+        head: Of the request.
+        receiver: The body, unless it is a form.
+        form: The form, if it is one.
+        settings: For the limits.
+
+    Raises:
+        RequestError: it cannot be read, or its fields are wrong.
+    """
+    if form is not None:
+        yield _form(head, form, settings)
+    elif head.declared.kind == "application/json":
+        with new_spool(spool_folder(settings), memory_bytes=_SPOOL_MEMORY_BYTES) as spool:
+            for chunk in receiver.chunks():
+                spool.write(chunk)
+            yield _json(head, spool, settings)
+    else:
+        kind = FORMATS[head.declared.kind]
+        yield _body(_fields(head.query), receiver.chunks(), kind, head.declared, settings)
+
+
+def _json(head: Head, spool: IO[bytes], settings: Settings) -> Body:
+    reader = RowReader(
+        kind=JSON, encoding=head.query.get("encoding"), charset=head.declared.charset,
+        is_gzip=head.declared.is_gzip, max_line_bytes=settings.max_line_bytes,
+        max_body_bytes=settings.max_body_bytes,
+    )  # fmt: skip
+    given = request_fields(reader.text(_from_start(spool)), max_value_bytes=settings.max_line_bytes)
+    fields = _fields(head.query if given is None else _merged(head.query, given))
     if fields.delimiter is not None:
         raise RequestError("delimiter is for tables (CSV, TSV), and this is JSON")
-    # The bytes are hashed for the Idempotency-Key; the rows come from what was parsed.
-    return Body(fields, [bytes(body)], partial(_parsed, documents, _columns(fields)))
+    columns = _columns(fields)
+
+    def rows(chunks: Iterable[bytes]) -> Iterable[RawRow]:
+        found = request_rows(reader.text(chunks), max_value_bytes=settings.max_line_bytes)
+        return as_table(found, columns) if columns.given else found
+
+    return Body(fields, _from_start(spool), rows)
 
 
-def _loaded(
-    body: bytes, encoding: str | None, declared: _Declared, settings: Settings
-) -> dict[str, Any] | list[Any]:
-    reader = RowReader(
-        kind=JSON, encoding=encoding, charset=declared.charset, is_gzip=declared.is_gzip,
-        max_line_bytes=_MAX_JSON_BYTES, max_body_bytes=min(_MAX_JSON_BYTES, settings.max_body_bytes),
-    )  # fmt: skip
-    text = b"".join(reader.text([body]))
-    try:
-        value = jsontext.loads(text)
-    except jsontext.JSONDecodeError as error:
-        raise MalformedBody(
-            f"not valid JSON: {error.msg} at line {error.lineno}, column {error.colno} "
-            "(objects one a line are sent as application/x-ndjson)"
-        ) from None
-    if not isinstance(value, dict | list):
-        raise MalformedBody("the body must be a JSON object, or an array of documents")
-    return value
-
-
-def _json_too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(
-        f"a JSON body may have {_MAX_JSON_BYTES} bytes; send more as application/x-ndjson, row by row"
-    )
+def _from_start(spool: IO[bytes]) -> Iterator[bytes]:
+    spool.seek(0)
+    yield from iter(partial(spool.read, PIECE_BYTES), b"")
 
 
 def _query(request: Request) -> dict[str, Any]:
@@ -154,7 +132,7 @@ def _query(request: Request) -> dict[str, Any]:
     query = dict(pairs)
     for name in query:
         if [key for key, _ in pairs].count(name) > 1:
-            raise RequestError(f"the query names {name!r} more than once")
+            raise RequestError(f"the query names {echoed(name)} more than once")
     return query
 
 
@@ -163,46 +141,25 @@ def _merged(query: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
     for name in query.keys() & value.keys():
         if name not in _JSON_FIELDS and query[name] != value[name]:
             raise RequestError(
-                f"{name} is {query[name]!r} in the query and {str(value[name])[:100]!r} in the body; say one"
+                f"{name} is {echoed(query[name])} in the query and {echoed(value[name])} in the body; say one"
             )
         if name in _JSON_FIELDS:
             raise RequestError(f"{name} stands in the query and in the body; give it once")
     return {**query, **value}
 
 
-def _parsed(documents: list[Any], columns: Columns, chunks: Iterable[bytes]) -> Iterable[RawRow]:
-    for _ in chunks:
-        pass
-    rows = read_objects(documents)
-    return as_table(rows, columns) if columns.given else rows
-
-
-def _documents(value: dict[str, Any]) -> list[Any]:
-    given = [name for name in ("documents", "text", "messages") if name in value]
-    if len(given) != 1:
-        raise RequestError('give either "documents": [...] or one "text", or one chat as "messages"')
-    if given != ["documents"]:
-        row = {n: value.pop(n) for n in ("text", "messages", "context", "custom_id") if n in value}
-        return [row]
-    documents = value.pop("documents")
-    if not isinstance(documents, list):
-        raise RequestError('"documents" must be an array')
-    return documents
-
-
-async def _form(request: Request, settings: Settings) -> Body:
-    form = await request.form(max_files=1, max_fields=32)
+def _form(head: Head, form: FormData, settings: Settings) -> Body:
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
         raise RequestError("a form needs its rows in the field `file`")
-    fields = _fields(_merged(_query(request), {k: v for k, v in form.items() if k != "file"}))
+    fields = _fields(_merged(head.query, {k: v for k, v in form.items() if k != "file"}))
     name = PurePath((upload.filename or "").lower())
-    declared = _Declared.of(upload.content_type or "", upload.headers.get("content-encoding", ""))
+    declared = Declared.of(upload.content_type or "", upload.headers.get("content-encoding", ""))
     suffix = PurePath(name.stem).suffix if name.suffix == ".gz" else name.suffix
-    kind = _SUFFIXES.get(suffix) or _FORMATS.get(declared.kind)
+    kind = SUFFIXES.get(suffix) or FORMATS.get(declared.kind)
     if kind is None:
-        raise UnsupportedMediaType(f"the file's name must end in {', '.join(_SUFFIXES)} (or that and .gz)")
-    return _body(fields, iter(partial(upload.file.read, _CHUNK_BYTES), b""), kind, declared, settings)
+        raise UnsupportedMediaType(f"the file's name must end in {', '.join(SUFFIXES)} (or that and .gz)")
+    return _body(fields, _from_start(upload.file), kind, declared, settings)
 
 
 def _fields(values: dict[str, Any]) -> JobIn:
@@ -219,14 +176,14 @@ def _fields(values: dict[str, Any]) -> JobIn:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(JobIn.model_fields)
-            raise RequestError(f"unknown field {name!r}; allowed: {allowed}") from None
+            raise RequestError(f"unknown field {echoed(name)}; allowed: {allowed}") from None
         raise RequestError(f"{name}: {first['msg']}") from None
 
 
-def _body(fields: JobIn, chunks: Iterable[bytes], kind: str, declared: _Declared, settings: Settings) -> Body:
+def _body(fields: JobIn, chunks: Iterable[bytes], kind: str, declared: Declared, settings: Settings) -> Body:
     notes: list[str] = []
     reader = RowReader(
-        kind=TABLE if kind == _TABS else kind,
+        kind=TABLE if kind == TABS else kind,
         columns=_columns(fields),
         delimiter=fields.delimiter,
         encoding=fields.encoding,
@@ -236,19 +193,9 @@ def _body(fields: JobIn, chunks: Iterable[bytes], kind: str, declared: _Declared
         max_body_bytes=settings.max_body_bytes,
         note=notes.append,
     )
-    return Body(fields, chunks, (table_of_tabs(reader) if kind == _TABS else reader).rows, notes)
+    return Body(fields, chunks, (table_of_tabs(reader) if kind == TABS else reader).rows, notes)
 
 
 def _columns(fields: JobIn) -> Columns:
     given = {role: name for role in ROLES if (name := getattr(fields, f"{role}_column")) is not None}
     return Columns(given, is_mixed=fields.task is None and fields.model is None)
-
-
-def _from_stream(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """The request's chunks, for a thread of the pool: each is awaited on the event loop."""
-
-    async def pull() -> bytes | None:
-        return await anext(stream, None)
-
-    while (chunk := anyio.from_thread.run(pull)) is not None:
-        yield chunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -10,8 +10,10 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.metrics import Metrics
+from api.places import Places
 from api.rates import Rates
 from api.request_limits import RequestLimits, headers_of
+from api.uploads import Uploads
 from api.waiting import ChangeNotifier
 from jobs.catalogue import Catalogue
 from jobs.errors import KeysAreOff, NotAllowed, NotAuthenticated, TooManyRequests
@@ -37,6 +39,8 @@ class Context:
     rates: Rates
     metrics: Metrics
     changes: ChangeNotifier
+    uploads: Uploads
+    streams: Places
     requests: RequestLimits
     check_broker: Callable[[], None]
 
@@ -51,10 +55,14 @@ def _context(request: Request) -> Context:
     return context
 
 
+def _identified(request: Request) -> Caller | None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return _context(request).keys.identify(given.strip() if scheme.lower() == "bearer" else None)
+
+
 def _caller(request: Request) -> Caller:
     """Who asks, by the key of the request; without keys everybody is of the default project."""
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    caller = _context(request).keys.identify(given.strip() if scheme.lower() == "bearer" else None)
+    caller = _identified(request)
     if caller is None:
         raise NotAuthenticated
     _count(request, caller)
@@ -70,6 +78,11 @@ def _count(request: Request, caller: Caller) -> None:
             f"{tightest.limit} calls a minute are allowed ({tightest.name})",
             retry_after_seconds=tightest.reset_seconds,
         )
+
+
+def _is_known(request: Request) -> bool:
+    """Whether the caller may call at all: what operators see is shown to nobody else."""
+    return _identified(request) is not None
 
 
 ContextDep = Annotated[Context, Depends(_context)]
@@ -125,6 +138,15 @@ def while_key_holds(context: Context, caller: Caller, pages: Iterator[T]) -> Ite
         yield page
 
 
+async def _stream_place(context: ContextDep, caller: CallerDep) -> AsyncIterator[None]:
+    """A place among the streams, held until the last byte is sent."""
+    with context.streams.taken(caller.owner):
+        yield
+
+
+#: For routes whose answers may take long.
+STREAMED = Depends(_stream_place)
+KnownDep = Annotated[bool, Depends(_is_known)]
 OwnerDep = Annotated[str, Depends(_owner)]
 ReachDep = Annotated[str | None, Depends(_reach)]
 KeyBookDep = Annotated[KeyBook, Depends(_administered)]

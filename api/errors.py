@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from jobs.errors import InvalidRows, NotAuthenticated, Overloaded, TextmillError
 from jobs.params import InvalidParams
@@ -16,6 +17,21 @@ from jobs.params import InvalidParams
 _log = logging.getLogger(__name__)
 _TYPE = "urn:textmill:problem:"
 _RETRY_SECONDS = 5
+_SHOWN_ERRORS = 100
+#: Of every answer that sets none of its own: whatever it holds, a browser must run nothing of it.
+SAFE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+#: What is said outside of what does not answer; where it is and why, the log has.
+_OUTSIDE = {
+    "store_unavailable": "the database does not answer; try again soon",
+    "broker_unavailable": "Redis does not answer; try again soon",
+}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -24,6 +40,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(InvalidParams, _params)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -51,12 +68,16 @@ async def _ours(request: Request, error: Exception) -> Response:
     if error.http_status >= 500:
         _log.error("request_failed: %s: %s", error.code, error)
     title = error.code.replace("_", " ").capitalize()
-    return problem(error.http_status, error.code, title, str(error), headers=headers, **more)
+    detail = _OUTSIDE.get(error.code, str(error))
+    return problem(error.http_status, error.code, title, detail, headers=headers, **more)
 
 
 async def _params(request: Request, error: Exception) -> Response:
     assert isinstance(error, InvalidParams)
-    errors = [{"line": None, "field": field, "message": message} for field, message in error.problems]
+    errors = [
+        {"line": None, "field": field, "message": message}
+        for field, message in error.problems[:_SHOWN_ERRORS]
+    ]
     return problem(422, "invalid_params", "Invalid params", str(error), errors=errors)
 
 
@@ -65,7 +86,7 @@ async def _validation(request: Request, error: Exception) -> Response:
     # Never echo the input: it may hold what cannot be encoded.
     errors = [
         {"line": None, "field": ".".join(str(p) for p in e["loc"][1:]), "message": str(e["msg"])}
-        for e in error.errors()[:100]
+        for e in error.errors()[:_SHOWN_ERRORS]
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors)
     return problem(422, "invalid_request", "Invalid request", detail, errors=errors)
@@ -81,6 +102,14 @@ async def _http(request: Request, error: Exception) -> Response:
     )
 
 
+async def _left(request: Request, error: Exception) -> Response:
+    """Nobody hears this answer; a client that leaves is no error of ours, and one line of log."""
+    _log.info("client_left: %s %s", request.method, request.scope["route"].path)
+    return Response(status_code=400)
+
+
 async def _unforeseen(request: Request, error: Exception) -> Response:
     _log.error("request_failed", exc_info=error)
-    return problem(500, "internal_error", "Internal error", "An unforeseen error; the server's log has it.")
+    detail = "An unforeseen error; the server's log has it."
+    headers = {**SAFE_HEADERS, "Connection": "close"}  # this answer passes no door
+    return problem(500, "internal_error", "Internal error", detail, headers=headers)

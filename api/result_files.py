@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,9 @@ _COLUMNS = (
 #: full-width forms of the first four, which some programs read alike.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _BOM = b"\xef\xbb\xbf"
+
+#: In a locale whose delimiter is another one, a program splits a cell there, quotes or not.
+_FORMULA_INSIDE = re.compile(r"""([;,|\t\r\n])(["'\s]{0,100})(?=[=+\-@\0\uff1d\uff0b\uff0d\uff20])""")
 
 #: Pages of results to the bytes of a file.
 Writer = Callable[[Iterable[list[ResultRow]]], Iterator[bytes]]
@@ -41,7 +45,8 @@ def as_spreadsheet(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
     """CSV to be opened in a spreadsheet.
 
     It begins with a byte order mark, by which Excel knows UTF-8; every cell is quoted, and
-    an apostrophe stands before text that would be a formula.
+    an apostrophe stands before text that would be a formula, also behind what is the
+    delimiter in other locales.
     """
     yield _BOM + _rows([_COLUMNS], quoting=csv.QUOTE_ALL)
     for page in pages:
@@ -66,4 +71,7 @@ def _rows(rows: Iterable[Iterable[Any]], *, quoting: Any = csv.QUOTE_MINIMAL) ->
 
 
 def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    if not isinstance(cell, str):
+        return cell
+    cell = _FORMULA_INSIDE.sub(r"\1\2'", cell)
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell

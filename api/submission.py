@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,10 @@ from typing import IO
 from api.context import Context
 from api.schemas import JobIn
 from api.serving import how_models_stand
+from api.uploads import new_spool, spool_folder
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import NotAllowed, Overloaded, PayloadTooLarge, RequestError
+from jobs.errors import NotAllowed, Overloaded, RequestError
 from jobs.estimate import Estimator, Load
 from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
@@ -65,8 +65,8 @@ def submit(
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
     load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(exclude={"project"}), sort_keys=True))
-    body = _hashed(_limited(chunks, settings.max_body_bytes), digest.update)
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES, dir=_spool_folder(context)) as spool:
+    body = _hashed(chunks, digest.update)
+    with new_spool(spool_folder(settings), memory_bytes=_SPOOL_MEMORY_BYTES) as spool:
         _write(spool, load.counting(validator.documents(read(body))))
         job = dataclasses.replace(
             job,
@@ -151,21 +151,6 @@ def _counting_refusals(context: Context) -> Iterator[None]:
     except Overloaded:
         context.metrics.rejected.labels("overloaded").inc()
         raise
-
-
-def _spool_folder(context: Context) -> str:
-    folder = context.settings.data / "uploads"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return str(folder)
-
-
-def _limited(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > max_bytes:
-            raise PayloadTooLarge(f"the body is larger than {max_bytes} bytes")
-        yield chunk
 
 
 def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from jobs import jsontext
 from jobs.records import NewDocument
 
 #: In memory a block costs a few times its text, in several places one after the other.
@@ -17,9 +18,15 @@ def in_blocks(documents: Iterable[NewDocument]) -> Iterator[list[NewDocument]]:
     num_characters = 0
     for document in documents:
         block.append(document)
-        num_characters += document.num_characters
+        num_characters += _size(document)
         if len(block) >= _MAX_DOCUMENTS or num_characters >= _MAX_CHARACTERS:
             yield block
             block, num_characters = [], 0
     if block:
         yield block
+
+
+def _size(document: NewDocument) -> int:
+    """Characters of everything that is carried along, not only of what a model reads."""
+    metadata = len(jsontext.dumps(document.metadata)) if document.metadata else 0
+    return document.num_characters + len(document.custom_id) + metadata

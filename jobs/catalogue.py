@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from jobs.echo import echoed
 from jobs.errors import ConfigurationError, UnknownModel
 from jobs.records import Task
 from jobs.settings import DEVICE, DTYPE, Settings
@@ -86,7 +87,7 @@ class Catalogue:
             if entry.name == name:
                 return entry
         listed = ", ".join(entry.name for entry in self.entries)
-        raise UnknownModel(f"model {name!r} is not served here; listed: {listed}")
+        raise UnknownModel(f"model {echoed(name)} is not served here; listed: {listed}")
 
     def default(self, task: Task) -> ModelEntry:
         """The model used for a task when none is named: marked default, else the first.

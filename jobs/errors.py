@@ -93,6 +93,14 @@ class PayloadTooLarge(RequestError):
     code = "payload_too_large"
 
 
+class UploadStalled(RequestError):
+    """The body stopped arriving, or came too slowly: send it again."""
+
+    http_status = 408
+    code = "upload_stalled"
+    is_retryable = True
+
+
 class UnsupportedMediaType(RequestError):
     """The content type is none of those this call accepts."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from jobs.combinations import UNKNOWN, Defaults, contradictions
+from jobs.echo import MAX_CHARACTERS, echoed
 from jobs.records import Task
 
 _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -83,6 +84,8 @@ class QaParams(_Params):
     allow_no_answer: bool | None = None
 
 
+_SHOWN_PROBLEMS = 20
+
 _MODELS: dict[Task, type[_Params]] = {
     Task.GENERATION: GenerationParams,
     Task.TRANSLATION: TranslationParams,
@@ -96,7 +99,10 @@ class InvalidParams(ValueError):
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         self.problems = problems
-        super().__init__("; ".join(f"{field}: {message}" for field, message in problems))
+        shown = [f"{field}: {message}" for field, message in problems[:_SHOWN_PROBLEMS]]
+        if len(problems) > _SHOWN_PROBLEMS:
+            shown.append(f"and {len(problems) - _SHOWN_PROBLEMS} more problems")
+        super().__init__("; ".join(shown))
 
 
 def validate_params(task: Task, params: Mapping[str, Any], defaults: Defaults = UNKNOWN) -> dict[str, Any]:
@@ -155,6 +161,9 @@ def _problem(task: Task, error: dict[str, Any]) -> tuple[str, str]:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
         allowed = ", ".join(sorted(_MODELS[task].model_fields))
-        return f"params.{name}", f"unknown parameter {name!r} for {task}; allowed: {allowed}"
+        return (
+            f"params.{name[:MAX_CHARACTERS]}",
+            f"unknown parameter {echoed(name)} for {task}; allowed: {allowed}",
+        )
     field = f"params.{name}" if name else "params"
     return field, str(error["msg"]).removeprefix("Value error, ")

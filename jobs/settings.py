@@ -47,6 +47,30 @@ class Settings(BaseSettings):
         (),
         description="API keys, apart by commas or spaces; not set: none, and the API binds to loopback only.",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names this server may be called by; default: any with keys, loopback without.",
+    )
+    operations_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for /metrics and /readyz; default: they share the API's.",
+    )
+    max_connections: int = Field(
+        1000, ge=8, description="Connections at a time; half of the process's file descriptors at most."
+    )
+    max_streams: int = Field(
+        500,
+        ge=1,
+        description="Downloads, events and waits at a time; half of the connections at most.",
+    )
+    max_streams_per_key: int = Field(250, ge=1, description="Of these, those of one API key.")
+    max_uploads: int = Field(64, ge=1, description="Bodies of more than 64 KiB that arrive at a time.")
+    max_uploads_per_key: int = Field(32, ge=1, description="Of these, those of one API key.")
+    idle_seconds: float = Field(
+        30.0, gt=0, description="Patience with a client that sends nothing, or next to nothing."
+    )
     admin_key: SecretStr | None = Field(
         None, description="Key that sees every project and makes, rotates and revokes other keys."
     )
@@ -60,7 +84,9 @@ class Settings(BaseSettings):
         "requests_per_minute, key_requests_per_minute, queued_documents, queued_tokens, stored_bytes.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
-    max_line_bytes: int = Field(1 << 20, gt=0, description="Largest accepted input line.")
+    max_line_bytes: int = Field(
+        1 << 20, gt=0, description="Largest accepted document: a line, a row, an element of an array."
+    )
     max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
     max_queued_documents: int = Field(
         50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
@@ -152,6 +178,11 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_limits(cls, value: object) -> object:
         return parse_limits(value) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
     @field_validator("models", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.echo import echoed
 from jobs.params import InvalidParams
 from jobs.records import Task
 
@@ -20,6 +21,7 @@ _ALIASES = {
 _PREFIX = "translation_"
 _CODE = r"[A-Za-z]{2,}(?:[_-][A-Za-z0-9]+)*?"
 _PAIR = re.compile(rf"translation_(?P<source>{_CODE})_to_(?P<target>{_CODE})")
+_MOST_CHARACTERS = 100  # the pattern's time grows with the square of the text
 _PLACEHOLDERS = {"xx", "yy"}
 
 
@@ -44,7 +46,7 @@ def read_task(text: str) -> NamedTask:
     try:
         return NamedTask(Task(text))
     except ValueError:
-        raise ValueError(f"unknown task {text!r}; use one of {', '.join(Task)}") from None
+        raise ValueError(f"unknown task {echoed(text)}; use one of {', '.join(Task)}") from None
 
 
 def parse_task(text: str) -> Task:
@@ -61,7 +63,7 @@ def with_languages(task: str | None, params: Mapping[str, Any]) -> dict[str, Any
     """
     languages = read_task(task).languages if task is not None else {}
     problems = [
-        (f"params.{name}", f"{name}={params[name]!r}, but the task is {task}: name the language once")
+        (f"params.{name}", f"{name}={echoed(params[name])}, but the task is {task}: name the language once")
         for name, code in languages.items()
         if params.get(name, code) != code
     ]
@@ -71,9 +73,9 @@ def with_languages(task: str | None, params: Mapping[str, Any]) -> dict[str, Any
 
 
 def _languages(text: str) -> dict[str, str]:
-    found = _PAIR.fullmatch(text)
+    found = _PAIR.fullmatch(text) if len(text) <= _MOST_CHARACTERS else None
     if found is None or _PLACEHOLDERS & {found["source"].lower(), found["target"].lower()}:
         raise ValueError(
-            f"unknown task {text!r}; write translation, or name the languages as in translation_en_to_de"
+            f"unknown task {echoed(text)}; write translation, or name the languages: translation_en_to_de"
         )
     return {"source_language": found["source"], "target_language": found["target"]}

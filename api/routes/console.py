@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Annotated, Any
 
 import jinja2
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.sse import format_sse_event
 
-from api.context import Context, ContextDep, OwnerDep, ReachDep, in_thread
+from api.context import STREAMED, Context, ContextDep, OwnerDep, ReachDep, in_thread
+from jobs import jsontext
 from jobs.records import ResultRow
 
 router = APIRouter(include_in_schema=False)
 _SHOWN_JOBS, _SHOWN_RESULTS = 50, 20
 _WORKER_AGE_SECONDS = 60.0
-_FILES = {"console.css": "text/css", "console.js": "text/javascript", "favicon.svg": "image/svg+xml"}
-_POLICY = {"Content-Security-Policy": "default-src 'self'", "X-Content-Type-Options": "nosniff"}
+_FILES = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+    "docs.js": "text/javascript",
+    "favicon.svg": "image/svg+xml",
+    "swagger/swagger-ui.css": "text/css",
+    "swagger/swagger-ui-bundle.js": "text/javascript",
+}
+_OWN = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+_CLOSED = "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_CONSOLE = {"Content-Security-Policy": f"{_OWN}img-src 'self'{_CLOSED}", "Cache-Control": "no-store"}
+#: Swagger UI draws its icons from data in its style sheet.
+_DOCS = {"Content-Security-Policy": f"{_OWN}img-src 'self' data:{_CLOSED}"}
+_LOOK_SECONDS = 1.0
+_QUIET_LOOKS = 15  # a comment line at least this often, so that proxies keep the link
 _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("api"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
@@ -39,12 +56,45 @@ async def job_page(
     return await in_thread(_job, context, job_id, owner, after)
 
 
-@router.get("/static/{name}")
+@router.get("/console/events", dependencies=[STREAMED])
+async def events(context: ContextDep, owner: ReachDep) -> Response:
+    """Every change of the jobs that the page lists, in one stream: a browser has six connections."""
+    return StreamingResponse(
+        _changes(context, owner),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """The API's documentation, drawn by Swagger UI from this package."""
+    return HTMLResponse(_templates.get_template("docs.html").render(), headers=_DOCS)
+
+
+@router.get("/static/{name:path}")
 async def static(name: str) -> Response:
     """The console's own files."""
     if name not in _FILES:
         return Response(status_code=404)
-    return Response((files("api") / "static" / name).read_bytes(), media_type=_FILES[name], headers=_POLICY)
+    data = await in_thread((files("api") / "static" / name).read_bytes)
+    return Response(data, media_type=_FILES[name], headers={"Cache-Control": "max-age=3600"})
+
+
+async def _changes(context: Context, owner: str | None) -> AsyncIterator[bytes]:
+    seen: dict[str, int] = {}
+    num_quiet = 0
+    while True:
+        jobs, _ = await in_thread(context.store.list_jobs, owner=owner, limit=_SHOWN_JOBS)
+        changed = [job for job in jobs if seen.get(job.id) != job.version]
+        seen = {job.id: job.version for job in jobs}
+        views = [context.rates.view(job).model_dump(mode="json") for job in changed]
+        num_quiet = 0 if views else num_quiet + 1
+        if views:
+            yield format_sse_event(data_str=jsontext.dumps(views).decode(), event="jobs", retry=2000)
+        elif num_quiet % _QUIET_LOOKS == 0:
+            yield format_sse_event(comment="still here")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _index(context: Context, owner: str | None) -> Response:
@@ -74,4 +124,4 @@ def _short(row: ResultRow) -> str:
 
 
 def _page(name: str, **values: Any) -> Response:
-    return HTMLResponse(_templates.get_template(name).render(**values), headers=_POLICY)
+    return HTMLResponse(_templates.get_template(name).render(**values), headers=_CONSOLE)

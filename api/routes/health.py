@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Response
 
-from api.context import Context, ContextDep, in_thread
+from api.context import Context, ContextDep, KnownDep, in_thread
 from api.serving import how_models_stand
 from jobs.errors import TextmillError
 from jobs.serving import Standing
 
+_log = logging.getLogger(__name__)
 router = APIRouter(tags=["operations"])
 #: A worker's sign of life is written every 3 s; its loop comes round every half second.
 #: Red well within 30 s of a freeze, yet not for one slow step or two missed signs.
@@ -27,14 +29,17 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", operation_id="readyz")
-async def readyz(context: ContextDep) -> Response:
+async def readyz(context: ContextDep, is_known: KnownDep) -> Response:
     """Database, Redis and at least one worker that makes progress and has a model; else 503.
 
     The answer says what is missing. A model that nobody can serve does not make the others
-    unreachable: the status is then `degraded`, with 200, and `models` says which and why.
+    unreachable: the status is then `degraded`, with 200, and `models` says which; and why, to
+    callers with a key where keys are on. Where a database is and how it failed is in the log.
     """
     checks, models = await in_thread(_look, context)
     is_ready = all(check == "ok" for check in checks.values())
+    if not is_known:
+        models = {name: {"ok": model["ok"]} for name, model in models.items()}
     is_whole = all(model["ok"] for model in models.values())
     status = ("ready" if is_whole else "degraded") if is_ready else "not ready"
     body = {"status": status, "checks": checks, "models": models}
@@ -56,7 +61,8 @@ def _look(context: Context) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
             check()
             checks[name] = "ok"
         except TextmillError as error:
-            checks[name] = str(error)
+            _log.warning("not_ready: %s: %s", name, error)
+            checks[name] = "unavailable"
     if checks["database"] != "ok":
         return {**checks, "worker": "unknown"}, {}
     models = how_models_stand(context, max_age_seconds=_SIGN_AGE_SECONDS)

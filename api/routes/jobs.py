@@ -6,13 +6,17 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from starlette.datastructures import FormData
 
-from api.bodies import open_body
+from api.bodies import Head, open_body, receive_form
 from api.context import CallerDep, Context, ContextDep, OwnerDep, ReachDep, in_thread, wait_for_change
 from api.examples import SUBMIT_BODY
+from api.receiving import Receiver
 from api.schemas import JobIn, JobOut, JobPage, query_parameters
 from api.submission import submit
+from jobs.echo import echoed
 from jobs.errors import UnknownModel
+from jobs.keys import Caller
 from jobs.records import Job, JobStatus, Priority, Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -37,13 +41,16 @@ async def submit_job(
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Accepts documents as JSON, JSONL, CSV, TXT or a form with a file; all of them or none."""
-    body = await open_body(request, context.settings)
-    job, _ = await in_thread(
-        submit, context, body.fields, body.chunks, body.read, caller=caller, idempotency_key=idempotency_key
-    )
-    notes = [*body.notes]
-    if body.fields.priority == "interactive" and job.priority is not Priority.INTERACTIVE:
-        notes.append(_TAKEN_AS_BULK)
+    head = Head.of(request)
+    async with context.uploads.receive(request, caller.owner) as receiver:
+        form = await receive_form(request, receiver) if head.declared.is_form else None
+        try:
+            job, notes = await context.uploads.in_thread(
+                _submit, context, head, receiver, form, caller, idempotency_key
+            )
+        finally:
+            if form is not None:
+                await form.close()
     headers = {"Textmill-Note": "; ".join(notes)} if notes else {}
     return _answer(context, job, status_code=202, location=True, headers=headers)
 
@@ -92,7 +99,8 @@ async def get_job(
     seconds = min(_MAX_WAIT_SECONDS, wait if wait is not None else float(asked.group(1)) if asked else 0.0)
     job = await in_thread(context.store.get_job, job_id, owner=owner)
     if seconds and (if_none_match is None or if_none_match == _etag(job)):
-        job = await wait_for_change(context, caller, job, seconds)
+        with context.streams.taken(caller.owner):
+            job = await wait_for_change(context, caller, job, seconds)
     headers = {"Preference-Applied": f"wait={asked.group(1)}"} if asked and wait is None else {}
     if if_none_match == _etag(job):
         return Response(status_code=304, headers={"ETag": _etag(job), **headers})
@@ -120,11 +128,23 @@ async def delete_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Respo
     return Response(status_code=204)
 
 
+def _submit(
+    context: Context, head: Head, receiver: Receiver, form: FormData | None, caller: Caller, key: str | None
+) -> tuple[Job, list[str]]:
+    """Stores what a request carries; the job, and what the caller may want to know."""
+    with open_body(head, receiver, form, context.settings) as body:
+        job, _ = submit(context, body.fields, body.chunks, body.read, caller=caller, idempotency_key=key)
+        notes = [*body.notes]
+        if body.fields.priority == "interactive" and job.priority is not Priority.INTERACTIVE:
+            notes.append(_TAKEN_AS_BULK)
+        return job, notes
+
+
 def _check_model(context: Context, name: str) -> None:
     """A model that no job had and nobody serves is a slip of the pen."""
     served = [entry.name for entry in context.catalogue.entries]
     if name not in served:
-        raise UnknownModel(f"model {name[:80]!r} is not known; served: {', '.join(served)}")
+        raise UnknownModel(f"model {echoed(name)} is not known; served: {', '.join(served)}")
 
 
 def _answer(

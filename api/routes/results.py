@@ -11,9 +11,19 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
-from api.context import CallerDep, Context, ContextDep, OwnerDep, in_thread, wait_for_change, while_key_holds
+from api.context import (
+    STREAMED,
+    CallerDep,
+    Context,
+    ContextDep,
+    OwnerDep,
+    in_thread,
+    wait_for_change,
+    while_key_holds,
+)  # fmt: skip
 from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
 from api.result_reading import Answer, answer
+from jobs.echo import echoed
 from jobs.errors import NotAuthenticated, RequestError
 from jobs.keys import Caller
 from jobs.records import DocumentStatus, Job, ResultFilter, Task
@@ -65,7 +75,7 @@ class ResultQuery(BaseModel):
         return urlencode(words, doseq=True)
 
 
-@router.get("/results", operation_id="get_results", response_class=StreamingResponse)
+@router.get("/results", operation_id="get_results", response_class=StreamingResponse, dependencies=[STREAMED])
 async def get_results(
     job_id: str,
     context: ContextDep,
@@ -127,7 +137,7 @@ def _check_models(context: Context, job: Job, names: list[str]) -> None:
         of_job = context.store.models_of(job.id)
         if strange := [name for name in unknown if name not in of_job]:
             raise RequestError(
-                f"model {strange[0][:80]!r} is not known; the models of this job: {', '.join(of_job)}"
+                f"model {echoed(strange[0])} is not known; the models of this job: {', '.join(of_job)}"
             )
 
 
@@ -141,6 +151,7 @@ async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
     operation_id="get_events",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
+    dependencies=[STREAMED],
 )
 async def get_events(
     context: ContextDep,

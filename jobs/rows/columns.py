@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.echo import echoed
 from jobs.errors import RequestError
 from jobs.rows.formats import RawRow
 
@@ -43,7 +44,7 @@ class Columns:
                 raise RequestError(f"{role}_column is empty; give the name of a column")
         twice = {name for name in self.given.values() if list(self.given.values()).count(name) > 1}
         if twice:
-            raise RequestError(f"column {min(twice)!r} is given more than one role")
+            raise RequestError(f"column {echoed(min(twice))} is given more than one role")
 
     @property
     def text(self) -> str:
@@ -110,7 +111,7 @@ class Layout:
         """What a caller may want to know, or None."""
         if not self.carried:
             return None
-        names = ", ".join(f"{name!r}" for name in self.carried)
+        names = ", ".join(echoed(name) for name in self.carried)
         return f"carried as metadata, not read as a field: column {names} (a role would change that)"
 
 

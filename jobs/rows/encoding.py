@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 
+from jobs.echo import echoed
 from jobs.errors import MalformedBody, RequestError
 from jobs.rows.content import HEAD_BYTES
 from jobs.rows.lines import peek_bytes
@@ -47,7 +48,7 @@ def to_utf8(
         name = _codec(encoding, "encoding")
         if marked is not None and not marked.startswith(name):
             raise RequestError(
-                f"encoding {encoding!r} is not what the byte order mark says: it is {marked}; leave it out"
+                f"encoding {echoed(encoding)} is not what the byte order mark says: it is {marked}; omit it"
             )
     else:
         name = _codec(charset, "charset") if charset is not None and marked is None else ""
@@ -81,7 +82,7 @@ def _codec(name: str, what: str) -> str:
         info = None
     if info is None or not getattr(info, "_is_text_encoding", True) or info.name in _NOT_ENCODINGS:
         raise RequestError(
-            f"{what} {name[:40]!r} is unknown; use a name that Python knows: "
+            f"{what} {echoed(name)} is unknown; use a name that Python knows: "
             "utf-8, utf-16, cp1252, iso-8859-1, shift_jis, gb18030, ..."
         )
     return {"ascii": "utf-8", "utf-8-sig": "utf-8"}.get(info.name, info.name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs import jsontext
+from jobs.echo import echoed
 from jobs.records import Task
 from jobs.rows.formats import RawRow
 
@@ -34,7 +35,7 @@ def check_names(fields: Mapping[str, Any]) -> None:
         unknown = min(fields.keys() - FIELDS)
         raise FieldProblem(
             unknown,
-            f"unknown field {unknown!r}; allowed: {', '.join(sorted(FIELDS))} "
+            f"unknown field {echoed(unknown)}; allowed: {', '.join(sorted(FIELDS))} "
             "(with text_column, other keys are carried as metadata)",
         )
 

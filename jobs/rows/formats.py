@@ -55,12 +55,6 @@ def read_txt(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[RawRow
             yield RawRow(number, {"text": text, "metadata": {"line": number}})
 
 
-def read_objects(objects: Iterable[Any]) -> Iterator[RawRow]:
-    """The `documents` of a JSON body; the line is the position, from 1."""
-    for number, value in enumerate(objects, start=1):
-        yield as_document(number, value)
-
-
 def as_document(line: int, value: Any, *, position: int | None = None) -> RawRow:
     """A document of an array: an object, or a string that is its text."""
     if isinstance(value, str):

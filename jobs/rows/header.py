@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from jobs.echo import echoed
 from jobs.errors import MalformedBody, RequestError
 from jobs.rows.columns import Columns
 
@@ -73,7 +74,7 @@ def _refuse_twice(names: Sequence[str]) -> None:
     for place, name in enumerate(names, start=1):
         places.setdefault(name, []).append(str(place))
     twice = [
-        f"{name[:_SHOWN_CHARACTERS]!r} (columns {', '.join(found[:10])})"
+        f"{echoed(name)} (columns {', '.join(found[:10])})"
         for name, found in places.items()
         if name and found[1:]
     ]
@@ -85,7 +86,7 @@ def _explained(
     missing: Sequence[str], given: Sequence[str], first_line: str, columns: Columns, delimiter: str
 ) -> str:
     shown = ", ".join(name[:_SHOWN_CHARACTERS] for name in given[:_SHOWN_COLUMNS] if name)
-    found = f"no column {missing[0][:_SHOWN_CHARACTERS]!r} in the table (columns: {shown})"
+    found = f"no column {echoed(missing[0])} in the table (columns: {shown})"
     if first_line.lstrip().startswith(("{", "[")):
         return f"{found}; it looks like JSON: send it as JSON lines (application/x-ndjson)"
     if other := _other_delimiter(missing, first_line, delimiter):

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+from jobs import jsontext
+from jobs.errors import PayloadTooLarge
 from jobs.rows.encoding import NAME_THE_ENCODING
 from jobs.rows.formats import RawRow, as_document
 
@@ -15,6 +17,7 @@ WHOLE_REQUEST = (
     'this is a whole request ({"documents": [...]}); send it as application/json, or its array alone'
 )
 _WHITE = " \t\r\n"
+_LONGEST_TOKEN = 16  # that json may see only the beginning of: -Infinity, an escaped pair of surrogates
 
 
 def read_values(chunks: Iterable[bytes], *, max_value_bytes: int) -> Iterator[RawRow]:
@@ -23,59 +26,74 @@ def read_values(chunks: Iterable[bytes], *, max_value_bytes: int) -> Iterator[Ra
     Memory holds one value and one chunk. The line of a row is the one it begins on; the
     first thing that is not JSON ends the reading, because what follows it cannot be told.
     """
-    text = _Text(chunks, max_value_bytes)
+    text = JsonText(chunks, max_value_bytes)
     try:
         yield from _array(text) if text.next_character() == "[" else _sequence(text)
-    except _Broken as broken:
+    except BrokenJson as broken:
         yield RawRow(broken.line, None, str(broken))
 
 
-class _Broken(Exception):
-    """What is wrong, at a line."""
+class BrokenJson(Exception):
+    """What is wrong with a text that should be JSON, at a line."""
 
     def __init__(self, line: int, message: str) -> None:
         self.line = line
         super().__init__(message)
 
 
-def _array(text: _Text) -> Iterator[RawRow]:
+def _array(text: JsonText) -> Iterator[RawRow]:
+    for position, (line, value) in enumerate(elements(text), start=1):
+        yield as_document(line, value, position=position)
+    if character := text.next_character():
+        raise BrokenJson(
+            text.line, f"{character!r} follows the end of the array; send one array, or one object a line"
+        )
+
+
+def elements(text: JsonText) -> Iterator[tuple[int, Any]]:
+    """(line, value) for each element of the array that begins here; afterwards the place is behind it.
+
+    Raises:
+        BrokenJson: it is no array.
+    """
     text.advance(1)
     position = 0
     character = text.next_character()
     while character != "]":
         position += 1
         line = text.line
-        yield as_document(line, text.value(), position=position)
+        yield line, text.value()
         character = text.next_character()
         if character == ",":
             text.advance(1)
             if text.next_character() == "]":
-                raise _Broken(text.line, "not valid JSON: a comma before the end of the array")
+                raise BrokenJson(text.line, "not valid JSON: a comma before the end of the array")
         elif character != "]":
             what = "the array is not closed" if not character else f"expected , or ], found {character!r}"
-            raise _Broken(text.line, f"not valid JSON: after document {position} {what}")
+            raise BrokenJson(text.line, f"not valid JSON: after document {position} {what}")
     text.advance(1)
-    if character := text.next_character():
-        raise _Broken(
-            text.line, f"{character!r} follows the end of the array; send one array, or one object a line"
-        )
 
 
-def _sequence(text: _Text) -> Iterator[RawRow]:
+def _sequence(text: JsonText) -> Iterator[RawRow]:
     while character := text.next_character():
         if character == ",":
-            raise _Broken(text.line, "a comma between objects; send JSON lines without, or one array in [ ]")
+            raise BrokenJson(text.line, "a comma between objects; send JSON lines, or one array in [ ]")
         line = text.line
         value = text.value()
         if isinstance(value, dict) and isinstance(value.get("documents"), list):
-            raise _Broken(line, WHOLE_REQUEST)
+            raise BrokenJson(line, WHOLE_REQUEST)
         if not isinstance(value, dict):
-            raise _Broken(line, "expected a JSON object with the fields of one document")
+            raise BrokenJson(line, "expected a JSON object with the fields of one document")
         yield RawRow(line, value)
 
 
-class _Text:
-    """The text of a stream, from a place in it that moves on."""
+class JsonText:
+    """The text of a stream, from a place in it that moves on; holds one value and one chunk.
+
+    Args:
+        chunks: UTF-8.
+        max_value_bytes: Of one value.
+    """
 
     def __init__(self, chunks: Iterable[bytes], max_value_bytes: int) -> None:
         self._chunks = iter(chunks)
@@ -111,28 +129,55 @@ class _Text:
             try:
                 value, end = self._json.raw_decode(self._text, self._place)
             except RecursionError:
-                raise _Broken(self.line, "not valid JSON: nested too deeply") from None
+                raise BrokenJson(self.line, "not valid JSON: nested too deeply") from None
             except ValueError as error:
                 self._need_more(error)
                 continue
+            if end == len(self._text) and isinstance(value, int | float) and self._more():
+                continue  # a number may go on
+            self._check(value, end)
             self.advance(end - self._place)
             return value
+
+    def _check(self, value: Any, end: int) -> None:
+        """Refuses what is too large, or cannot be written as UTF-8."""
+        num_characters = end - self._place
+        if 4 * num_characters > self._max_value_bytes:
+            num_bytes = len(self._text[self._place : end].encode())
+            if num_bytes > self._max_value_bytes:
+                raise self._too_large()
+        if self._text.find("\\u", self._place, end) >= 0:
+            try:
+                jsontext.dumps(value)
+            except TypeError:
+                raise BrokenJson(self.line, "not valid JSON: a lone surrogate") from None
+
+    def _too_large(self, more: str = "") -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"what begins on line {self.line} is longer than the {self._max_value_bytes} bytes "
+            f"that a document may have{more}"
+        )
 
     def _need_more(self, error: ValueError) -> None:
         """Reads on, in growing steps, in case the value is only cut off; raises when it is wrong."""
         line, what = self._line_of(error), self._described(error)  # before the text moves
+        if self._is_certain(error):
+            raise BrokenJson(line, f"not valid JSON: {what}")
         rest = len(self._text) - self._place
         if rest > self._max_value_bytes:
-            raise _Broken(
-                self.line,
-                f"what begins here is no JSON document of at most {self._max_value_bytes} bytes: {what}",
-            )
-        wanted = 2 * rest
+            raise self._too_large(f", or is no JSON: {what}")
+        wanted = min(2 * rest, self._max_value_bytes + 1)
         has_more = False
         while len(self._text) - self._place < wanted and self._more():
             has_more = True
         if not has_more:
-            raise _Broken(line, f"not valid JSON: {what}")
+            raise BrokenJson(line, f"not valid JSON: {what}")
+
+    def _is_certain(self, error: ValueError) -> bool:
+        """Whether more text cannot mend it: a string goes on to its end, anything else is short."""
+        if not isinstance(error, json.JSONDecodeError):
+            return True
+        return not error.msg.startswith("Unterminated") and error.pos < len(self._text) - _LONGEST_TOKEN
 
     def _described(self, error: ValueError) -> str:
         if not isinstance(error, json.JSONDecodeError):
@@ -151,7 +196,7 @@ class _Text:
             new = self._decoder.decode(chunk or b"", chunk is None)
         except UnicodeDecodeError:
             line = self.line + self._text.count("\n", self._place)
-            raise _Broken(line, f"not valid UTF-8 from about this line on; {NAME_THE_ENCODING}") from None
+            raise BrokenJson(line, f"not valid UTF-8 from about this line on; {NAME_THE_ENCODING}") from None
         self._text = self._text[self._place :] + new
         self._place = 0
         return chunk is not None

@@ -10,6 +10,7 @@ from typing import Any
 from jobs import jsontext
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.combinations import Defaults
+from jobs.echo import MAX_CHARACTERS, echoed
 from jobs.errors import InvalidRows, ModelNotServed, PayloadTooLarge, RequestError, RowError, UnknownModel
 from jobs.params import InvalidParams, applicable, known_anywhere, validate_each, validate_params
 from jobs.records import NewDocument, NewJob, Task
@@ -92,12 +93,12 @@ class RowValidator:
         if len(self._problems) >= _SHOWN_ERRORS:
             return
         if field is not None and field in row.columns:
-            message = f"{message} (column {row.columns[field]!r})"
+            message = f"{message} (column {echoed(row.columns[field])})"
         if row.position is not None:
             message = f"document {row.position}: {message}"
         if len(message) > _SHOWN_CHARACTERS:  # it may quote what was sent
             message = f"{message[: _SHOWN_CHARACTERS - 3]}..."
-        field = field and field[:_SHOWN_CHARACTERS]
+        field = field and field[:MAX_CHARACTERS]
         self._problems.append(RowError(line=row.line, field=field, message=message))
 
     def _note_params(self, row: RawRow, error: InvalidParams) -> None:
@@ -208,7 +209,7 @@ class RowValidator:
             return validate_each(task, params) if task is self._job.task else {}
         unknown = [name for name in params if not known_anywhere(name)]
         if unknown:
-            raise InvalidParams([(f"params.{n}", f"unknown parameter {n!r}") for n in unknown])
+            raise InvalidParams([(f"params.{n}", f"unknown parameter {echoed(n)}") for n in unknown])
         return validate_each(task, applicable(task, params))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, Connection, case, delete, func, select
 
+from jobs.echo import echoed
 from jobs.errors import JobNotFound, RequestError
 from jobs.records import Job, JobStatus, SliceState, Task, WorkerBeat
 from jobs.store import tables as t
@@ -68,7 +69,7 @@ def list_jobs(
         if after is not None:
             last = find_job(connection, after)
             if last is None or owner not in (None, last.owner):
-                raise RequestError(f"after={after!r} is not a cursor of this list")
+                raise RequestError(f"after={echoed(after)} is not a cursor of this list")
             page = page.where(c.id < last.id)
         rows = connection.execute(page).all()
         running = running_of_each(connection, [row.id for row in rows[:limit]])

@@ -26,8 +26,10 @@ _SYMBOLS = "".join(
 )
 #: Joiner, variation selectors, skin tones, keycap and the tags of flags belong to the emoji before them.
 _PARTS = "\u200d\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
-_EMOJI = re.compile(f"(?:[0-9#*]\ufe0f?\u20e3|[{_SYMBOLS}][{_PARTS}]*)+")
-_EDGE = re.compile(rf"(?:[\s{_INVISIBLE}•‣⁃∙‧·]|{_EMOJI.pattern})*")  # noqa: RUF001
+#: Nothing of it is given back: a repeat in a repeat would try 2^n ways through n emoji.
+_ONE_EMOJI = f"(?:[0-9#*]\ufe0f?\u20e3|[{_SYMBOLS}][{_PARTS}]*+)"
+_EMOJI = re.compile(f"{_ONE_EMOJI}++")
+_EDGE = re.compile(rf"(?:[\s{_INVISIBLE}•‣⁃∙‧·]|{_ONE_EMOJI})*+")  # noqa: RUF001
 _LIST_MARK = re.compile(
     r"""(?: \(? (?: \d{1,3} (?:\.\d{1,3})* | [^\W\d_] | [ivxIVX]{2,5} ) \)      # 1) (1) a) (iv)
           | \d{1,3} (?:\.\d{1,3})* \.                                             # 1. 2.3.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
 
 from jobs.rows.columns import Columns
-from jobs.rows.formats import RawRow
+from jobs.rows.formats import RawRow, as_document
 from jobs.rows.reading import RowReader
 
 LIMIT = 1000
@@ -35,3 +35,8 @@ def reader(
 def rows_of(kind: str, body: bytes, *, cuts: Sequence[int] = (), **options: Any) -> list[RawRow]:
     """The rows of a body."""
     return list(reader(kind, **options).rows(chunks_of(body, cuts)))
+
+
+def rows_of_objects(objects: Iterable[Any]) -> list[RawRow]:
+    """The documents of an array."""
+    return [as_document(number, value) for number, value in enumerate(objects, start=1)]

@@ -39,13 +39,17 @@ class Readiness:
         *,
         flower_url: str | None,
         has_workers: bool,
+        api_key: str | None = None,
         client: httpx2.Client | None = None,
     ) -> None:
         # Without workers the API can be alive, never ready.
         self._probe = f"{url}/readyz" if has_workers else f"{url}/healthz"
         self._children = children
         self._flower_url = flower_url
-        self._client = client or httpx2.Client(timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = client or httpx2.Client(
+            timeout=_PROBE_TIMEOUT_SECONDS, trust_env=False, headers=headers
+        )
         self._started_at = time.monotonic()
         self._waiting_for = "the API"
         #: how each model stood at the last look

@@ -181,8 +181,14 @@ class Stack:
         self._flower_url = f"http://127.0.0.1:{port}"
 
     def _wait_until_ready(self) -> None:
+        settings = self._settings
+        port = settings.operations_port
         readiness = Readiness(
-            self.url, self._supervisor.children, flower_url=self._flower_url, has_workers=bool(self._workers)
+            self.url if port is None else f"{self.url.rpartition(':')[0]}:{port}",
+            self._supervisor.children,
+            flower_url=self._flower_url,
+            has_workers=bool(self._workers),
+            api_key=settings.api_keys[0].get_secret_value() if settings.api_keys else None,
         )
         self._report.begin_waiting()
         while not readiness.is_reached():

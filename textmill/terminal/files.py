@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from textmill.errors import UnwritableOutput
+from textmill.terminal.foreign import ShownBytes
 
 STDOUT = "-"
 
@@ -17,7 +18,8 @@ class Output:
     """A file being written beside its final name, or stdout.
 
     Left in order with `finish()` called: renamed. Left in order without: what there is
-    stays as `NAME.part`. Left by an error: removed. A pipe or a device is written as it is.
+    stays as `NAME.part`. Left by an error: removed. A pipe or a device is written as it is;
+    to a terminal, what it would obey is written out.
 
     Args:
         target: A path; `-` is stdout.
@@ -31,6 +33,7 @@ class Output:
         self._is_beside = self._path is not None and (self._path.is_file() or not self._path.exists())
         self._is_finished = False
         self._stream: IO[bytes] | None = None
+        self._shown: ShownBytes | None = None
 
     @property
     def is_stdout(self) -> bool:
@@ -50,7 +53,7 @@ class Output:
             UnwritableOutput: the disk is full, for one.
         """
         try:
-            self.stream.write(data)
+            self.stream.write(data if self._shown is None else self._shown.take(data))
         except BrokenPipeError:
             raise  # whoever read stdout has seen enough
         except OSError as error:
@@ -74,6 +77,7 @@ class Output:
     def __enter__(self) -> Self:
         if self._path is None:
             self._stream = sys.stdout.buffer
+            self._shown = ShownBytes() if sys.stdout.isatty() else None
             return self
         if self._path.is_dir():
             raise self._failure(IsADirectoryError(0, "it is a folder"))
@@ -87,6 +91,8 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._path is None:
+            if self._shown is not None:
+                self.stream.write(self._shown.rest())
             self.stream.flush()
             return
         try:

@@ -20,6 +20,9 @@ SENTIMENT_FACTS = {"noop:s": {"dtype": "float32", "decoded_by": "somebody", "ste
 MODELS = ("generation=noop:g", "translation=noop:t", "sentiment=noop:s", "qa=noop:q")
 
 
+BASE_URL = "http://127.0.0.1:8000"
+
+
 class Api:
     """A client, and the hands of a worker behind the API's back."""
 
@@ -86,7 +89,7 @@ def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
         migrate(database)
         database.close()
         app = make_app(loaded)
-        client = TestClient(app, raise_server_exceptions=False)
+        client = TestClient(app, base_url=BASE_URL, raise_server_exceptions=False)
         client.__enter__()
         opened.append(client)
         return Api(client, app.state.context.store)

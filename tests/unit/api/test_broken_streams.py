@@ -18,7 +18,7 @@ def exchange(api: Api, path: str, query: str = "") -> list[Message]:
     """What the app hands to the web server for one request, up to its end or its failure."""
     scope: dict[str, Any] = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET",
-        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": query.encode(), "headers": [],
+        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": query.encode(), "headers": [(b"host", b"127.0.0.1")],
         "server": ("test", 80), "client": ("test", 1), "root_path": "",
     }  # fmt: skip
     sent: list[Message] = []

@@ -161,4 +161,4 @@ def test_a_store_that_is_away_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(type(api.store), "backlog", away)
     answer = api.http.post("/v1/jobs", json={"task": "sentiment", "text": "c"})
     assert answer.status_code == 503
-    assert answer.json()["detail"] == "the database is away"
+    assert answer.json()["detail"] == "the database does not answer; try again soon"

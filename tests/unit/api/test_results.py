@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import httpx2
@@ -242,8 +243,8 @@ def test_csv_for_a_spreadsheet_has_a_byte_order_mark_and_runs_no_formula(api: Ap
     answer = get(api, job_id, "?format=csv&spreadsheet=true")
     assert answer.content.startswith(b"\xef\xbb\xbf")
     found = [row["output"] for row in csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))]
-    assert found == [t.upper() if t[0] in "ac" else f"'{t.upper()}" for t in texts]
-    assert b'"A;=1"' in answer.content
+    assert found == [t.upper().replace(";=", ";'=") if t[0] in "ac" else f"'{t.upper()}" for t in texts]
+    assert b'"A;\'=1"' in answer.content
 
 
 # -- W21: digits -----------------------------------------------------------------------
@@ -274,3 +275,23 @@ def test_integers_keep_their_digits_from_request_to_result(api: Api, form: str) 
     assert json.dumps(json.loads(cells["metadata"])) == json.dumps(metadata)
     events = api.http.get(f"/v1/jobs/{job_id}/events").text
     assert str(LONG) in events
+
+
+def test_s23f_no_locale_makes_a_formula_of_a_cell(api: Api) -> None:
+    """S23f: with `;` as its delimiter a program saw a cell that began with `=`."""
+    evils = [
+        f"a{delimiter}{inside}{sign}HYPERLINK(1){delimiter}b"
+        for delimiter in (";", "\t", "|", ",")
+        for sign in ("=", "+", "-", "@", "\uff1d")
+        for inside in ("", '"', '""', " ", '" ')
+    ]
+    job_id = api.submit(*evils)
+    api.work_off(job_id)
+    text = api.http.get(f"/v1/jobs/{job_id}/results?format=csv&spreadsheet=true").text
+    # However quotes are taken: split at every delimiter, what stands first is no sign.
+    cells = [cell.lstrip("\"' \ufeff") for cell in re.split("[;\t|,\r\n]", text)]
+    guarded = [cell.lstrip('" \ufeff') for cell in re.split("[;\t|,\r\n]", text)]
+    assert sum("HYPERLINK" in cell for cell in cells) == len(evils)
+    assert not [cell for cell in guarded if cell.startswith(("=", "+", "-", "@", "\uff1d"))]
+    exact = api.http.get(f"/v1/jobs/{job_id}/results?format=csv").text
+    assert [row["output"] for row in csv.DictReader(io.StringIO(exact))] == [evil.upper() for evil in evils]

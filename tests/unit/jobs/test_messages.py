@@ -10,8 +10,8 @@ import pytest
 from jobs.blocks import in_blocks
 from jobs.estimate import Estimator
 from jobs.records import NewDocument, NewJob, Task
-from jobs.rows.formats import read_objects
 from jobs.rows.validation import RowValidator
+from tests.support.rows import rows_of_objects
 from tests.unit.jobs.test_rows import CATALOGUE, problems_of, validated
 
 CHAT = [{"role": "system", "content": ""}, {"role": "user", "content": " Hello\n there "}]
@@ -25,7 +25,7 @@ def _problem(row: dict[str, Any], **job: Any) -> tuple[str | None, str]:
 
 def test_a_chat_is_taken_as_it_was_sent() -> None:
     row = {"custom_id": "a", "messages": CHAT, "params": {"max_new_tokens": 3}}
-    (document,) = validated(read_objects([row]), task=Task.GENERATION)
+    (document,) = validated(rows_of_objects([row]), task=Task.GENERATION)
     assert document.messages == CHAT
     assert document.text == ""
     assert document.params == {"max_new_tokens": 3}
@@ -72,6 +72,6 @@ def test_a_chat_counts_with_all_it_says() -> None:
 
 
 def test_other_rows_of_a_job_may_have_texts() -> None:
-    rows = read_objects([{"text": "x", "task": "sentiment"}, {"messages": CHAT, "task": "generation"}])
+    rows = rows_of_objects([{"text": "x", "task": "sentiment"}, {"messages": CHAT, "task": "generation"}])
     found = list(RowValidator(NewJob(owner="o"), CATALOGUE, max_documents=9).documents(rows))
     assert [document.messages for document in found] == [None, CHAT]

@@ -11,10 +11,10 @@ import pytest
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import InvalidRows, PayloadTooLarge, RowError
 from jobs.records import NewDocument, NewJob, Task
-from jobs.rows.formats import RawRow, read_objects
+from jobs.rows.formats import RawRow
 from jobs.rows.reading import JSON, TABLE
 from jobs.rows.validation import RowValidator
-from tests.support.rows import rows_of
+from tests.support.rows import rows_of, rows_of_objects
 
 CATALOGUE = Catalogue(entries=tuple(ModelEntry(name=f"m-{task}", task=task, ref="noop:") for task in Task))
 
@@ -62,7 +62,7 @@ def test_each_kind_of_bad_row_names_its_line_its_field_and_what_is_wrong(
 
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(InvalidRows) as caught:
-        validated(read_objects([{"text": "half \ud800 pair"}]), task=Task.SENTIMENT)
+        validated(rows_of_objects([{"text": "half \ud800 pair"}]), task=Task.SENTIMENT)
     assert "lone surrogate" in caught.value.rows[0].message
 
 
@@ -134,14 +134,14 @@ def test_an_error_quotes_no_more_than_anybody_reads() -> None:
 
 
 def test_params_of_a_row_are_laid_over_those_of_the_job() -> None:
-    rows = read_objects([{"text": "a", "params": {"top_k": 5}}, "b"])
+    rows = rows_of_objects([{"text": "a", "params": {"top_k": 5}}, "b"])
     first, second = validated(rows, task=Task.GENERATION, params={"top_k": 9, "max_new_tokens": 4})
     assert first.params == {"top_k": 5, "max_new_tokens": 4}
     assert second.params == {"top_k": 9, "max_new_tokens": 4}
 
 
 def test_in_a_mixed_file_the_jobs_params_go_to_the_tasks_that_have_them() -> None:
-    rows = read_objects([{"text": "a", "task": "generation"}, {"text": "b", "task": "sentiment"}])
+    rows = rows_of_objects([{"text": "a", "task": "generation"}, {"text": "b", "task": "sentiment"}])
     first, second = validated(rows, params={"max_new_tokens": 4})
     assert first.params == {"max_new_tokens": 4}
     assert second.params == {}
@@ -157,4 +157,4 @@ def test_a_document_keeps_its_fields_and_its_place() -> None:
 def test_more_documents_than_a_job_may_have_are_refused() -> None:
     validator = RowValidator(NewJob(owner="o", task=Task.SENTIMENT), CATALOGUE, max_documents=3)
     with pytest.raises(PayloadTooLarge, match="3 documents"):
-        list(validator.documents(read_objects(["a"] * 4)))
+        list(validator.documents(rows_of_objects(["a"] * 4)))

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
+from jobs.catalogue import Catalogue
 from jobs.settings import Settings
+from tests.support.processes import command_line
+from tests.support.waiting import wait_until
+from textmill.stack.server_binary import find_server
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 _FOREIGN_IMAGES = {"redis", "postgres"}
 
 
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return loaded
+
+
 def services() -> dict[str, dict[str, Any]]:
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
+    loaded: dict[str, dict[str, Any]] = compose()["services"]
     return loaded
 
 
@@ -67,21 +80,6 @@ def test_everything_of_ours_waits_for_the_migration_and_is_restarted() -> None:
         assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
-def test_a_service_gets_the_secrets_that_it_needs() -> None:
-    """S23: Flower had the database's password, and all of them the token of the hub."""
-    needed = {
-        "api": {"TEXTMILL_API_KEYS", "TEXTMILL_ADMIN_KEY", "TEXTMILL_DATABASE_URL", "TEXTMILL_REDIS_URL"},
-        "flower": {"TEXTMILL_REDIS_URL"},
-        "migrate": {"TEXTMILL_DATABASE_URL"},
-    }
-    for_workers = {"TEXTMILL_DATABASE_URL", "TEXTMILL_REDIS_URL", "HF_TOKEN"}
-    secrets = for_workers.union(*needed.values())
-    for name in own_services():
-        service = services()[name]
-        assert set(service["environment"]) & secrets == needed.get(name, for_workers), name
-        assert "TEXTMILL_DATA" in service["environment"]
-
-
 def test_no_port_is_open_to_other_machines() -> None:
     for service in services().values():
         assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
@@ -103,15 +101,122 @@ def test_each_gpu_has_one_worker_of_its_own() -> None:
     assert len(devices) == len(set(devices)) >= 2
 
 
-def test_every_variable_the_compose_file_asks_for_is_in_the_example() -> None:
-    asked = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE.read_text()))
-    offered = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert asked == offered
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`deploy/` as its script leaves it."""
+    folder = tmp_path_factory.mktemp("prepared") / "deploy"
+    folder.mkdir()
+    shutil.copy(ROOT / "deploy/prepare", folder)
+    subprocess.run([folder / "prepare"], check=True, capture_output=True)
+    return folder
 
 
-def test_every_textmill_variable_in_the_compose_file_is_a_setting() -> None:
-    known = {f"TEXTMILL_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r"TEXTMILL_[A-Z_]+", COMPOSE.read_text())) <= known | {
-        # named in a comment
-        "TEXTMILL_GRACE_SECONDS"
-    }
+def test_l23_every_setting_may_be_given_and_the_catalogue_is_mounted() -> None:
+    """L23: six settings were passed on, and `textmill.toml` was not mounted."""
+    whole = compose()
+    for name in own_services():
+        service = services()[name]
+        assert [file["path"] for file in service["env_file"]] == ["deploy/textmill.env"], name
+        (catalogue,) = service["configs"]
+        assert whole["configs"][catalogue["source"]] == {"file": "deploy/textmill.toml"}
+        if name != "migrate":
+            assert service["environment"]["TEXTMILL_CONFIG"] == catalogue["target"]
+        fixed = {name for name in service["environment"] if name.startswith("TEXTMILL_")}
+        assert fixed <= {
+            "TEXTMILL_REDIS_URL_FILE", "TEXTMILL_DATABASE_URL_FILE", "TEXTMILL_API_KEYS_FILE", "TEXTMILL_ADMIN_KEY_FILE", "TEXTMILL_CONFIG",
+            "TEXTMILL_DATA",
+        }  # fmt: skip
+
+
+def test_s11_every_secret_is_a_file_and_goes_to_those_who_need_it(prepared: Path) -> None:
+    """S11: passwords stood in the environment and in Flower's arguments."""
+    secrets = compose()["secrets"]
+    for secret in secrets.values():
+        path = prepared.parent / secret["file"]
+        assert len(path.read_text()) >= 40
+        assert path.stat().st_mode & 0o777 == 0o444
+    assert (prepared / "secrets").stat().st_mode & 0o077 == 0
+    given = {name: set(service.get("secrets", ())) for name, service in services().items()}
+    assert set().union(*given.values()) == set(secrets)
+    assert {name for name, those in given.items() if {"api_keys", "admin_key"} & those} == {"api"}
+    assert given["redis"] == {"redis_password"}
+    assert given["postgres"] == {"postgres_password"}
+    assert given["migrate"] == {"database_url"}
+    assert given["flower"] == {"redis_url", "flower_auth"}
+    for service in services().values():
+        mounted = {f"/run/secrets/{name}" for name in service.get("secrets", ())}
+        assert set(re.findall(r"/run/secrets/\w+", str(service))) == mounted
+    values = [(prepared.parent / secret["file"]).read_text() for secret in secrets.values()]
+    assert not any(value in COMPOSE.read_text() for value in values)
+
+
+def test_s11_the_secrets_open_what_they_are_for(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("database_url", "redis_url", "api_keys"):
+        monkeypatch.setenv(f"TEXTMILL_{name.upper()}_FILE", str(prepared / "secrets" / name))
+    settings = Settings.load(config=prepared / "textmill.toml")
+    assert (prepared / "secrets/postgres_password").read_text() in settings.database
+    assert f":{(prepared / 'secrets/redis_password').read_text()}@redis" in settings.broker
+    assert [key.get_secret_value() for key in settings.api_keys] == [
+        (prepared / "secrets/api_keys").read_text()
+    ]
+    assert Catalogue.load(settings).entries, "an empty file of models leaves the bundled ones"
+
+
+def test_preparing_twice_changes_no_secret(prepared: Path) -> None:
+    before = {path.name: path.read_text() for path in (prepared / "secrets").iterdir()}
+    subprocess.run([prepared / "prepare"], check=True, capture_output=True)
+    assert {path.name: path.read_text() for path in (prepared / "secrets").iterdir()} == before
+
+
+def test_s11_redis_asks_for_its_password(prepared: Path, tmp_path: Path) -> None:
+    """S11: it had none. The command of the compose file runs here, on a socket and Valkey's binary."""
+    shell, flag, script = services()["redis"]["command"]
+    password = (prepared / "secrets/redis_password").read_text()
+    script = script.replace("$$", "$").replace("/run/secrets", str(prepared / "secrets"))
+    script = script.replace("redis-server", str(find_server().path)).replace("/data", str(tmp_path))
+    with tempfile.TemporaryDirectory(prefix="tm") as short:
+        server = subprocess.Popen(
+            [shell, flag, f"{script} --port 0 --unixsocket {short}/s"], stdout=subprocess.DEVNULL
+        )
+        try:
+            wait_until(lambda: Path(f"{short}/s").exists(), timeout_seconds=20, what="the server's socket")
+            with pytest.raises(redis.AuthenticationError):
+                redis.Redis(unix_socket_path=f"{short}/s").ping()
+            assert redis.Redis(unix_socket_path=f"{short}/s", password=password).ping()
+            assert password not in command_line(server.pid)
+        finally:
+            server.kill()
+            server.wait()
+
+
+def test_s11_flower_takes_its_password_from_a_file(prepared: Path) -> None:
+    program = "import runpy; print(runpy.run_path('textmill/stack/flowerconfig.py')['basic_auth'][0])"
+    environment = {**os.environ, "FLOWER_BASIC_AUTH_FILE": str(prepared / "secrets/flower_auth")}
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == (prepared / "secrets/flower_auth").read_text()
+    assert not any("auth" in part for part in services()["flower"]["command"])
+
+
+@pytest.mark.parametrize("name", sorted(services()))
+def test_s11_no_container_has_more_rights_than_it_needs(name: str) -> None:
+    """S11: root, every capability, a writable file system, one flat network."""
+    service = services()[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"].partition(":")[0] not in ("", "0", "root")
+    assert "/tmp" in service["tmpfs"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert service["logging"]["options"]["max-size"]
+    assert "privileged" not in service
+    inside = {"redis", "postgres", "migrate"}
+    assert service["networks"] == (["inside"] if name in inside else ["inside", "outside"])
+
+
+def test_s11_redis_and_postgres_are_reached_from_inside_only() -> None:
+    assert compose()["networks"]["inside"] == {"internal": True}
+    for name in ("redis", "postgres"):
+        assert "ports" not in services()[name]

@@ -1,0 +1,121 @@
+"""What the OpenAPI document says beyond the routes' own types: who may call, and every answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ProblemRow(BaseModel):
+    """One thing wrong with one row."""
+
+    line: int | None
+    field: str | None
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong, and what to do."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemRow] = Field(default_factory=list)
+
+
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_EVERY = {400: "The request cannot be read, or names a host that this server is not."}
+_WITH_QUERY = {422: "A parameter is unknown or wrong."}
+_OF_KEYS = {
+    401: "A key is needed.",
+    403: "The key may not do this, or the request comes from a page of another site.",
+    429: "Too much at a time; Retry-After says when to come back.",
+    503: "The database does not answer; Retry-After says when to come back.",
+}
+_OF_ONE_JOB = {404: "There is no such job."}
+_OF = {
+    "submit_job": {
+        408: "The body stopped arriving.",
+        413: "The body or one document is too large.",
+        415: "A type of body that is not read here.",
+    },
+    "cancel_job": {409: "The job is not in a state that allows this."},
+    "retry_job": {409: "The job is not in a state that allows this."},
+    "delete_job": {409: "The job is not in a state that allows this."},
+}
+_FILES = {
+    "get_results": ("application/x-ndjson", "text/csv"),
+    "get_events": ("text/event-stream",),
+    "metrics": ("text/plain",),
+}
+_EXTRA: dict[str, dict[str, Any]] = {
+    "get_job": {"304": {"description": "It has not changed."}},
+    "readyz": {
+        "503": {
+            "description": "Not ready, and what is missing.",
+            "content": {"application/json": {"schema": {}}},
+        }
+    },
+    "metrics": {
+        "503": {
+            "description": "The database does not answer.",
+            "content": {"application/problem+json": {"schema": _SCHEMA}},
+        }
+    },
+}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """From now on `app.openapi()` is complete; it is made once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _completed(
+                get_openapi(
+                    title=app.title, version=app.version, description=app.description, routes=app.routes
+                )
+            )
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= {**problem.pop("$defs"), "Problem": problem}
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "One of the server's API keys."}
+    }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete(path, operation)
+    return document
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    answers = _EVERY | _WITH_QUERY | _OF.get(name, {})
+    if path.startswith("/v1"):
+        answers |= _OF_KEYS
+        # Without keys the server asks for none.
+        operation["security"] = [{"key": []}, {}]
+    if "{job_id}" in path:
+        answers |= _OF_ONE_JOB
+    responses = operation["responses"]
+    for status, text in answers.items():
+        content = {"application/problem+json": {"schema": _SCHEMA}}
+        responses[str(status)] = {"description": text, "content": content}
+    responses |= _EXTRA.get(name, {})
+    if name in _FILES:
+        # Of events each has a type of its own, which OpenAPI 3.1 cannot say.
+        body: dict[str, Any] = {} if name == "get_events" else {"schema": {"type": "string"}}
+        responses["200"]["content"] = dict.fromkeys(_FILES[name], body)

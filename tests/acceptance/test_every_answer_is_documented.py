@@ -1,0 +1,48 @@
+"""Requests made by schemathesis from the whole OpenAPI document."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.lone_api import LoneApi
+
+CHECKS = (
+    "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+    "response_headers_conformance",
+)  # fmt: skip
+NUM_EXAMPLES = 20
+
+
+def assert_documented(api: LoneApi, folder: Path, *options: str, checks: tuple[str, ...]) -> None:
+    """Every answer is one that the document knows."""
+    found = subprocess.run(
+        [
+            Path(sys.executable).parent / "schemathesis", "run", f"{api.url}/openapi.json", "--checks",
+            ",".join(checks), "--max-examples", str(NUM_EXAMPLES), "--phases", "coverage,fuzzing",
+            *options,
+        ],
+        capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout[-6000:]
+    assert " passed" in found.stdout
+    assert "Traceback" not in api.log
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("keys", ["", "a-key-of-16-or-more-characters"])
+def test_s23b_no_request_gets_an_answer_that_the_document_does_not_know(tmp_path: Path, keys: str) -> None:
+    """S23b: 8 undocumented statuses and 3 undocumented content types."""
+    settings = {"api_keys": keys} if keys else {}
+    key = ["--header", f"Authorization: Bearer {keys}"] if keys else []
+    with LoneApi(tmp_path, **settings) as api:
+        assert_documented(
+            api, tmp_path, "--exclude-path", "/readyz", *key, checks=("not_a_server_error", *CHECKS)
+        )
+        # 503 by right: there is no worker.
+        assert_documented(api, tmp_path, "--include-path", "/readyz", *key, checks=CHECKS)
