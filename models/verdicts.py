@@ -58,6 +58,7 @@ def digest(loaded: LoadedModel) -> str:
         "generation_config": _defaults_of(loaded),
         "tokenizer": _tokenizer_of(loaded),
         "class": type(loaded.model).__name__,
+        "layers": sorted({type(module).__name__ for module in loaded.model.modules()}),  # packed or not
         "task": loaded.spec.task,
         "dtype": loaded.dtype,
         "device": loaded.device.title,

@@ -101,6 +101,7 @@ class JsonText:
         self._max_value_bytes = max_value_bytes
         self._text = ""
         self._place = 0
+        self._num_gone = 0  # characters before `_text` on its first line
         self._json = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
         #: the line of the place, from 1
         self.line = 1
@@ -182,7 +183,8 @@ class JsonText:
     def _described(self, error: ValueError) -> str:
         if not isinstance(error, json.JSONDecodeError):
             return str(error)
-        column = error.pos - self._text.rfind("\n", 0, error.pos)
+        line_end = self._text.rfind("\n", 0, error.pos)
+        column = error.pos - line_end + (self._num_gone if line_end < 0 else 0)
         return f"{error.msg} at line {self._line_of(error)}, column {column}"
 
     def _line_of(self, error: ValueError) -> int:
@@ -197,6 +199,8 @@ class JsonText:
         except UnicodeDecodeError:
             line = self.line + self._text.count("\n", self._place)
             raise BrokenJson(line, f"not valid UTF-8 from about this line on; {NAME_THE_ENCODING}") from None
+        line_end = self._text.rfind("\n", 0, self._place)
+        self._num_gone = self._place - line_end - 1 + (self._num_gone if line_end < 0 else 0)
         self._text = self._text[self._place :] + new
         self._place = 0
         return chunk is not None

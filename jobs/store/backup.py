@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, MetaData, Table, insert, inspect, select, text
+from sqlalchemy import Boolean, Connection, MetaData, Table, delete, insert, select, text
 
 from jobs.errors import ConfigurationError
 from jobs.store.database import Database
@@ -106,7 +106,9 @@ def _make_one_file(file: Path) -> None:
 def _copy_rows(source: Connection, target: Connection) -> None:
     tables = MetaData()
     tables.reflect(bind=target)
-    others = [name for name in inspect(target).get_table_names() if name not in _NOT_COPIED]
+    others = [table.name for table in tables.sorted_tables if table.name not in _NOT_COPIED]
+    for name in reversed(others):
+        target.execute(delete(tables.tables[name]))  # what a migration wrote there is in the copy as well
     for name in (*_FIRST, *others):
         _copy_table(source, target, tables.tables[name])
     if target.dialect.name == "postgresql":

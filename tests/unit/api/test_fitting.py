@@ -53,8 +53,9 @@ def accepted(api: Api, **body: Any) -> dict[str, Any]:
     """The params of the first document, as a worker will get them."""
     answer = api.http.post("/v1/jobs", json=body)
     assert answer.status_code == 202, answer.text
-    (ticket, *_) = api.store.take_window(job_id=answer.json()["id"], window=9, resend_after_seconds=0.0)
-    lease = api.store.claim(ticket.key, worker_id="w", lease_seconds=30)
+    sent = api.store.take_window(job_id=answer.json()["id"], window=9, resend_after_seconds=0.0)
+    first = min((ticket.key for ticket in sent), key=lambda key: key.number)
+    lease = api.store.claim(first, worker_id="w", lease_seconds=30)
     assert lease is not None
     return dict(lease.documents[0].params)
 

@@ -173,7 +173,7 @@ def test_l10_an_id_takes_bytes_not_objects() -> None:
 )
 def test_s23d_what_is_echoed_is_short(fields: dict[str, Any]) -> None:
     """S23d: 20 rows with an unknown key of 900 kB each came back whole, 3.5 times as large."""
-    rows = rows_of_objects([{"custom_id": "z" * 500, "text": "a"}, fields])
+    rows = rows_of_objects([{"custom_id": "z" * 500, "task": "sentiment", "text": "a"}, fields])
     with pytest.raises(InvalidRows) as refused:
         validated(rows, task=None if "task" in fields else Task.SENTIMENT)
     (problem,) = refused.value.rows

@@ -19,7 +19,7 @@ OPERATIONS = {"match", "fullmatch", "search", "findall", "finditer", "split", "s
 #: Written by the operator or by us: settings, names of models' configs and modules, our own messages.
 NO_USER_TEXT = {
     "jobs/catalogue.py", "models/source.py", "models/engine/shrinking.py", "models/engine/switches.py",
-    "models/runners/encoder_proof.py", "textmill/stack/server_binary.py", "textmill/stack/broker.py",
+    "models/runners/encoder_proof.py", "models/packing.py", "textmill/stack/server_binary.py", "textmill/stack/broker.py",
     "textmill/terminal/failure.py",
 }  # fmt: skip
 #: Guarded by the length of what they are given; what the guard is.
@@ -70,7 +70,6 @@ def made_inline() -> Iterator[tuple[str, str]]:
 #: Patterns without a name, under the same test: what is searched, and how.
 INLINE = {
     ("jobs/rows/tables.py", "f'{re.escape(delimiter)} +\"'"): (re.compile(', +"'), "search"),
-    ("jobs/rows/fitting.py", "'[_-]'"): (re.compile("[_-]"), "split"),
     ("models/runners/sources.py", "'\\\\S+\\\\s*'"): (re.compile(r"\S+\s*"), "findall"),
 }
 
