@@ -104,3 +104,15 @@ def test_the_console_shows_a_cancelled_job_as_what_it_is_and_pages_past_no_open_
     assert 'data-status="cancelled"' in page
     assert 'value="0.88"' in page
     assert 'data-status="cancelled"' in api.http.get("/").text
+
+
+def test_the_rate_is_that_of_the_last_half_minute() -> None:
+    """A window of 3,000 s was noticed by no test: a job that had been fast looked fast for an hour."""
+    clock = Clock()
+    rates = Rates(clock)
+    computed = 0
+    for second in range(120):
+        computed += 100 if second < 60 else 10
+        view = rates.view(job(JobStatus.RUNNING, total=100_000, succeeded=computed))
+        clock.advance(1)
+    assert view.rate.documents_per_second == pytest.approx(10, rel=0.05)

@@ -75,3 +75,16 @@ def test_a_job_that_is_deleted_is_told_to_all_who_wait(api: Api) -> None:
         return await asyncio.gather(*waits, return_exceptions=True)
 
     assert all(isinstance(each, JobNotFound) for each in asyncio.run(scene()))
+
+
+def test_nobody_is_asked_for_once_all_have_gone(api: Api) -> None:
+    """A list that was never pruned was noticed by no test: the store was asked for ever."""
+    job = api.store.get_job(api.submit("good"))
+
+    async def scene() -> None:
+        notifier = ChangeNotifier(api.store)
+        await notifier.wait(job, 0.01)
+        (looking,) = [task for task in asyncio.all_tasks() if task.get_name() == "change-notifier"]
+        await asyncio.wait_for(looking, 30)
+
+    asyncio.run(scene())

@@ -68,13 +68,13 @@ class Bench:
         self.loop.start()
         return self
 
-    def run_of(self, job: Job, *, number: int = 0) -> SliceRun:
+    def run_of(self, job: Job, *, number: int = 0, lease_seconds: float = LEASE_SECONDS) -> SliceRun:
         lease = self.ledger.claimed(self.ledger.keys(job)[number])
         return SliceRun(
             lease,
             store=self.store,  # type: ignore[arg-type]
             loop=self.loop,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=lease_seconds,
             on_progress=lambda settled, total: None,
             on_death=lambda: self.deaths.append("asked to die"),
         )

@@ -206,3 +206,29 @@ def test_a_model_that_cannot_be_loaded_fails_its_documents_unless_later_it_may(
     assert bench.statuses(job) == statuses
     bench.ledger.clock.advance(20)
     assert bool(bench.ledger.keys(job)) == (not statuses)
+
+
+def test_a_run_whose_lease_is_lost_ends_though_the_engine_is_still_computing(bench: Bench) -> None:
+    """A run that ignored the loss of its lease was noticed by no test."""
+    bench.engine = engine = GatedEngine()
+    bench.start()
+    run = bench.run_of(bench.ledger.submit(6))
+    thread = started(run)
+    assert engine.entered.wait(LONG)
+    run.heard(LeaseState.LOST)
+    thread.join(LONG)
+    is_alive = thread.is_alive()
+    engine.gate.set()
+    assert not is_alive
+
+
+def test_what_cannot_be_settled_is_not_kept_beyond_the_lease(bench: Bench) -> None:
+    """Settling beyond the lease was noticed by no test: another worker computes them by then."""
+    bench.start()
+    job = bench.ledger.submit(6)
+    bench.store.num_failures = 10**9
+    run = bench.run_of(job, lease_seconds=0.05)
+    thread = started(run)
+    thread.join(LONG)
+    assert not thread.is_alive()
+    assert bench.statuses(job) == []
