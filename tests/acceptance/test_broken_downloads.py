@@ -105,7 +105,7 @@ def test_the_client_reads_on_behind_a_break_and_gives_up_on_what_stays_broken(
         fail_from_the_third_page(served, monkeypatch, times=1)
         assert [result.seq for result in job.results()] == list(range(500))
         fail_from_the_third_page(served, monkeypatch, times=10**6)
-        with pytest.raises(RequestRefused, match="the database is away"):
+        with pytest.raises(RequestRefused, match="the database does not answer"):
             list(job.results(follow=False))
 
 

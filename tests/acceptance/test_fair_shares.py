@@ -59,7 +59,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]
             raise
 
 
-@pytest.fixture(params=["bulk", "interactive"])
+@pytest.fixture(params=["bulk", pytest.param("interactive", marks=pytest.mark.slow)])
 def scene(stack: BackgroundStack, request: pytest.FixtureRequest) -> Iterator[Scene]:
     with Textmill(stack.url, api_key=KEY_A) as a, Textmill(stack.url, api_key=KEY_B) as b:
         texts = [f"It is {number} o'clock and" for number in range(NUM_DOCUMENTS)]

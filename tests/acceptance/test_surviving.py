@@ -23,8 +23,9 @@ def status_of(textmill: Cli, job_id: str) -> dict[str, object]:
 def test_a_worker_killed_in_the_middle_of_a_job_is_restarted_and_nothing_is_lost_or_doubled(
     stack: BackgroundStack, textmill: Cli, tmp_path: Path
 ) -> None:
-    params = {"max_new_tokens": 60}
-    rows = [{"text": f"Chapter {n}.", "task": "generation", "params": params} for n in range(500)]
+    # What ran when the worker died is computed again one by one, so this is not more than a few seconds' work.
+    params = {"max_new_tokens": 30}
+    rows = [{"text": f"Chapter {n}.", "task": "generation", "params": params} for n in range(250)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     job_id = textmill("submit", "rows.jsonl").stdout.strip()
     wait_until(
@@ -37,7 +38,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_is_restarted_and_nothing_is_lost
     done = textmill("results", job_id, "--follow")
     assert done.returncode == 0, done.stderr
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [result["seq"] for result in results] == list(range(500))
+    assert [result["seq"] for result in results] == list(range(250))
     assert {result["status"] for result in results} == {"succeeded"}
     restarted = [pid for pid, command in children_of(stack.pid).items() if "workers" in command.split()]
     assert restarted
