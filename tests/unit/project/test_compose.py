@@ -175,15 +175,16 @@ def test_s11_redis_asks_for_its_password(prepared: Path, tmp_path: Path) -> None
     script = script.replace("$$", "$").replace("/run/secrets", str(prepared / "secrets"))
     script = script.replace("redis-server", str(find_server().path)).replace("/data", str(tmp_path))
     with tempfile.TemporaryDirectory(prefix="tm") as short:
-        server = subprocess.Popen(
-            [shell, flag, f"{script} --port 0 --unixsocket {short}/s"], stdout=subprocess.DEVNULL
-        )
+        script = script.replace(" --dir ", f" --port 0 --unixsocket {short}/s --dir ")
+        server = subprocess.Popen([shell, flag, script], stdout=subprocess.DEVNULL)
         try:
             wait_until(lambda: Path(f"{short}/s").exists(), timeout_seconds=20, what="the server's socket")
             with pytest.raises(redis.AuthenticationError):
                 redis.Redis(unix_socket_path=f"{short}/s").ping()
             assert redis.Redis(unix_socket_path=f"{short}/s", password=password).ping()
             assert password not in command_line(server.pid)
+            server.terminate()  # as `docker stop` does: the server itself hears it, not a shell before it
+            assert server.wait(20) == 0
         finally:
             server.kill()
             server.wait()
