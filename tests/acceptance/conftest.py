@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +65,18 @@ def _own_settings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
     """One `textmill up` for all tests that do not break it for good."""
-    folder = tmp_path_factory.mktemp("up")
+    with running_stack(tmp_path_factory.mktemp("up"), environment=FAST_RECOVERY) as running:
+        yield running
+
+
+@contextmanager
+def running_stack(
+    folder: Path, *, environment: Mapping[str, str], flags: Sequence[str] = ()
+) -> Iterator[BackgroundStack]:
+    """`textmill up` with one worker on the CPU; when a test fails to start or use it, its log is shown."""
     with (folder / "up.log").open("wb") as log:
-        flags = ("--device", "cpu", "--workers", "1")
-        running = BackgroundStack(folder / "data", flags=flags, environment=FAST_RECOVERY, output=log)
+        flags = ("--device", "cpu", "--workers", "1", *flags)
+        running = BackgroundStack(folder / "data", flags=flags, environment=environment, output=log)
         try:
             with running:
                 yield running

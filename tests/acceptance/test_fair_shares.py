@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.acceptance.conftest import running_stack
 from textmill.client import Textmill
 from textmill.handle import JobHandle
 from textmill.stack.background import BackgroundStack
@@ -46,17 +47,10 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
-    folder = tmp_path_factory.mktemp("fair")
     environment = {"TEXTMILL_API_KEYS": f"{KEY_A},{KEY_B}", "HF_HUB_OFFLINE": "1"}
-    flags = ("--device", "cpu", "--workers", "1", "--no-flower")
-    with (folder / "up.log").open("wb") as log:
-        running = BackgroundStack(folder / "data", flags=flags, environment=environment, output=log)
-        try:
-            with running:
-                yield running
-        except BaseException:
-            sys.stderr.write((folder / "up.log").read_text(errors="replace"))
-            raise
+    folder = tmp_path_factory.mktemp("fair")
+    with running_stack(folder, environment=environment, flags=["--no-flower"]) as running:
+        yield running
 
 
 @pytest.fixture(params=["bulk", pytest.param("interactive", marks=pytest.mark.slow)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -121,3 +121,28 @@ def is_same(ours: Decoded, padded: list[list[int]], padding: set[int]) -> bool:
         theirs[: len(mine)] == mine and set(theirs[len(mine) :]) <= padding
         for mine, theirs in zip(ours.sequences, padded, strict=True)
     )
+
+
+def expect_each_alone(
+    results: Mapping[Any, Any],
+    prompts: Sequence[Prompt],
+    plain: Any,
+    tokenizer: Any,
+    padding: set[int] | None = None,
+) -> None:
+    """Each prompt's tokens are those that `generate` gives it alone.
+
+    Args:
+        results: what came out, by the prompts' places.
+        prompts: all that were decoded.
+        plain: the model as transformers loads it.
+        tokenizer: its tokenizer.
+        padding: tokens that `generate` may write behind an end; default: the tokenizer's own.
+    """
+    padding = padding or {tokenizer.pad_token_id or 0, tokenizer.eos_token_id}
+    assert len(results) == len(prompts)
+    for place, prompt in enumerate(prompts):
+        result = results[place]
+        assert isinstance(result, Decoded), (prompt, result)
+        alone = generate_alone(plain, tokenizer, prompt)
+        assert is_same(result, alone, padding), (prompt, alone, result)

@@ -15,6 +15,7 @@ from models.engine.scheduler import Limits
 from models.errors import DocumentError
 from tests.support.decoding import (
     decode_with_random_arrivals,
+    expect_each_alone,
     generate_alone,
     is_same,
     make_core,
@@ -61,13 +62,7 @@ def _compare_with_each_alone(name: str, count: int, loaded: Loader, tiny_models:
     prompts = random_prompts(model, count, seed=7, longest=20 if name in _CAUSAL else 9)
     results = decode_with_random_arrivals(make_core(model), prompts, seed=8)
     plain = _plain(name, tiny_models).to(model.device.torch)
-    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
-    assert len(results) == len(prompts)
-    for place, prompt in enumerate(prompts):
-        result = results[place]
-        assert isinstance(result, Decoded), (prompt.params, result)
-        alone = generate_alone(plain, model.tokenizer, prompt)
-        assert is_same(result, alone, padding), (prompt, alone, result)
+    expect_each_alone(results, prompts, plain, model.tokenizer)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "t5"])

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import transformers as hf
 
-from models.engine.prompt import Decoded
-from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
+from tests.support.decoding import decode_with_random_arrivals, expect_each_alone
 from tests.support.groups import make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels
 
@@ -23,11 +22,5 @@ def test_forty_documents_with_beams_in_any_company_equal_each_alone(
     assert all(map(core.serves, prompts))
     results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
     plain: Any = hf.AutoModelForCausalLM.from_pretrained(tiny_models[name]).eval()
-    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
-    assert len(results) == len(prompts)
-    for place, prompt in enumerate(prompts):
-        result = results[place]
-        assert isinstance(result, Decoded), (prompt, result)
-        alone = generate_alone(plain, model.tokenizer, prompt)
-        assert is_same(result, alone, padding), (prompt, alone, result)
+    expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0

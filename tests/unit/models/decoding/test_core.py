@@ -19,7 +19,7 @@ from models.engine.prompt import Decoded, Prompt, PromptMaker
 from models.errors import DocumentError
 from models.registry import LoadedModel
 from tests.support import paged
-from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
+from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, generate_alone
 from tests.support.paged import HAS_CUDA, TIGHT, make_paged_core
 from tests.support.tiny_models import WORDS, Loader, TinyModels
 
@@ -85,13 +85,7 @@ def _compare_with_each_alone(name: str, count: int, small: Loader, tiny_models: 
     core, program = make_paged_core(model)
     results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
     plain = hf.AutoModelForCausalLM.from_pretrained(tiny_models[name]).eval().to(model.device.torch)
-    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
-    assert len(results) == len(prompts)
-    for place, prompt in enumerate(prompts):
-        result = results[place]
-        assert isinstance(result, Decoded), (prompt, result)
-        alone = generate_alone(plain, model.tokenizer, prompt)
-        assert is_same(result, alone, padding), (prompt, alone, result)
+    expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0
 
 

@@ -12,8 +12,8 @@ from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.scheduler import Limits
 from models.decoding.steps import CapturedSteps
 from models.engine.positions import adapt_positions
-from models.engine.prompt import Decoded, Prompt
-from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
+from models.engine.prompt import Prompt
+from tests.support.decoding import decode_with_random_arrivals, expect_each_alone
 from tests.support.groups import BEAMS, MOST_SOURCE, TIGHT, layout_of, make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels
 
@@ -30,13 +30,7 @@ def test_forty_documents_in_any_company_equal_each_alone(
     assert all(map(core.serves, prompts))
     results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
     plain: Any = hf.AutoModelForSeq2SeqLM.from_pretrained(tiny_models[name]).eval()
-    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
-    assert len(results) == len(prompts)
-    for place, prompt in enumerate(prompts):
-        result = results[place]
-        assert isinstance(result, Decoded), (prompt, result)
-        alone = generate_alone(plain, model.tokenizer, prompt)
-        assert is_same(result, alone, padding), (prompt, alone, result)
+    expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0
 
 
@@ -71,10 +65,7 @@ def test_documents_by_the_kernels_of_gpus_equal_each_alone(
         results |= dict(core.step())
     kind: Any = hf.AutoModelForSeq2SeqLM if task == "translation" else hf.AutoModelForCausalLM
     plain = kind.from_pretrained(tiny_models[name]).eval()
-    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
-    for number, prompt in enumerate(prompts):
-        assert isinstance(results[number], Decoded), results[number]
-        assert is_same(results[number], generate_alone(plain, model.tokenizer, prompt), padding)
+    expect_each_alone(results, prompts, plain, model.tokenizer)
 
 
 @pytest.mark.gpu
@@ -94,8 +85,4 @@ def test_documents_on_a_gpu_equal_each_alone(
     results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
     kind: Any = hf.AutoModelForSeq2SeqLM if task == "translation" else hf.AutoModelForCausalLM
     plain = kind.from_pretrained(tiny_models[name]).eval().to(model.device.torch)
-    padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
-    for place, prompt in enumerate(prompts):
-        result = results[place]
-        assert isinstance(result, Decoded), (prompt, result)
-        assert is_same(result, generate_alone(plain, model.tokenizer, prompt), padding)
+    expect_each_alone(results, prompts, plain, model.tokenizer)

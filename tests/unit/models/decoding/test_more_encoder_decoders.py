@@ -19,7 +19,7 @@ from models.engine.forward import Layout
 from models.engine.prompt import Decoded, Prompt, PromptMaker
 from models.errors import DocumentError, NotFinite
 from models.registry import LoadedModel
-from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same
+from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, generate_alone, is_same
 from tests.support.groups import BEAMS, TIGHT, make_group_core, prompts_of
 from tests.support.random_models import ENCODER_DECODER, EOS, NUM_TOKENS, PAD, load_random, save_random
 from tests.support.tiny_models import Loader, TinyModels
@@ -47,12 +47,7 @@ def _compare(
 ) -> list[Any]:
     assert all(map(core.serves, prompts))
     results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
-    assert len(results) == len(prompts)
-    for place, prompt in enumerate(prompts):
-        result = results[place]
-        assert isinstance(result, Decoded), (prompt, result)
-        alone = generate_alone(plain, model.tokenizer, prompt)
-        assert is_same(result, alone, padding), (prompt, alone, result)
+    expect_each_alone(results, prompts, plain, model.tokenizer, padding)
     return [results[place] for place in range(len(prompts))]
 
 
