@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from models.decoding.core import PagedCore
+from models.decoding.group_core import GroupCore
 from models.engine.causal import CausalCore, CausalForward
 from models.engine.core import DecodingCore
 from models.engine.cross import CrossCore
@@ -33,9 +34,6 @@ from models.runners.routed_core import RoutedCore
 
 logger = logging.getLogger(__name__)
 
-#: Whether decoder-only models on a CPU decode by the second engine.
-_BY_PAGES_ON_A_CPU = True
-
 
 def decoding_core(loaded: LoadedModel) -> Core:
     """The core that suits a model.
@@ -45,7 +43,7 @@ def decoding_core(loaded: LoadedModel) -> Core:
     """
     adapt_positions(loaded.model)
     reference = Reference(loaded)
-    if loaded.family is Family.CAUSAL and loaded.device.is_cpu and _BY_PAGES_ON_A_CPU:
+    if loaded.family is Family.CAUSAL and loaded.device.is_cpu:
         return _by_pages_on_a_cpu(loaded, reference)
     core = _proven_core(loaded, reference)
     if loaded.device.is_cpu:
@@ -78,15 +76,7 @@ def _by_pages_first(loaded: LoadedModel, reference: Reference, other: Core) -> C
     from models.decoding.factory import paged_core  # needs Triton
 
     paged, verdict = paged_core(loaded, reference)
-    logger.info(
-        "model decodes by pages" if paged else "model does not decode by pages",
-        extra={"action": "paged_decoding", "model": loaded.spec.name, **asdict(verdict)},
-    )
-    if paged is None:
-        return other
-    return RoutedCore(
-        ContinuousCore(paged, other.facts), other, is_fast=lambda piece: paged.serves(piece.data)
-    )
+    return _first(paged, other, what="paged_decoding", model=loaded.spec.name, **asdict(verdict))
 
 
 def _by_groups_first(loaded: LoadedModel, reference: Reference, other: Core) -> Core:
@@ -94,15 +84,15 @@ def _by_groups_first(loaded: LoadedModel, reference: Reference, other: Core) -> 
     from models.decoding.group_factory import grouped_core  # needs Triton
 
     grouped, verdict = grouped_core(loaded, reference)
-    logger.info(
-        "model decodes groups by pages" if grouped else "model does not decode groups by pages",
-        extra={"action": "grouped_decoding", "model": loaded.spec.name, **asdict(verdict)},
-    )
-    if grouped is None:
+    return _first(grouped, other, what="grouped_decoding", model=loaded.spec.name, **asdict(verdict))
+
+
+def _first(fast: PagedCore | GroupCore | None, other: Core, *, what: str, **told: Any) -> Core:
+    """The fast engine for what it serves, if there is one, and `other` for the rest; the log says which."""
+    logger.info("%s: %s", what, "yes" if fast else "no", extra={"action": what, **told})
+    if fast is None:
         return other
-    return RoutedCore(
-        ContinuousCore(grouped, other.facts), other, is_fast=lambda piece: grouped.serves(piece.data)
-    )
+    return RoutedCore(ContinuousCore(fast, other.facts), other, is_fast=lambda piece: fast.serves(piece.data))
 
 
 def _proven_core(loaded: LoadedModel, reference: Reference) -> Core:
