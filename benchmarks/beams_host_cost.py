@@ -21,20 +21,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.workload import tiny
-from models.decoding import group_layout
+from models.decoding.first import scheduler
+from models.decoding.first.causal import CausalCore, CausalForward
+from models.decoding.first.core import DecodingCore
+from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
 from models.decoding.group_factory import build_group_program, group_core
-from models.decoding.group_layout import SAID_DONE, SAID_LENGTH, SAID_PARENT, SAID_TOKEN
-from models.decoding.group_state import GroupState
-from models.decoding.layout import Shape
-from models.decoding.scheduler import Limits
-from models.device import prepare_device
-from models.engine import scheduler
-from models.engine.causal import CausalCore, CausalForward
-from models.engine.core import DecodingCore
-from models.engine.forward import Layout
-from models.engine.prompt import Prompt
-from models.registry import LoadedModel
+from models.decoding.parameters.prompt import Prompt
+from models.decoding.scheduling import group_layout
+from models.decoding.scheduling.group_layout import SAID_DONE, SAID_LENGTH, SAID_PARENT, SAID_TOKEN
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.scheduler import Limits
+from models.decoding.tensors.group_state import GroupState
+from models.loading.device import prepare_device
+from models.loading.registry import LoadedModel
 
 _ROUNDS = 5
 _NEW_TOKENS = 40

@@ -24,10 +24,10 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.workload import Row, Workload
-from models.device import available_cores
-from models.engine.prompt import Prompt
-from models.runners.ctranslate import CTranslateDecoder, ctranslate_core
-from models.runners.plan import Piece
+from models.batching.ctranslate import CTranslateDecoder, ctranslate_core
+from models.batching.plan import Piece
+from models.decoding.parameters.prompt import Prompt
+from models.loading.device import available_cores
 
 COMPUTE_TYPES = ("float32", "int8")
 _BATCH = 32  # documents; its own default for translation

@@ -23,17 +23,17 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.workload import drain
-from models.device import prepare_device
-from models.engine.interface import Engine
-from models.engine.prompt import Decoded
+from models.batching.batch_core import BatchCore
+from models.batching.plan import Piece
+from models.decoding.parameters.prompt import Decoded
+from models.engine import Engine
+from models.loading.device import prepare_device
+from models.loading.registry import LoadedModel, load_model
 from models.records import DocumentInput, ModelSpec
-from models.registry import LoadedModel, load_model
-from models.runners.batch_core import BatchCore
-from models.runners.generation import GenerationEngine
-from models.runners.plan import Piece
-from models.runners.qa import QaEngine
-from models.runners.sentiment import SentimentEngine
-from models.runners.translation import TranslationEngine
+from models.tasks.generation import GenerationEngine
+from models.tasks.qa.task import QaEngine
+from models.tasks.sentiment import SentimentEngine
+from models.tasks.translation.task import TranslationEngine
 
 _ROUNDS = 5
 _WORDS = (

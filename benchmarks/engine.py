@@ -25,10 +25,10 @@ import torch
 
 from benchmarks import continuous, workload
 from benchmarks.workload import Row, Workload
-from models.device import available_cores, prepare_device
-from models.engine.prompt import Prompt
-from models.runners.decoding_core import decoding_core
-from models.runners.plan import Piece
+from models.batching.plan import Piece
+from models.decoding.parameters.prompt import Prompt
+from models.loading.device import available_cores, prepare_device
+from models.tasks.decoding_core import decoding_core
 
 _OURS = "textmill"
 _BATCH = 16

@@ -12,6 +12,7 @@ its own in `.venv`; both are measured in turns, and the share of the other's tim
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import statistics
@@ -64,13 +65,10 @@ def _in_folder(folder: Path, options: argparse.Namespace) -> dict[str, float]:
 
 def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
     """Microseconds of processor time in a step of so many rows, the median, for each way."""
-    # Names that were there at 143fab2 too, for both are measured by this very script.
-    from models.engine import limits
-    from models.runners import decoding_core
-
-    limits._CPU_ROWS = num_rows
+    decoding_core = _module("models.tasks.decoding_core", "models.runners.decoding_core")
+    _module("models.decoding.first.limits", "models.engine.limits")._CPU_ROWS = num_rows
     try:
-        from models.decoding import limits as newer
+        newer = importlib.import_module("models.decoding.limits")
     except ImportError:
         pass
     else:
@@ -82,15 +80,14 @@ def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
 
 
 def _microseconds(core: Any, params: dict[str, Any], num_rows: int, num_steps: int) -> float:
-    from models.engine.prompt import Prompt
-    from models.runners.plan import Piece
-
+    prompts = _module("models.decoding.parameters.prompt", "models.engine.prompt")
+    plan = _module("models.batching.plan", "models.runners.plan")
     for key in range(num_rows):
-        prompt = Prompt(
+        prompt = prompts.Prompt(
             input_ids=[5], max_new_tokens=500, params=params,
             seed=key if params["do_sample"] else None,
         )  # fmt: skip
-        core.add([Piece(key=key, index=0, num_tokens=1, num_rows=1, data=prompt)], 6)
+        core.add([plan.Piece(key=key, index=0, num_tokens=1, num_rows=1, data=prompt)], 6)
     for _ in range(5):
         core.step()
     times = []
@@ -102,15 +99,22 @@ def _microseconds(core: Any, params: dict[str, Any], num_rows: int, num_steps: i
     return statistics.median(times) / 1000
 
 
+def _module(today: str, before: str) -> Any:
+    """A module by the name of today, or by that of 143fab2: both are measured by this very script."""
+    try:
+        return importlib.import_module(today)
+    except ImportError:
+        return importlib.import_module(before)
+
+
 def _small_model(vocabulary: int) -> Any:
     """One layer of width two."""
     import torch
     import transformers as hf
 
     from benchmarks import workload
-    from models.device import prepare_device
 
-    device = prepare_device("cpu", num_threads=1)
+    device = _module("models.loading.device", "models.device").prepare_device("cpu", num_threads=1)
     torch.manual_seed(0)
     config = hf.GPT2Config(
         vocab_size=vocabulary, n_embd=2, n_layer=1, n_head=1, n_positions=1024, eos_token_id=None

@@ -21,10 +21,10 @@ import torch
 import transformers as hf
 
 from benchmarks.workload import drain
-from models.device import available_cores, prepare_device
+from models.loading.device import available_cores, prepare_device
+from models.loading.registry import load_model
 from models.records import DocumentInput, ModelSpec
-from models.registry import load_model
-from models.runners.sentiment import SentimentEngine
+from models.tasks.sentiment import SentimentEngine
 
 _BATCH = 16
 _WORDS = (

@@ -17,12 +17,12 @@ import transformers as hf
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from models.device import Device
-from models.engine.interface import Engine
+from models.engine import Engine
+from models.loading.device import Device
+from models.loading.packing import pack, packs
+from models.loading.registry import Family, LoadedModel
 from models.memory import memory_bytes
-from models.packing import pack, packs
 from models.records import DocumentInput, ModelSpec
-from models.registry import Family, LoadedModel
 
 _PROMPT_PARTS, _NEW_PARTS = 16, 3
 

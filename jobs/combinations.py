@@ -3,7 +3,7 @@
 transformers warns of most of these in its log and goes on: whoever sent a million documents
 does not read it. Some depend on what a model does when it is not told; where that is not
 known here, the worker that has the model refuses the document in the same words
-(`models/engine/asked.py`).
+(`models/decoding/parameters/asked.py`).
 """
 
 from __future__ import annotations

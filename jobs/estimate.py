@@ -19,8 +19,8 @@ _CHARACTERS_PER_TOKEN = 4
 #: A decoded token costs a whole forward pass of its own, a prompt token shares one:
 #: on the CPUs measured the ratio is between 4 and 16.
 _DECODE_WEIGHT = 8
-_NEW_TOKENS = 128  #: where neither the client nor the model says how many (`models/runners/generation`)
-_MOST_TOKENS = 16_384  #: where nothing is known of the model (`models/runners/lengths`)
+_NEW_TOKENS = 128  #: where neither the client nor the model says how many (`models/tasks/generation`)
+_MOST_TOKENS = 16_384  #: where nothing is known of the model (`models/tasks/lengths`)
 _NO_FACTS: Facts = MappingProxyType({})
 
 

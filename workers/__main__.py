@@ -15,14 +15,14 @@ from jobs.privacy import keep_files_private
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
-    from models.pool import BuildEngine
+    from models.loop.pool import BuildEngine
 
 
 def main(build: BuildEngine | None = None) -> int:
     """Parses, pins the device, and runs until told to stop.
 
     Args:
-        build: makes the engine of a model instead of `models.engines.build_engine`.
+        build: makes the engine of a model instead of `models.factory.build_engine`.
     """
     options = _options()
     keep_files_private()
@@ -110,7 +110,7 @@ def _resolve(device: str, catalogue: Catalogue) -> str:
     """The device by its own name, if it matters: to find out what `auto` is, torch must load."""
     if device != "auto" or all(entry.is_for(device) for entry in catalogue.entries):
         return device
-    from models.device import prepare_device
+    from models.loading.device import prepare_device
 
     return prepare_device(device).name
 

@@ -17,11 +17,11 @@ from jobs.dispatch import Dispatcher
 from jobs.recovery import Sweeper
 from jobs.settings import Settings
 from jobs.store.sql import open_store
-from models.device import prepare_device
-from models.device_loop import DeviceLoop
-from models.engines import build_engine, estimate_bytes
 from models.errors import CannotLoad, ModelError
-from models.pool import BuildEngine, WarmPool
+from models.factory import build_engine, estimate_bytes
+from models.loading.device import prepare_device
+from models.loop.device_loop import DeviceLoop
+from models.loop.pool import BuildEngine, WarmPool
 from models.records import ModelSpec
 from workers.ending import OrderlyEnd
 from workers.heartbeats import Heartbeats
@@ -64,7 +64,7 @@ class WorkerProcess:
             entries: what this worker serves of it.
             name: of the worker; default: its device.
             device_label: the device as it is called outside this process.
-            build: makes the engine of a model; default: `models.engines.build_engine`.
+            build: makes the engine of a model; default: `models.factory.build_engine`.
         """
         from workers.celery_app import app
 

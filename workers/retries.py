@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from models.device_loop import DeviceLoop
+from models.loop.device_loop import DeviceLoop
 
-#: A little longer than the pool refuses a model without trying it (`models/pool.py`).
+#: A little longer than the pool refuses a model without trying it (`models/loop/pool.py`).
 _REST_SECONDS = 31.0
 #: Nothing else is computed while a model loads: rest so many times as long as a try takes.
 _REST_FACTOR = 30.0

@@ -12,7 +12,7 @@ from jobs.errors import StoreUnavailable
 from jobs.records import ModelFacts, WorkerBeat
 from jobs.serving import static
 from jobs.store.interface import Store
-from models.device_loop import DeviceLoop
+from models.loop.device_loop import DeviceLoop
 from workers.retries import LoadRetries
 
 _log = logging.getLogger(__name__)

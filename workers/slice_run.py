@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from jobs.errors import LeaseLost, StoreUnavailable
 from jobs.records import DocumentStatus, Lease, LeasedDocument, LeaseState, Outcome
 from jobs.store.interface import Store
-from models.device_loop import DeviceLoop
 from models.errors import CannotLoad, LoopDied, LoopStopped
+from models.loop.device_loop import DeviceLoop
+from models.loop.waiting_line import Reservation
 from models.records import DocumentInput, DocumentOutput
-from models.waiting_line import Reservation
 
 _log = logging.getLogger(__name__)
 #: Outcomes are settled together: a transaction costs about as much as fifty rows.

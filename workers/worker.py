@@ -11,7 +11,7 @@ from jobs.errors import BrokerUnavailable, StoreUnavailable
 from jobs.records import SliceKey
 from jobs.settings import Settings
 from jobs.store.interface import Store
-from models.device_loop import DeviceLoop
+from models.loop.device_loop import DeviceLoop
 from workers.heartbeats import Heartbeats
 from workers.slice_run import SliceRun
 

@@ -27,11 +27,11 @@ from benchmarks.gpu import generation, roofline
 from benchmarks.gpu.generation import Measured
 from benchmarks.gpu.roofline import Ceilings
 from benchmarks.workload import Workload
-from models.decoding.scheduler import Limits
-from models.device import Device, prepare_device
+from models.decoding.scheduling.scheduler import Limits
+from models.loading.device import Device, prepare_device
+from models.loading.registry import load_model
 from models.records import ModelSpec
-from models.registry import load_model
-from models.runners.sentiment import SentimentEngine
+from models.tasks.sentiment import SentimentEngine
 
 _ALL = ("generation", "generation_1b", "classic", "sentiment")
 _DRY_LIMITS = Limits(max_rows=4, num_pages=40, max_entries=64, chunk_sizes=(16, 32), max_begun=4)

@@ -17,10 +17,10 @@ from benchmarks.gpu.roofline import Ceilings
 from benchmarks.workload import Row, Workload
 from models.decoding.core import PagedCore
 from models.decoding.factory import paged_core
-from models.decoding.probe import prove
-from models.decoding.scheduler import Limits
-from models.engine.prompt import Decoded, Prompt
-from models.engine.reference import Reference
+from models.decoding.parameters.prompt import Decoded, Prompt
+from models.decoding.proving.probe import prove
+from models.decoding.scheduling.scheduler import Limits
+from models.proving.reference import Reference
 
 SAMPLED = {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95}
 _GREEDY = {"do_sample": False}

@@ -17,7 +17,7 @@ Problem = tuple[str, str]  #: field, and what is wrong with it
 
 _SHOWN_LANGUAGES = 20
 #: What CTranslate2 does otherwise than transformers, and the values at which that does not matter
-#: (`models/runners/ctranslate.py`, which refuses a document in the same words).
+#: (`models/batching/ctranslate.py`, which refuses a document in the same words).
 _NOT_BY_CTRANSLATE2: Mapping[str, tuple[object, ...]] = {
     "stop": ([],), "do_sample": (False,), "repetition_penalty": (1,), "no_repeat_ngram_size": (0,),
     "early_stopping": (False, True),

@@ -14,14 +14,14 @@ import torch
 
 from models.decoding.flight import Flight
 from models.decoding.launcher import Launcher
-from models.decoding.pages import num_pages_for
-from models.decoding.parameters import SamplingMaker
+from models.decoding.parameters.columns import SamplingMaker
+from models.decoding.parameters.prompt import Decoded, Prompt
+from models.decoding.passes.steps import Program, StepRunner
 from models.decoding.recovery import Recovery, told
-from models.decoding.request import Request
-from models.decoding.scheduler import Limits, Scheduler
-from models.decoding.seats import Seats
-from models.decoding.steps import Program, StepRunner
-from models.engine.prompt import Decoded, Prompt
+from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Limits, Scheduler
+from models.decoding.scheduling.seats import Seats
 from models.errors import DocumentError, OutOfMemory
 from models.memory import is_out_of_memory, release_cached_memory
 

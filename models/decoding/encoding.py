@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoding.encoder_decoder import EncoderDecoderForward
-from models.decoding.group import Group
-from models.decoding.joint_step import Entries, Ignored, OwnKeys, SourceKeys
-from models.decoding.kv_pages import KVPages, LayerSize
-from models.decoding.pages import PAGE_TOKENS
+from models.decoding.passes.encoder_decoder import EncoderDecoderForward
+from models.decoding.passes.joint_step import Entries, Ignored, OwnKeys, SourceKeys
 from models.decoding.recovery import told
+from models.decoding.scheduling.group import Group
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.kv_pages import KVPages, LayerSize
 from models.errors import DocumentError, NotSuited
 from models.memory import is_out_of_memory, release_cached_memory
 

@@ -11,25 +11,25 @@ import torch
 from models.decoding.attention.interface import AttentionBackend
 from models.decoding.attention.reference import ReferenceAttention
 from models.decoding.core import PagedCore
-from models.decoding.forward import Forward, PackedForward, WholeForward
-from models.decoding.host_pages import HostPages
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import popular_shapes
 from models.decoding.limits import affordable_pages, limits_for
-from models.decoding.measuring import Measures, measure
-from models.decoding.pages import num_pages_for
-from models.decoding.parameters import SamplingMaker
-from models.decoding.probe import Verdict, prove
+from models.decoding.parameters.columns import SamplingMaker
+from models.decoding.passes.forward import Forward, PackedForward, WholeForward
+from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.decoding.proving.measuring import Measures, measure
+from models.decoding.proving.probe import Verdict, prove
 from models.decoding.sampling.interface import Sampler
 from models.decoding.sampling.reference import ReferenceSampler
 from models.decoding.sampling.stream import is_torchs
-from models.decoding.scheduler import Limits
-from models.decoding.state import BatchState
-from models.decoding.steps import CapturedSteps, EagerSteps, Program, StepRunner
-from models.engine.reference import Reference
+from models.decoding.scheduling.layout import popular_shapes
+from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.scheduler import Limits
+from models.decoding.tensors.host_pages import HostPages
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 from models.errors import NotSuited
-from models.registry import LoadedModel
-from models.verdicts import remembered
+from models.loading.registry import LoadedModel
+from models.proving.reference import Reference
+from models.proving.verdicts import remembered
 
 #: Whose kernels compute attention and choose tokens.
 Kernels = Literal["triton", "cpu", "reference"]
@@ -75,7 +75,7 @@ def paged_core(
 
 
 def cpu_core(loaded: LoadedModel, limits: Limits | None = None) -> PagedCore:
-    """The core for a decoder-only model on a CPU, for which pages are proven (`models/decoding/trial`)."""
+    """The core for a decoder-only model on a CPU, for which pages are proven (`proving/trial`)."""
     limits = limits or limits_for(loaded)
     program = build_program(loaded, limits, by="cpu")
     limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))

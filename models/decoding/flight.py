@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.decoding.layout import NOT_FINITE, NOTHING
+from models.decoding.parameters.prompt import Decoded
 from models.decoding.recovery import told
-from models.decoding.request import Request
-from models.engine.prompt import Decoded
-from models.engine.stops import end_in_stop
+from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
+from models.decoding.scheduling.request import Request
 from models.errors import DocumentError, NotFinite
+from models.loading.stops import end_in_stop
 
 Outcome = tuple[Request, Decoded | DocumentError]
 

@@ -10,18 +10,18 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from models.decoding.beam_parameters import BeamParametersMaker
 from models.decoding.core import PagedCore
 from models.decoding.encoding import Encoding
-from models.decoding.group import Group
 from models.decoding.group_launcher import GroupLauncher
-from models.decoding.group_seats import GroupSeats
-from models.decoding.group_state import GroupState
-from models.decoding.pages import num_pages_for
-from models.decoding.request import Request
-from models.decoding.scheduler import Limits
-from models.decoding.steps import Program, StepRunner
-from models.engine.prompt import Prompt
+from models.decoding.parameters.beam_columns import BeamParametersMaker
+from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.steps import Program, StepRunner
+from models.decoding.scheduling.group import Group
+from models.decoding.scheduling.group_seats import GroupSeats
+from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Limits
+from models.decoding.tensors.group_state import GroupState
 
 #: An encoder is started once so much of all seats is free, one in so many; sooner for the urgent.
 _WORTH = 4

@@ -7,29 +7,29 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.decoding.attention.ancestry import AncestralAttention
-from models.decoding.beam_parameters import BeamParametersMaker
-from models.decoding.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
 from models.decoding.encoding import Encoding, measure
 from models.decoding.factory import Kernels
-from models.decoding.forward import PackedForward
-from models.decoding.group import MOST_BEAMS
+from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
-from models.decoding.group_layout import GroupShape, group_shape
-from models.decoding.group_probe import GroupVerdict, prove_groups
-from models.decoding.group_state import GroupState
-from models.decoding.kv_pages import KVPages
 from models.decoding.limits import affordable_pages, limits_for
-from models.decoding.measuring import measure as measure_packed
-from models.decoding.pages import num_pages_for
-from models.decoding.paired_pages import PairedPages
+from models.decoding.parameters.beam_columns import BeamParametersMaker
+from models.decoding.passes.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
+from models.decoding.passes.forward import PackedForward
+from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.decoding.proving.group_probe import GroupVerdict, prove_groups
+from models.decoding.proving.measuring import measure as measure_packed
 from models.decoding.sampling.beams import ReferenceBeams
-from models.decoding.scheduler import Limits
-from models.decoding.steps import CapturedSteps, EagerSteps, Program, StepRunner
-from models.engine.forward import Layout
-from models.engine.reference import Reference
+from models.decoding.scheduling.group import MOST_BEAMS
+from models.decoding.scheduling.group_layout import GroupShape, group_shape
+from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.scheduler import Limits
+from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.paired_pages import PairedPages
 from models.errors import NotSuited
-from models.registry import Family, LoadedModel
-from models.verdicts import remembered
+from models.loading.registry import Family, LoadedModel
+from models.proving.reference import Reference
+from models.proving.verdicts import remembered
 
 if TYPE_CHECKING:
     from models.decoding.attention.ancestry_cuda import AncestralTriton

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from models.decoding.flight import Flight, Outcome
-from models.decoding.group import Group
-from models.decoding.group_layout import (
+from models.decoding.launcher import Launcher
+from models.decoding.parameters.prompt import Decoded
+from models.decoding.passes.steps import Program, StepRunner
+from models.decoding.scheduling.group import Group
+from models.decoding.scheduling.group_layout import (
     NUM_SAID,
     SAID_DONE,
     SAID_TOKEN,
@@ -21,16 +24,13 @@ from models.decoding.group_layout import (
     group_shape,
     stage_group,
 )
-from models.decoding.group_state import GroupState
-from models.decoding.histories import Histories
-from models.decoding.launcher import Launcher
-from models.decoding.layout import NOT_FINITE
-from models.decoding.pages import PAGE_TOKENS
-from models.decoding.request import Request
-from models.decoding.scheduler import Chunk, Scheduler
-from models.decoding.seats import Ints, Seats
-from models.decoding.steps import Program, StepRunner
-from models.engine.prompt import Decoded
+from models.decoding.scheduling.histories import Histories
+from models.decoding.scheduling.layout import NOT_FINITE
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Chunk, Scheduler
+from models.decoding.scheduling.seats import Ints, Seats
+from models.decoding.tensors.group_state import GroupState
 from models.errors import NotFinite
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from models.decoding.flight import Flight
-from models.decoding.layout import Shape, shape_for
-from models.decoding.request import Request
-from models.decoding.scheduler import Chunk, Scheduler
-from models.decoding.seats import Ints, Seats
-from models.decoding.staging import num_blocks_of, stage_chunks, stage_record, stage_rows
-from models.decoding.steps import Program, StepRunner
+from models.decoding.passes.steps import Program, StepRunner
+from models.decoding.scheduling.layout import Shape, shape_for
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Chunk, Scheduler
+from models.decoding.scheduling.seats import Ints, Seats
+from models.decoding.scheduling.staging import num_blocks_of, stage_chunks, stage_record, stage_rows
 
 
 class Launcher:

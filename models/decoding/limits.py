@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.decoding.kv_pages import KVPages
-from models.decoding.pages import num_pages_for
-from models.decoding.scheduler import Limits
-from models.registry import LoadedModel
+from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.scheduler import Limits
+from models.decoding.tensors.kv_pages import KVPages
+from models.loading.registry import LoadedModel
 
 #: Share of the device's memory that keys and values may take.
 _CACHE_SHARE = 0.2

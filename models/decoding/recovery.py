@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from models.decoding.request import Request
-from models.decoding.scheduler import Scheduler
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Scheduler
 from models.errors import DocumentError, OutOfMemory
 from models.memory import is_out_of_memory
 

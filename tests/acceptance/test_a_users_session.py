@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from models.device import prepare_device
+from models.loading.device import prepare_device
 from tests.acceptance.conftest import Cli
 from tests.support.waiting import wait_until
 from textmill.stack.background import BackgroundStack

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from models.device import prepare_device
-from models.device_loop import DeviceLoop
-from models.engines import build_engine
-from models.pool import WarmPool
+from models.factory import build_engine
+from models.loading.device import prepare_device
+from models.loop.device_loop import DeviceLoop
+from models.loop.pool import WarmPool
 from models.records import DocumentInput, DocumentOutput, ModelSpec
 from tests.support.tiny_models import SENTENCES, WORDS
 from tests.zoo.entries import ENTRIES

@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 
-from models.engine.causal import CausalCore, CausalForward
-from models.engine.core import DecodingCore
-from models.engine.cross import CrossCore
-from models.engine.fitting import forward_of
-from models.engine.forward import Layout
-from models.engine.positions import adapt_positions
-from models.engine.prompt import Decoded, Prompt, PromptMaker
-from models.engine.proof import prove
-from models.engine.reference import Reference
-from models.engine.scheduler import Limits
+from models.decoding.first.causal import CausalCore, CausalForward
+from models.decoding.first.core import DecodingCore
+from models.decoding.first.cross import CrossCore
+from models.decoding.first.forward import Layout
+from models.decoding.first.positions import adapt_positions
+from models.decoding.first.scheduler import Limits
+from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.proving.fitting import forward_of
+from models.decoding.proving.proof import prove
 from models.errors import DocumentError
-from models.registry import LoadedModel
+from models.loading.registry import LoadedModel
+from models.proving.reference import Reference
 from tests.support.tiny_models import WORDS
 
 GREEDY: tuple[dict[str, Any], ...] = (

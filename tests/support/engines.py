@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
-from models.engine.interface import Engine
+from models.engine import Engine
 from models.records import DocumentInput, DocumentOutput, ModelSpec
 
 

@@ -16,11 +16,11 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from models.batching.batch_core import BatchCore
+from models.batching.plan import Piece
 from models.errors import DocumentError, NotFinite
 from models.records import DocumentInput, DocumentOutput, ModelSpec
-from models.runners.batch_core import BatchCore
-from models.runners.document_engine import failure
-from models.runners.plan import Piece
+from models.tasks.documents.document_engine import failure
 
 PACE_VARIABLE = "TEXTMILL_FAULT_PACE_SECONDS"
 #: What becomes of a poisonous document.

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.decoding.factory import Kernels
+from models.decoding.first.forward import Layout
+from models.decoding.first.positions import adapt_positions
 from models.decoding.group_core import GroupCore
 from models.decoding.group_factory import build_group_program, group_core
-from models.decoding.scheduler import Limits
-from models.decoding.steps import EagerSteps, Program
-from models.engine.forward import Layout
-from models.engine.positions import adapt_positions
-from models.engine.prompt import Prompt, PromptMaker
-from models.registry import LoadedModel
+from models.decoding.parameters.prompt import Prompt, PromptMaker
+from models.decoding.passes.steps import EagerSteps, Program
+from models.decoding.scheduling.scheduler import Limits
+from models.loading.registry import LoadedModel
 from tests.support.tiny_models import WORDS
 
 #: Small enough that groups wait, prompts are cut into chunks, and seats and pages are taken again.

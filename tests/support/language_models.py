@@ -13,7 +13,7 @@ import torch
 import transformers as hf
 from tokenizers import SentencePieceUnigramTokenizer
 
-from models.registry import LoadedModel
+from models.loading.registry import LoadedModel
 from tests.support.tiny_models import SENTENCES, TinyModels
 
 _SIZES: dict[str, Any] = {

@@ -8,10 +8,10 @@ import torch
 
 from models.decoding.core import PagedCore
 from models.decoding.factory import Kernels, build_program
-from models.decoding.parameters import SamplingMaker
-from models.decoding.scheduler import Limits
-from models.decoding.steps import CapturedSteps, EagerSteps, Program
-from models.registry import LoadedModel
+from models.decoding.parameters.columns import SamplingMaker
+from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program
+from models.decoding.scheduling.scheduler import Limits
+from models.loading.registry import LoadedModel
 
 #: Small enough that requests wait, prompts are cut into chunks, and seats and pages are taken again.
 TIGHT = Limits(max_rows=8, num_pages=41, max_entries=128, chunk_sizes=(8, 24), max_begun=4)

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 import transformers as hf
 
-from models.device import Device
-from models.engine.prompt import Decoded, Prompt, PromptMaker
+from models.batching.core import Core
+from models.batching.plan import Piece
+from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
 from models.errors import DocumentError
+from models.loading.device import Device
+from models.loading.registry import LoadedModel, load_model
 from models.records import ModelSpec
-from models.registry import LoadedModel, load_model
-from models.runners.document_engine import Core
-from models.runners.plan import Piece
 from tests.support.tiny_models import _byte_pairs
 
 #: Of every configuration here; the tokenizer's first tokens.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from models.decoding.layout import Shape
-from models.decoding.pages import num_pages_for
-from models.decoding.request import Request, Sampling
-from models.decoding.staging import stage_record
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.request import Request, Sampling
+from models.decoding.scheduling.staging import stage_record
+from models.decoding.tensors.state import BatchState
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

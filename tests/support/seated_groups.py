@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from models.decoding.group import BeamParameters, Group
-from models.decoding.group_layout import GroupShape, stage_group
-from models.decoding.group_state import GroupState
-from models.decoding.request import Sampling
+from models.decoding.scheduling.group import BeamParameters, Group
+from models.decoding.scheduling.group_layout import GroupShape, stage_group
+from models.decoding.scheduling.request import Sampling
+from models.decoding.tensors.group_state import GroupState
 from tests.support.seated import DEVICE
 
 PAGES, SOURCE_PAGES = 6, 4

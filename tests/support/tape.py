@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from models.decoding.layout import Shape
-from models.decoding.paired_pages import PairedPages
+from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows
-from models.decoding.steps import Program
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.paired_pages import PairedPages
 
 #: Operators that look at values on the host, or whose result's shape depends on them.
 _HOST_READS = frozenset({

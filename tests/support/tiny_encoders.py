@@ -15,9 +15,9 @@ from tokenizers import ByteLevelBPETokenizer, Tokenizer, models, pre_tokenizers
 from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from models.device import prepare_device
+from models.loading.device import prepare_device
+from models.loading.registry import Family, LoadedModel
 from models.records import ModelSpec
-from models.registry import Family, LoadedModel
 from tests.support.tiny_models import SENTENCES, WORDS
 
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}

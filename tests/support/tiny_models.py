@@ -20,7 +20,7 @@ from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from models.registry import LoadedModel
+from models.loading.registry import LoadedModel
 
 Loader = Callable[[str, str], LoadedModel]  #: of a task and a small model's name
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from models.device import Device, prepare_device
-from models.engine.interface import Engine
-from models.engines import build_engine
+from models.engine import Engine
 from models.errors import CannotLoad
+from models.factory import build_engine
+from models.loading.device import Device, prepare_device
 from models.records import DocumentInput, DocumentOutput, ModelSpec
 from tests.zoo.documents import documents
 from tests.zoo.entry import Entry

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.decoding import group_layout, layout
 from models.decoding.attention.interface import Layer
 from models.decoding.attention.reference import ReferenceAttention, attend_to, prompt_tokens
-from models.decoding.group_state import GroupState
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import Shape
-from models.decoding.pages import PAGE_TOKENS
-from models.decoding.state import BatchState
+from models.decoding.scheduling import group_layout, layout
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 
 
 class AncestralAttention(ReferenceAttention):

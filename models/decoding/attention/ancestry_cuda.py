@@ -9,12 +9,12 @@ from torch import Tensor
 from models.decoding.attention import ancestry_kernels, kernels
 from models.decoding.attention.cuda import TritonAttention, decode_tiles, sizes_of, strides_of
 from models.decoding.attention.interface import Layer
-from models.decoding.group_layout import GroupShape
-from models.decoding.group_state import GroupState
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import Shape
-from models.decoding.pages import PAGE_TOKENS
-from models.decoding.state import BatchState
+from models.decoding.scheduling.group_layout import GroupShape
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 from models.errors import NotSuited
 
 #: A dot product of the GPU's has at least so many rows.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from models.decoding import group_layout, layout
 from models.decoding.attention.kernels import _add, _at, _cells
+from models.decoding.scheduling import group_layout, layout
 
 PAGES = tl.constexpr(layout.PAGES)
 BEAM = tl.constexpr(group_layout.BEAM)

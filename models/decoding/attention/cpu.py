@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from models.decoding import layout
 from models.decoding.attention import cpu_kernels as kernels
 from models.decoding.attention.interface import Layer
 from models.decoding.compiled import one_at_a_time, stored
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import Shape
-from models.decoding.pages import PAGE_TOKENS
-from models.decoding.state import BatchState
+from models.decoding.scheduling import layout
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numba import types
 
-from models.decoding import layout
 from models.decoding.compiled import OPTIONS, compiled, exp, narrow, prefetch_row, stored_type, wide
-from models.decoding.pages import PAGE_TOKENS
+from models.decoding.scheduling import layout
+from models.decoding.scheduling.pages import PAGE_TOKENS
 
 _NOTHING = np.float32(-1e38)  #: a score below that of any key
 _FIRST_PAGE, _PAGE = layout.PAGES, PAGE_TOKENS

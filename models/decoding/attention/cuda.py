@@ -8,10 +8,10 @@ from torch import Tensor
 
 from models.decoding.attention import kernels
 from models.decoding.attention.interface import Layer
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import BLOCK_TOKENS, PROMPT_PARTS, Shape
-from models.decoding.pages import PAGE_TOKENS
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import BLOCK_TOKENS, PROMPT_PARTS, Shape
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 
 _BEGIN_BLOCK = 128
 #: A dot product of the GPU's has at least so many rows and columns.

@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, Cache
 from transformers.masking_utils import sdpa_mask
 
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import Shape
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 from models.errors import NotSuited
 
 NAME = "textmill-pages"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.decoding import layout
 from models.decoding.attention.interface import Layer
-from models.decoding.kv_pages import KVPages
-from models.decoding.layout import Shape
-from models.decoding.pages import PAGE_TOKENS
-from models.decoding.state import BatchState
+from models.decoding.scheduling import layout
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.kv_pages import KVPages
+from models.decoding.tensors.state import BatchState
 
 
 class ReferenceAttention:

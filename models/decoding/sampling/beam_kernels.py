@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from models.decoding import group_layout, layout
+from models.decoding.scheduling import group_layout, layout
 
 POSITION = tl.constexpr(layout.POSITION)
 IS_DONE = tl.constexpr(layout.IS_DONE)

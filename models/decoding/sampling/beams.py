@@ -13,13 +13,13 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from models.decoding import group_layout as columns
-from models.decoding import layout
-from models.decoding.group_layout import NEVER, GroupShape
-from models.decoding.group_state import GroupState
-from models.decoding.layout import Shape
 from models.decoding.sampling.reference import float_of, without_forbidden
-from models.decoding.state import BatchState
+from models.decoding.scheduling import group_layout as columns
+from models.decoding.scheduling import layout
+from models.decoding.scheduling.group_layout import NEVER, GroupShape
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.state import BatchState
 
 
 class ReferenceBeams:

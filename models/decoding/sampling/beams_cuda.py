@@ -9,13 +9,13 @@ import torch
 import triton
 from torch import Tensor
 
-from models.decoding.group import MOST_CANDIDATES
-from models.decoding.group_layout import GroupShape
-from models.decoding.group_state import GroupState
-from models.decoding.layout import Shape
-from models.decoding.pages import PAGE_TOKENS
 from models.decoding.sampling import beam_kernels
-from models.decoding.state import BatchState
+from models.decoding.scheduling.group import MOST_CANDIDATES
+from models.decoding.scheduling.group_layout import GroupShape
+from models.decoding.scheduling.layout import Shape
+from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.state import BatchState
 
 #: Tokens a group, groups a program, places of ancestry at a time.
 _GROUP, _GROUPS, _BLOCK = 128, 32, 64

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from models.decoding.compiled import one_at_a_time, stored
-from models.decoding.layout import Shape
 from models.decoding.sampling import cpu_kernels as kernels
 from models.decoding.sampling.stream import STREAM_WORDS
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.state import BatchState
 
 
 class CpuSampler:

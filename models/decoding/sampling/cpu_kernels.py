@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numba import types
 
-from models.decoding import layout
 from models.decoding.compiled import compiled, exp, stored_type, wide
-from models.decoding.layout import NOT_FINITE, NOTHING
 from models.decoding.sampling.stream import exponential, seeded, skip, uniform
+from models.decoding.scheduling import layout
+from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
 
 _BLOCK, _SCANNED = 64, 1024  #: tokens whose best is noted; tokens that are gone over at once
 #: Tokens that are looked at first for a mass of `top_p`; then so many times as many, until they hold it.

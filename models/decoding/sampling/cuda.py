@@ -6,10 +6,10 @@ import torch
 import triton
 from torch import Tensor
 
-from models.decoding.layout import Shape
 from models.decoding.sampling import kernels
 from models.decoding.sampling.interface import PHILOX
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.state import BatchState
 
 #: Tokens a group, groups a program, groups that a list holds, tokens at a time of a whole row.
 _GROUP, _GROUPS, _LISTED, _BLOCK = 64, 64, 128, 4096

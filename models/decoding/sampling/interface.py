@@ -7,8 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from models.decoding.layout import Shape
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.state import BatchState
 
 #: Of samplers that draw by `noise`: with the same seed transformers' own generator draws other tokens.
 PHILOX = {"random_numbers": "philox by seed and position"}

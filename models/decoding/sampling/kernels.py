@@ -13,7 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from models.decoding import layout
+from models.decoding.scheduling import layout
 
 POSITION = tl.constexpr(layout.POSITION)
 IS_DONE = tl.constexpr(layout.IS_DONE)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.decoding import layout
-from models.decoding.layout import Shape
 from models.decoding.sampling.interface import PHILOX
 from models.decoding.sampling.noise import noise
-from models.decoding.state import BatchState
+from models.decoding.scheduling import layout
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.state import BatchState
 
 
 class ReferenceSampler:

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from models.decoding.layout import IS_DONE, TOKEN, Shape
-from models.decoding.request import Request
+from models.decoding.parameters.options import Options
 from models.decoding.sampling.interface import Sampler
-from models.decoding.state import BatchState
-from models.engine.options import Options
+from models.decoding.scheduling.layout import IS_DONE, TOKEN, Shape
+from models.decoding.scheduling.request import Request
+from models.decoding.tensors.state import BatchState
 from models.errors import NotFinite
 
 #: Places in the step, and who has them.

@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 
-from models.device import Device, prepare_device
+from models.loading.device import Device, prepare_device
+from models.loading.registry import LoadedModel, load_model
 from models.records import ModelSpec
-from models.registry import LoadedModel, load_model
 from tests.support.tiny_models import Loader, TinyModels
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from models.device import Device
-from models.device_loop import DeviceLoop
-from models.engines import build_engine, estimate_bytes
 from models.errors import CannotLoad, ModelError
-from models.pool import WarmPool
+from models.factory import build_engine, estimate_bytes
+from models.loading.device import Device
+from models.loop.device_loop import DeviceLoop
+from models.loop.pool import WarmPool
 from models.records import DocumentInput, ModelSpec
 from tests.support.tiny_models import TinyModels
 

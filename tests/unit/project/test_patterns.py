@@ -18,8 +18,8 @@ PACKAGES = ("api", "jobs", "workers", "models", "textmill")
 OPERATIONS = {"match", "fullmatch", "search", "findall", "finditer", "split", "sub"}
 #: Written by the operator or by us: settings, names of models' configs and modules, our own messages.
 NO_USER_TEXT = {
-    "jobs/catalogue.py", "models/source.py", "models/engine/shrinking.py", "models/engine/switches.py",
-    "models/runners/encoder_proof.py", "models/packing.py", "textmill/stack/server_binary.py", "textmill/stack/broker.py",
+    "jobs/catalogue.py", "models/loading/source.py", "models/proving/shrinking.py", "models/proving/switches.py",
+    "models/encoders/proof.py", "models/loading/packing.py", "textmill/stack/server_binary.py", "textmill/stack/broker.py",
     "textmill/terminal/failure.py",
 }  # fmt: skip
 #: Guarded by the length of what they are given; what the guard is.
@@ -70,7 +70,7 @@ def made_inline() -> Iterator[tuple[str, str]]:
 #: Patterns without a name, under the same test: what is searched, and how.
 INLINE = {
     ("jobs/rows/tables.py", "f'{re.escape(delimiter)} +\"'"): (re.compile(', +"'), "search"),
-    ("models/runners/sources.py", "'\\\\S+\\\\s*'"): (re.compile(r"\S+\s*"), "findall"),
+    ("models/tasks/translation/sources.py", "'\\\\S+\\\\s*'"): (re.compile(r"\S+\s*"), "findall"),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from models.source import find_source
+from models.loading.source import find_source
 from recipes.encoder import prune_embeddings, prune_tokenizer
 from recipes.sentiment import read_csv
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 import models
 from jobs.catalogue import ModelEntry
 from jobs.records import Task
-from models.device import prepare_device
 from models.errors import CannotLoad
+from models.loading.device import prepare_device
+from models.loading.registry import load_model
 from models.records import ModelSpec
-from models.registry import load_model
 from tests.support.tiny_models import TinyModels
 from textmill import model_checks
 from textmill.findings import Verdict

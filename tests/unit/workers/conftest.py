@@ -15,10 +15,10 @@ from jobs.records import Job
 from jobs.store.database import Database
 from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
-from models.device_loop import DeviceLoop
-from models.engine.interface import Engine
+from models.engine import Engine
 from models.errors import ModelError
-from models.pool import WarmPool
+from models.loop.device_loop import DeviceLoop
+from models.loop.pool import WarmPool
 from models.records import ModelSpec
 from tests.support.engines import FakeEngine
 from tests.support.ledger import Clock, Ledger

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.decoding import group_layout, layout
 from models.decoding.attention.ancestry import AncestralAttention
 from models.decoding.attention.interface import Layer
-from models.decoding.group import BeamParameters
-from models.decoding.group_layout import GroupShape
-from models.decoding.group_state import GroupState
-from models.decoding.kv_pages import KVPages, LayerSize
+from models.decoding.scheduling import group_layout, layout
+from models.decoding.scheduling.group import BeamParameters
+from models.decoding.scheduling.group_layout import GroupShape
+from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.kv_pages import KVPages, LayerSize
 from models.errors import NotSuited
 from tests.support.seated import DEVICE, page_tables
 from tests.support.seated_groups import PAGES, SOURCE_PAGES, group_of, make_group_state, seat_groups

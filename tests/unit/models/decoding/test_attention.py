@@ -13,12 +13,12 @@ from torch import Tensor
 from models.decoding.attention.cpu import CpuAttention
 from models.decoding.attention.interface import AttentionBackend, Layer, refuse_unknown
 from models.decoding.attention.reference import ReferenceAttention
-from models.decoding.kv_pages import KVPages, LayerSize
-from models.decoding.layout import PROMPT_PARTS, Shape
-from models.decoding.request import Request
-from models.decoding.scheduler import Chunk
-from models.decoding.staging import stage_chunks, stage_rows
-from models.decoding.state import BatchState
+from models.decoding.scheduling.layout import PROMPT_PARTS, Shape
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Chunk
+from models.decoding.scheduling.staging import stage_chunks, stage_rows
+from models.decoding.tensors.kv_pages import KVPages, LayerSize
+from models.decoding.tensors.state import BatchState
 from models.errors import NotSuited
 from tests.support.seated import DEVICE, make_state, page_tables, request_of, seat
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.decoding import group_layout, layout
-from models.decoding.group import BeamParameters, Group
-from models.decoding.group_layout import SAID_DONE, SAID_FINISHED, SAID_TOKEN, GroupShape
-from models.decoding.group_state import GroupState
 from models.decoding.sampling.beams import ReferenceBeams
+from models.decoding.scheduling import group_layout, layout
+from models.decoding.scheduling.group import BeamParameters, Group
+from models.decoding.scheduling.group_layout import SAID_DONE, SAID_FINISHED, SAID_TOKEN, GroupShape
+from models.decoding.tensors.group_state import GroupState
 from tests.support.seated import DEVICE
 from tests.support.seated_groups import group_of, make_group_state, seat_groups
 

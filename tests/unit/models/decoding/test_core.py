@@ -14,10 +14,10 @@ import torch
 import transformers as hf
 
 from models.decoding.core import PagedCore
-from models.decoding.scheduler import Limits
-from models.engine.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.scheduling.scheduler import Limits
 from models.errors import DocumentError
-from models.registry import LoadedModel
+from models.loading.registry import LoadedModel
 from tests.support import paged
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, generate_alone
 from tests.support.paged import HAS_CUDA, TIGHT, make_paged_core

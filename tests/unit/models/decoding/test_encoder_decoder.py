@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import transformers as hf
 
+from models.decoding.first.positions import adapt_positions
 from models.decoding.group_factory import build_group_program, group_core
-from models.decoding.scheduler import Limits
-from models.decoding.steps import CapturedSteps
-from models.engine.positions import adapt_positions
-from models.engine.prompt import Prompt
+from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.steps import CapturedSteps
+from models.decoding.scheduling.scheduler import Limits
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone
 from tests.support.groups import BEAMS, MOST_SOURCE, TIGHT, layout_of, make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels

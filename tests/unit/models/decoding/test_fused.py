@@ -13,12 +13,12 @@ from torch import Tensor, nn
 pytest.importorskip("triton")
 
 from models.decoding.factory import build_program
-from models.decoding.forward import PackedForward
 from models.decoding.fused import operators
 from models.decoding.fused.fusion import Fusion, Packed
-from models.decoding.probe import prove
-from models.decoding.scheduler import Limits
-from models.engine.reference import Reference
+from models.decoding.passes.forward import PackedForward
+from models.decoding.proving.probe import prove
+from models.decoding.scheduling.scheduler import Limits
+from models.proving.reference import Reference
 from tests.support.seated import DEVICE
 from tests.support.tiny_models import Loader
 

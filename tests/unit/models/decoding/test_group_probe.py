@@ -7,13 +7,13 @@ import dataclasses
 import pytest
 
 from models.decoding.attention.ancestry import AncestralAttention
+from models.decoding.first.positions import adapt_positions
 from models.decoding.group_factory import build_group_program, group_core
-from models.decoding.group_probe import GroupVerdict, prove_groups
+from models.decoding.passes.steps import EagerSteps
+from models.decoding.proving.group_probe import GroupVerdict, prove_groups
 from models.decoding.sampling import beams
-from models.decoding.steps import EagerSteps
-from models.engine.positions import adapt_positions
-from models.engine.reference import Reference
-from models.registry import LoadedModel
+from models.loading.registry import LoadedModel
+from models.proving.reference import Reference
 from tests.support.groups import TIGHT, layout_of
 from tests.support.tiny_models import Loader
 

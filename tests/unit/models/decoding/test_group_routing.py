@@ -12,10 +12,10 @@ import transformers as hf
 
 from models.decoding import factory, group_factory
 from models.decoding.group_core import GroupCore
-from models.decoding.steps import EagerSteps
+from models.decoding.passes.steps import EagerSteps
+from models.loading.registry import LoadedModel
 from models.records import DocumentInput
-from models.registry import LoadedModel
-from models.runners.generation import GenerationEngine
+from models.tasks.generation import GenerationEngine
 from tests.support.groups import TIGHT
 from tests.support.tiny_models import Loader, TinyModels
 

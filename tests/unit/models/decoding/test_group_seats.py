@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from models.decoding.group import BeamParameters, Group
-from models.decoding.group_seats import GroupSeats, own_pages
-from models.decoding.pages import PAGE_TOKENS, num_pages_for
-from models.decoding.scheduler import Limits, Scheduler
+from models.decoding.scheduling.group import BeamParameters, Group
+from models.decoding.scheduling.group_seats import GroupSeats, own_pages
+from models.decoding.scheduling.pages import PAGE_TOKENS, num_pages_for
+from models.decoding.scheduling.scheduler import Limits, Scheduler
 
 _LIMITS = Limits(max_rows=9, num_pages=41, max_entries=160, chunk_sizes=(16, 48), max_begun=5)
 

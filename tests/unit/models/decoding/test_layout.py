@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as some
 
-from models.decoding.layout import popular_shapes, shape_for
+from models.decoding.scheduling.layout import popular_shapes, shape_for
 
 _CHUNKS = (256, 512, 1024, 2048)
 

@@ -12,9 +12,9 @@ import transformers as hf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.decoding.core import PagedCore
-from models.decoding.scheduler import Limits
-from models.device import Device
-from models.engine.prompt import Decoded, Prompt
+from models.decoding.parameters.prompt import Decoded, Prompt
+from models.decoding.scheduling.scheduler import Limits
+from models.loading.device import Device
 from tests.support.paged import make_paged_core
 from tests.support.random_models import DECODER, load_random, save_random
 from tests.support.tiny_models import Loader

@@ -12,13 +12,13 @@ import pytest
 import torch
 import transformers as hf
 
-from models.decoding.encoder_decoder import EncoderDecoderForward
+from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
-from models.device import Device
-from models.engine.forward import Layout
-from models.engine.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.errors import DocumentError, NotFinite
-from models.registry import LoadedModel
+from models.loading.device import Device
+from models.loading.registry import LoadedModel
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, generate_alone, is_same
 from tests.support.groups import BEAMS, TIGHT, make_group_core, prompts_of
 from tests.support.random_models import ENCODER_DECODER, EOS, NUM_TOKENS, PAD, load_random, save_random

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from models.decoding import probe
 from models.decoding.attention.reference import ReferenceAttention
 from models.decoding.factory import build_program, paged_core
-from models.decoding.probe import Verdict, prove
-from models.decoding.scheduler import Limits
-from models.engine.prompt import Prompt
-from models.engine.reference import Reference
-from models.registry import LoadedModel
+from models.decoding.parameters.prompt import Prompt
+from models.decoding.proving import probe
+from models.decoding.proving.probe import Verdict, prove
+from models.decoding.scheduling.scheduler import Limits
+from models.loading.registry import LoadedModel
+from models.proving.reference import Reference
 from tests.support.paged import TIGHT
 from tests.support.tiny_models import Loader
 

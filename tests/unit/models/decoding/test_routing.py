@@ -12,12 +12,12 @@ import transformers as hf
 
 from models.decoding import core as paged
 from models.decoding import factory, group_factory
-from models.decoding.group_probe import GroupVerdict
-from models.decoding.steps import EagerSteps
-from models.device import Device
+from models.decoding.passes.steps import EagerSteps
+from models.decoding.proving.group_probe import GroupVerdict
+from models.loading.device import Device
+from models.loading.registry import LoadedModel
 from models.records import DocumentInput
-from models.registry import LoadedModel
-from models.runners.generation import GenerationEngine
+from models.tasks.generation import GenerationEngine
 from tests.support.paged import TIGHT
 from tests.support.tiny_models import Loader, TinyModels
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from transformers.generation import logits_process as hf
 
-from models.decoding import layout
 from models.decoding.sampling import stream
 from models.decoding.sampling.cpu import CpuSampler
 from models.decoding.sampling.interface import Sampler
 from models.decoding.sampling.noise import noise
 from models.decoding.sampling.reference import ReferenceSampler
-from models.decoding.state import BatchState
+from models.decoding.scheduling import layout
+from models.decoding.tensors.state import BatchState
 from tests.support.seated import DEVICE, all_seated, make_state, request_of, seat
 
 _VOCABULARY = 200

@@ -7,11 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from models.decoding.layout import max_prompts
-from models.decoding.pages import PAGE_TOKENS, num_pages_for
-from models.decoding.request import Request
-from models.decoding.scheduler import Limits, Scheduler
-from models.decoding.seats import Seats
+from models.decoding.scheduling.layout import max_prompts
+from models.decoding.scheduling.pages import PAGE_TOKENS, num_pages_for
+from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.scheduler import Limits, Scheduler
+from models.decoding.scheduling.seats import Seats
 
 _LIMITS = Limits(max_rows=9, num_pages=21, max_entries=160, chunk_sizes=(16, 48), max_begun=5)
 

@@ -6,8 +6,8 @@ import pytest
 
 from models.decoding.core import PagedCore
 from models.decoding.factory import build_program
-from models.decoding.parameters import SamplingMaker
-from models.engine.prompt import Decoded, Prompt
+from models.decoding.parameters.columns import SamplingMaker
+from models.decoding.parameters.prompt import Decoded, Prompt
 from tests.support.paged import TIGHT
 from tests.support.tape import TapedSteps
 from tests.support.tiny_models import Loader

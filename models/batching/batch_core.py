@@ -1,0 +1,182 @@
+"""Computes pieces in batches of like length, each batch from beginning to end.
+
+A batch that fails is halved until the document at fault is alone; the halves are planned
+as batches of their own, so that a step stays one batch and a cancel gets in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from models.batching.core import Result, as_document_error
+from models.batching.pace import Pace
+from models.batching.plan import ALIKE, Batch, Piece, Plan, TokenBudget, into_batches, padded_tokens
+from models.errors import NotFinite, OutOfMemory
+from models.memory import is_out_of_memory, release_cached_memory
+from models.records import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+#: Taken in at a time: enough to find many of one length, few enough that tokenising
+#: them takes no longer than a batch.
+_WINDOW_DOCUMENTS = 512
+
+
+class BatchCore:
+    """A core for what is done in one forward pass, or in one call of `generate`."""
+
+    max_window = _WINDOW_DOCUMENTS
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        compute: Callable[[Sequence[Piece]], list[Any]],
+        *,
+        batch_key: Callable[[Piece], Hashable] = lambda _: None,
+        alike: float = ALIKE,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Sets up.
+
+        Args:
+            spec: of the model, for its name and the size of a batch.
+            compute: one batch; a result for each piece, or a `DocumentError` in its place.
+            batch_key: only pieces of equal ones share a batch.
+            alike: see `into_batches`; 0 where padding costs nothing.
+            facts: for `Engine.describe`.
+            clock: seconds, from any start.
+        """
+        self.facts = facts
+        self._name = spec.name
+        self._compute = compute
+        self._batch_key = batch_key
+        self._alike = alike
+        self._plan = Plan()
+        self._inside: set[Hashable] = set()  # documents
+        self._divided: set[Piece] = set()  # of batches that ran out of memory, until computed or failed
+        self._budget = TokenBudget(spec.max_batch_tokens)
+        self._pace = Pace(spec.max_batch_tokens)
+        self._clock = clock
+        self._counters = {"steps": 0, "live_rows": 0, "padded_tokens": 0, "useful_tokens": 0}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counters of the engine."""
+        return {**self._counters, "batch_tokens": self._budget.tokens}
+
+    def wants(self, priority: float) -> bool:
+        """Whether nothing is planned that would come before."""
+        planned = self._plan.best_priority
+        return planned is None or priority < planned
+
+    def add(self, pieces: Sequence[Piece], priority: float) -> None:
+        """Plans batches."""
+        self._inside.update(piece.key for piece in pieces)
+        self._plan.add(
+            priority,
+            into_batches(
+                pieces, max_tokens=self._budget.tokens, batch_key=self._batch_key, alike=self._alike
+            ),
+        )
+
+    def discard(self, keys: Collection[Hashable]) -> None:
+        """Forgets documents; planned pieces of theirs are skipped."""
+        self._inside.difference_update(keys)
+        if not self._inside:
+            self._forget()
+
+    def step(self) -> list[Result]:
+        """Computes the next batch, or as much of it as does not take long."""
+        if self._plan.best_priority is None:
+            return []
+        priority, batch = self._next()
+        if not batch:
+            return []
+        self._count(batch)
+        begun = self._clock()
+        try:
+            with torch.inference_mode():
+                results = self._compute(batch)
+        except torch.AcceleratorError:
+            raise  # the device itself has failed: nothing can be computed in this process any more
+        except Exception as error:
+            return self._divide(priority, batch, error)
+        self._divided.difference_update(batch)
+        self._budget.note_success()
+        if not all(isinstance(result, Exception) for result in results):  # a refusal takes no time
+            self._pace.note(batch, self._clock() - begun)
+        return self._checked(priority, batch, results)
+
+    def close(self) -> None:
+        """Drops everything."""
+        self._inside.clear()
+        self._forget()
+
+    def _next(self) -> tuple[float, Batch]:
+        priority, planned = self._plan.pop()
+        now, later = self._pace.cut([piece for piece in planned if piece.key in self._inside])
+        if later:
+            self._plan.put_first(priority, [later])
+        return priority, now
+
+    def _forget(self) -> None:
+        self._plan.clear()
+        self._divided.clear()
+
+    def _divide(self, priority: float, batch: Batch, error: Exception) -> list[Result]:
+        """Plans the halves of a batch that failed; fails the document when it was alone."""
+        if is_out_of_memory(error):
+            release_cached_memory()
+            self._learn_from(batch)
+        if len(batch) > 1:
+            logger.warning(
+                "batch divided",
+                extra={
+                    "action": "batch_divided",
+                    "model": self._name,
+                    "num_pieces": len(batch),
+                    "reason": type(error).__name__,
+                },
+            )
+            middle = len(batch) // 2
+            self._plan.put_first(priority, [batch[:middle], batch[middle:]])
+            return []
+        self._divided.discard(batch[0])
+        return [(batch[0], OutOfMemory() if is_out_of_memory(error) else as_document_error(error))]
+
+    def _learn_from(self, batch: Batch) -> None:
+        """Shrinks the budget once for each planned batch that did not fit.
+
+        Its halves are only searched for the one document that is too large: were each of
+        them counted, a single such document would bring the budget down to nothing.
+        """
+        if len(batch) > 1 and self._divided.isdisjoint(batch):
+            self._budget.shrink(padded_tokens(batch))
+        self._divided.update(batch)
+
+    def _checked(self, priority: float, batch: Batch, results: Sequence[Any]) -> list[Result]:
+        """Results that count; one that is not finite may be the company's fault: once more, alone."""
+        if len(batch) == 1:
+            return [(batch[0], results[0])]
+        fine: list[Result] = []
+        for piece, result in zip(batch, results, strict=True):
+            if isinstance(result, NotFinite):
+                self._plan.put_first(priority, [[piece]])
+            else:
+                fine.append((piece, result))
+        return fine
+
+    def _count(self, batch: Batch) -> None:
+        self._counters["steps"] += 1
+        self._counters["live_rows"] += sum(piece.num_rows for piece in batch)
+        self._counters["padded_tokens"] += padded_tokens(batch)
+        self._counters["useful_tokens"] += sum(
+            (piece.num_tokens - piece.num_padding) * piece.num_rows for piece in batch
+        )

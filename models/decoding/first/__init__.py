@@ -1,0 +1,1 @@
+"""The first engine, for what pages do not serve yet."""

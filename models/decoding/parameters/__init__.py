@@ -1,0 +1,1 @@
+"""What a request asks for, by transformers' names: prompts, options, processors."""

@@ -1,0 +1,1 @@
+"""One pass of the model's own forward over packed tokens."""

@@ -1,0 +1,159 @@
+"""An encoder-decoder's own forward pass as one fixed program, and the pass that fills its sources' pages.
+
+The decoder's tokens of a step are one for each row. Some architectures count the positions of
+one long sequence right (BART and its kin), some only those of many short ones (T5, M2M100):
+`Layout`, which is tried at loading.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, Cache, EncoderDecoderCache
+from transformers.masking_utils import sdpa_mask
+
+from models.decoding.attention.interface import attending, refuse_unknown
+from models.decoding.first.forward import Layout
+from models.decoding.passes.joint_step import Entries, JointStep
+from models.decoding.passes.steps import Program
+from models.decoding.sampling.slow_lane import SlowRows
+from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.paired_pages import PairedPages
+from models.errors import NotSuited
+from models.loading.registry import LoadedModel
+
+NAME = "textmill-pages-by-row"
+
+
+class EncoderDecoderForward:
+    """The encoder, and the decoder with its head."""
+
+    is_fused = False  #: no module has a fused kernel yet
+
+    def __init__(self, loaded: LoadedModel, layout: Layout) -> None:
+        """Looks at what the model takes.
+
+        Raises:
+            NotSuited: it has no head of its own.
+        """
+        self.model: Any = loaded.model
+        self.layout = layout
+        self.device = loaded.device.torch
+        takes = inspect.signature(self.model.forward).parameters
+        self._cache_name = "cache" if "cache" in takes else "past_key_values"
+        head = self.model.get_output_embeddings()
+        if head is None or not isinstance(getattr(head, "weight", None), Tensor):
+            raise NotSuited("a head that is no product with one matrix")
+        self.vocabulary = int(head.weight.shape[0])
+        self.dtype: torch.dtype = head.weight.dtype
+        # Passes through the models' mask making untouched; our attention knows better.
+        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self.dtype, device=self.device)
+        self._no_states = torch.zeros((1, 1, 1), dtype=self.dtype, device=self.device)
+        self._numbers = torch.arange(4096, device=self.device)
+
+    def leave_plain(self) -> None:
+        """Every module computes as transformers wrote it."""
+
+    @contextmanager
+    def made_ours(self) -> Iterator[None]:
+        """The model calls our attention, as long as it lasts."""
+        with attending(self.model, NAME):
+            yield
+
+    def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """What the decoder attends to, (documents, tokens, hidden size); by its own attention."""
+        states: Tensor = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    def decode(self, token_ids: Tensor, positions: Tensor, caches: tuple[Cache, Cache]) -> Tensor:
+        """Scores (rows, vocabulary) of what follows tokens (rows,) whose sources are in pages."""
+        return self._decode(token_ids, caches, self._no_states, is_filled=True)
+
+    def fill(self, start_ids: Tensor, caches: tuple[Cache, Cache], states: Tensor) -> None:
+        """Hands the keys and values of encoded sources (documents, tokens, hidden size) to the caches."""
+        self._decode(start_ids, caches, states, is_filled=False)
+
+    def past(self, positions: Tensor) -> Tensor:
+        """What the cache says its length is, so that the model counts every row's own position."""
+        if self.layout is Layout.PACKED:
+            return positions - self._numbers[: len(positions)]
+        return positions[:, None]
+
+    def _decode(
+        self, token_ids: Tensor, caches: tuple[Cache, Cache], states: Tensor, *, is_filled: bool
+    ) -> Tensor:
+        joint = EncoderDecoderCache(*caches)
+        joint.is_updated = _Always(is_filled)
+        logits: Tensor = self.model(
+            encoder_outputs=(states,),
+            attention_mask=self._any_mask,
+            decoder_input_ids=token_ids[None] if self.layout is Layout.PACKED else token_ids[:, None],
+            decoder_attention_mask=self._any_mask,
+            use_cache=True,
+            **{self._cache_name: joint},
+        ).logits
+        return logits.flatten(0, 1)
+
+
+class _Always(dict[int, bool]):
+    """The same answer for every layer, whatever a model notes."""
+
+    def __init__(self, answer: bool) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def get(self, key: int, default: Any = None) -> Any:
+        return self._answer
+
+    def __getitem__(self, key: int) -> bool:
+        return self._answer
+
+
+@dataclass(frozen=True)
+class EncoderDecoderProgram(Program):
+    """From the inbox to chosen tokens; sources are in pages already."""
+
+    forward: EncoderDecoderForward  # type: ignore[assignment]
+    pages: PairedPages
+
+    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+        """As `Program.run`; no row is slow."""
+        state = self.state
+        self.attention.begin(state, shape)
+        rows = slice(shape.num_rows)
+        positions = state.positions[rows]
+        step = JointStep(self.attention, state, self.pages, shape, past=self.forward.past(positions))
+        scores = self.forward.decode(state.token_ids[rows], positions, step.caches)
+        self.sampler.choose(state, shape, scores)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Entries,
+    value: Any,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    position_bias: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of every row over its own document; shapes as in transformers.
+
+    Raises:
+        NotSuited: the model asks for something that is not served here.
+    """
+    refuse_unknown(kwargs)
+    scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+    mixed = key.attend(query, scale, sliding_window or 0, position_bias)
+    return (mixed[None] if query.shape[0] == 1 else mixed[:, None]), None
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -1,0 +1,158 @@
+"""A model's own forward pass over packed tokens: tokens in, scores of the rows out.
+
+Everything in a transformer but attention works on each token by itself, so the tokens of all
+rows and prompts stand in one sequence, each with its own position.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.decoding.attention.interface import Step, attending
+from models.decoding.scheduling.layout import padded
+from models.errors import NotSuited
+from models.loading.registry import LoadedModel
+
+if TYPE_CHECKING:
+    from models.decoding.fused.fusion import Fusion
+
+
+class Forward(Protocol):
+    """A way of running a model."""
+
+    model: Any
+    vocabulary: int | None  #: tokens it knows; None: as many as there are scores
+
+    def made_ours(self) -> Any:
+        """The model calls our attention, as long as this context lasts."""
+        ...
+
+    def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
+        """Of the first rows, (rows, vocabulary and perhaps some columns that mean nothing).
+
+        Args:
+            token_ids: (tokens,).
+            positions: (tokens,).
+            step: the cache.
+            num_rows: how many tokens, the first ones, are followed by another that is chosen now.
+        """
+        ...
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether some modules compute by fused kernels."""
+        ...
+
+    def leave_plain(self) -> None:
+        """From now on every module computes as transformers wrote it."""
+        ...
+
+
+class WholeForward:
+    """The model as it is, its head and what it does behind it included: for steps that are not captured."""
+
+    vocabulary: int | None = None
+    is_fused = False
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.model: Any = loaded.model
+        takes = inspect.signature(self.model.forward).parameters
+        self._cache_name = "cache" if "cache" in takes else "past_key_values"
+        self._takes_positions = "position_ids" in takes
+        self._keeps_some = "logits_to_keep" in takes
+        dtype = torch.float32 if loaded.dtype == "int8" else self.model.dtype
+        # Passes through the models' mask making untouched; our attention knows better.
+        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=dtype, device=loaded.device.torch)
+
+    def leave_plain(self) -> None:
+        """It is."""
+
+    @contextmanager
+    def made_ours(self) -> Iterator[None]:
+        """As the interface says."""
+        with attending(self.model):
+            yield
+
+    def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
+        """As the interface says."""
+        numbers = torch.arange(len(positions), device=positions.device)
+        step.past = positions - numbers  # models that count positions by themselves begin there
+        options: dict[str, Any] = {self._cache_name: step}
+        if self._takes_positions:
+            options["position_ids"] = positions[None]
+        if self._keeps_some:
+            options["logits_to_keep"] = numbers[: max(1, num_rows)]
+        result: Tensor = self.model(
+            input_ids=token_ids[None], attention_mask=self._any_mask, use_cache=True, **options
+        ).logits[0, :num_rows]
+        return result
+
+
+class PackedForward:
+    """The model without its head, and the head as one product: a fixed program."""
+
+    def __init__(self, loaded: LoadedModel, fusion: Fusion | None = None) -> None:
+        """Looks at what the model takes.
+
+        Args:
+            loaded: the model.
+            fusion: kernels that take the place of several of the model's own.
+
+        Raises:
+            NotSuited: it counts positions by itself, or has no head of its own.
+        """
+        self.model: Any = loaded.model
+        self._base: Any = self.model.base_model
+        self._fusion = fusion
+        takes = inspect.signature(self._base.forward).parameters
+        if "position_ids" not in takes or self._base is self.model:
+            raise NotSuited("positions that a model counts by itself")
+        self._cache_name = "cache" if "cache" in takes else "past_key_values"
+        head = self.model.get_output_embeddings()
+        if head is None or not isinstance(getattr(head, "weight", None), Tensor):
+            raise NotSuited("a head that is no product with one matrix")
+        self.vocabulary: int | None = int(head.weight.shape[0])
+        padding = padded(self.vocabulary) - self.vocabulary
+        self._weight = head.weight.detach()
+        bias = getattr(head, "bias", None)
+        self._bias = None if bias is None else bias.detach()
+        if padding:  # a copy
+            self._weight = functional.pad(self._weight, (0, 0, 0, padding))
+            self._bias = None if self._bias is None else functional.pad(self._bias, (0, padding))
+        # Passes through the models' mask making untouched; our attention knows better.
+        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self._weight.dtype, device=self._weight.device)
+
+    @property
+    def is_fused(self) -> bool:
+        """As the interface says."""
+        return self._fusion is not None and self._fusion.num_replaced > 0
+
+    def leave_plain(self) -> None:
+        """As the interface says."""
+        self._fusion = None
+
+    @contextmanager
+    def made_ours(self) -> Iterator[None]:
+        """The model calls our attention and our kernels, as long as it lasts."""
+        fused = nullcontext() if self._fusion is None else self._fusion.in_force()
+        with attending(self.model), fused:
+            yield
+
+    def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
+        """As the interface says."""
+        options = {self._cache_name: step}
+        hidden = self._base(
+            input_ids=token_ids[None],
+            position_ids=positions[None],
+            attention_mask=self._any_mask,
+            use_cache=True,
+            **options,
+        ).last_hidden_state[0]
+        return functional.linear(hidden[:num_rows], self._weight, self._bias)

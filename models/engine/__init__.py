@@ -1,1 +1,0 @@
-"""Engines: how documents of one model become outputs on one device."""

@@ -1,1 +1,0 @@
-"""Batch engines: one per task, on transformers' model classes."""

@@ -1,0 +1,1 @@
+"""Documents to pieces and back, for all tasks."""
