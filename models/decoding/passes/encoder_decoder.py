@@ -123,14 +123,14 @@ class EncoderDecoderProgram(Program):
     pages: PairedPages
 
     def run(self, shape: Shape, slow: SlowRows = ()) -> None:
-        """As `Program.run`; no row is slow."""
+        """As `Program.run`."""
         state = self.state
         self.attention.begin(state, shape)
         rows = slice(shape.num_rows)
         positions = state.positions[rows]
         step = JointStep(self.attention, state, self.pages, shape, past=self.forward.past(positions))
         scores = self.forward.decode(state.token_ids[rows], positions, step.caches)
-        self.sampler.choose(state, shape, scores)
+        self.sampler_beside(slow).choose(state, shape, scores)
 
 
 def attend(
