@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, Cache, Enco
 from transformers.masking_utils import sdpa_mask
 
 from models.decoding.attention.interface import attending, refuse_unknown
-from models.decoding.first.forward import Layout
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.joint_step import Entries, JointStep
 from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from models.decoding.attention.ancestry import AncestralAttention
-from models.decoding.first.positions import adapt_positions
 from models.decoding.group_factory import build_group_program, group_core
+from models.decoding.passes.positions import adapt_positions
 from models.decoding.passes.steps import EagerSteps
 from models.decoding.proving.group_probe import GroupVerdict, prove_groups
 from models.decoding.tensors.group_state import GroupState

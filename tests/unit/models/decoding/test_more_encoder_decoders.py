@@ -12,9 +12,9 @@ import pytest
 import torch
 import transformers as hf
 
-from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
 from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.errors import DocumentError, NotFinite
 from models.loading.device import Device
