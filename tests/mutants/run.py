@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -66,9 +68,11 @@ def _options() -> argparse.Namespace:
 
 
 def _end_after(minutes: float) -> None:
-    """As Ctrl-C does: mutmut keeps what it has found out. Children do not inherit it."""
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    """As Ctrl-C does: mutmut keeps what it has found out. Not by an alarm, which the tests' timeouts use."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(60 * minutes, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
 
 
 def _make() -> list[str]:
