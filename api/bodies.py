@@ -167,8 +167,8 @@ def _fields(values: dict[str, Any]) -> JobIn:
         if isinstance(values.get(name), str):
             try:
                 values[name] = jsontext.loads(values[name])
-            except jsontext.JSONDecodeError:
-                raise RequestError(f"{name} must be a JSON object") from None
+            except jsontext.JSONDecodeError as error:
+                raise RequestError(f"{name} must be a JSON object: {error.msg}") from None
     try:
         return JobIn.model_validate(values)
     except ValidationError as error:

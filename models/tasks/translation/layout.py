@@ -43,6 +43,8 @@ _LIST_MARK = re.compile(
     """,  # noqa: RUF001
     re.VERBOSE,
 )
+#: A capital that the cutter of sentences did not take for an initial numbers a list: "A. The milk is cold."
+_LETTERED = re.compile(r"[A-Z]\.")
 #: Between lines, and between the cells of a table.
 _BREAK = re.compile("([\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+|(?<= )[|](?=[ \t\r\n]|$))")
 #: So many characters before the end of a sentence are searched for emoji at a time.
@@ -113,7 +115,7 @@ def _peeled(piece: str) -> Iterator[_Part]:
     """What stands around the words of a sentence, and the words."""
     start, stop = _lead(piece), _tail(piece)
     core = piece[start:stop]
-    if not has_letters(core) or all(map(_ADDRESS.fullmatch, core.split())):
+    if not has_letters(core) or _LETTERED.fullmatch(core) or all(map(_ADDRESS.fullmatch, core.split())):
         yield False, piece
         return
     yield False, piece[:start]

@@ -73,6 +73,14 @@ def test_list_marks_are_kept_and_not_translated(mark: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("mark", ["A. ", "B. ", "Z.  ", "\tC. "])
+def test_a_list_of_capitals_is_kept_where_they_are_no_initials(mark: str) -> None:
+    """A relative of W18: "A." was cut off and translated as a sentence of its own."""
+    assert _shown(f"{mark}The milk is cold.") == [mark, "«The milk is cold.»"]
+    for text in ("A. B. Smith came home.", "J. Smith was old.", "Plan B. It works."):
+        assert "".join(_shown(text)).count("«") == (2 if text.startswith("Plan") else 1)
+
+
 @pytest.mark.parametrize(
     "text",
     [
