@@ -110,6 +110,10 @@ def _json(head: Head, spool: IO[bytes], settings: Settings) -> Body:
         max_body_bytes=settings.max_body_bytes,
     )  # fmt: skip
     given = request_fields(reader.text(_from_start(spool)), max_value_bytes=settings.max_line_bytes)
+    if given is not None and given.get("encoding") is not None:
+        raise RequestError(
+            "encoding stands in the bytes that it is for: say it in the query, or as a charset"
+        )
     fields = _fields(head.query if given is None else _merged(head.query, given))
     if fields.delimiter is not None:
         raise RequestError("delimiter is for tables (CSV, TSV), and this is JSON")

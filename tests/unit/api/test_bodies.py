@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.schemas import JobIn
 from tests.unit.api.conftest import Api
 
 NDJSON = "application/x-ndjson"
@@ -80,6 +81,7 @@ def test_a_bomb_is_refused_at_the_limit_of_a_body(make_api: Callable[..., Api]) 
         (b"good\n", "text/plain; charset=klingon", {}, 422, "klingon"),
         (b"id;text\n1;a\n", "text/csv", {}, 422, "delimiter=semicolon"),
         (b'{"text": "a"}\n{"text": "b"}\n', "application/json", {}, 400, "application/x-ndjson"),
+        (b'{"text": "a", "encoding": "cp1252"}', "application/json", {}, 422, "say it in the query"),
     ],
 )
 def test_what_cannot_be_read_is_one_clear_sentence(
@@ -89,6 +91,13 @@ def test_what_cannot_be_read_is_one_clear_sentence(
     problem = refused(api, body, kind, **headers)
     assert (problem["status"], problem.get("errors")) == (status, None)
     assert detail in problem["detail"]
+
+
+def test_a_field_of_the_request_that_is_null_is_not_given(api: Api) -> None:
+    """A relative of H8: clients made from the OpenAPI document send every field that they know."""
+    body = {**dict.fromkeys(JobIn.model_fields), "task": "sentiment", "text": "good"}
+    (line,) = accepted(api, json.dumps(body).encode(), "application/json", "")
+    assert line["output"]["label"] == "GOOD"
 
 
 def test_delimiter_and_encoding_are_query_parameters(api: Api) -> None:
