@@ -118,12 +118,13 @@ def _json(head: Head, spool: IO[bytes], settings: Settings) -> Body:
     if fields.delimiter is not None:
         raise RequestError("delimiter is for tables (CSV, TSV), and this is JSON")
     columns = _columns(fields)
+    notes: list[str] = []
 
     def rows(chunks: Iterable[bytes]) -> Iterable[RawRow]:
         found = request_rows(reader.text(chunks), max_value_bytes=settings.max_line_bytes)
-        return as_table(found, columns) if columns.given else found
+        return as_table(found, columns, notes.append) if columns.given else found
 
-    return Body(fields, _from_start(spool), rows)
+    return Body(fields, _from_start(spool), rows, notes)
 
 
 def _from_start(spool: IO[bytes]) -> Iterator[bytes]:

@@ -132,6 +132,23 @@ def test_a_table_of_cars_keeps_its_models(api: Api) -> None:
     assert line["metadata"] == {"context": "city", "model": "Civic"}
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_rows_of_a_data_frame_are_told_which_columns_are_carried(api: Api, kind: str) -> None:
+    """A relative of H8: a table sent as JSON, as Python's client sends a frame, was told nothing."""
+    rows = [
+        {"review": "good", "model": "Civic"},
+        {"review": "bad", "model": "Jazz"},
+        {"task": "t", "review": "a"},
+    ]
+    body = json.dumps(rows).encode()
+    answer = api.http.post(
+        "/v1/jobs?task=sentiment&text_column=review", content=body, headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 202, answer.text
+    note = answer.headers["textmill-note"]
+    assert note.count("column 'model'") == note.count("column 'task'") == 1
+
+
 def test_roles_apply_to_the_documents_of_a_json_body(api: Api) -> None:
     body = json.dumps(
         {"task": "sentiment", "text_column": "review", "documents": [{"review": "good", "model": "Civic"}]}
