@@ -7,7 +7,6 @@ Values that are secrets can come from a file: `TEXTMILL_DATABASE_URL_FILE=/run/s
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
@@ -18,19 +17,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from jobs.errors import ConfigurationError
 from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
 from jobs.limits import parse_limits
+from jobs.secret_files import ENV_FILE, PREFIX, secrets_from_files
 
-_PREFIX = "TEXTMILL_"
-_FILE_SUFFIX = "_FILE"
 #: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
 
 
 class Settings(BaseSettings):
     """The settings, with their defaults."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
 
     data: Path = Field(Path(".textmill"), description="Folder for the embedded database, broker, uploads.")
     database_url: SecretStr | None = Field(
@@ -157,6 +154,13 @@ class Settings(BaseSettings):
                 raise ValueError(problem)
         return value
 
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("is set, and empty; leave it out for the one of `textmill up`")
+        return value
+
     @field_validator("admin_key", mode="before")
     @classmethod
     def _strip_key(cls, value: object) -> object:
@@ -203,14 +207,14 @@ class Settings(BaseSettings):
             ConfigurationError: a value is wrong; the message names the variable.
         """
         values: dict[str, object] = {
-            **_secrets_from_files(),
+            **secrets_from_files(),
             **{k: v for k, v in overrides.items() if v is not None},
         }
         try:
             return cls(**values)  # type: ignore[arg-type]
         except ValidationError as error:
             problems = "; ".join(
-                f"{_PREFIX}{'_'.join(str(p) for p in e['loc'][:1]).upper()}: {e['msg']}"
+                f"{PREFIX}{'_'.join(str(p) for p in e['loc'][:1]).upper()}: {e['msg']}"
                 for e in error.errors()
             )
             raise ConfigurationError(problems) from error
@@ -233,15 +237,3 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         return f"redis+socket://{self.data.absolute() / 'broker.sock'}?virtual_host=0"
-
-
-def _secrets_from_files() -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name in _FROM_FILES:
-        variable = f"{_PREFIX}{name}{_FILE_SUFFIX}"
-        if path := os.environ.get(variable):
-            try:
-                found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
-    return found
