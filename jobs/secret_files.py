@@ -16,7 +16,7 @@ _FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
 
 
 def secrets_from_files() -> dict[str, object]:
-    """What `TEXTMILL_<NAME>_FILE` names, in the environment or `.env`; as settings are, in any case of letters."""
+    """What `TEXTMILL_<NAME>_FILE` names, in the environment or `.env`; in any case of letters."""
     given = {**dotenv_values(ENV_FILE), **os.environ}
     paths = {name.upper(): value or "" for name, value in given.items()}
     found: dict[str, object] = {}
