@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,30 @@ def test_head_is_get_without_a_body(api: Api, path: str) -> None:
     for name in ("content-type", "content-security-policy", "content-length"):
         if path != "/metrics" or name != "content-length":  # numbers there change
             assert head.headers.get(name) == got.headers.get(name), name
+
+
+def test_answers_are_packed_for_those_who_ask_and_events_never(api: Api) -> None:
+    job_id = api.submit(*["a warm film"] * 200)
+    api.work_off(job_id)
+    path = f"/v1/jobs/{job_id}/results"
+    plain = api.http.get(path, headers={"Accept-Encoding": "identity"})
+    with api.http.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as packed:
+        raw = b"".join(packed.iter_raw())
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.headers["vary"]
+    assert gzip.decompress(raw) == plain.content
+    assert len(raw) < len(plain.content) / 4
+    assert packed.headers["textmill-result-count"] == "200"
+    events = api.http.get(f"/v1/jobs/{job_id}/events", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in events.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/models/", "/docs/"])
+def test_nobody_is_sent_to_another_address(api: Api, path: str) -> None:
+    """S7's relative: the address was made of `Host` and http://, and a client behind TLS took its key there."""
+    answer = api.http.get(path, follow_redirects=False)
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
 
 
 def test_head_of_a_stream_ends(api: Api) -> None:
