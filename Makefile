@@ -112,6 +112,14 @@ zoo: $(VENV)/.dev  ## Checks tiny models of 100+ architectures beside transforme
 	@$(AS_A_WORKER) $(BIN)/python -m tests.zoo.report docs/models.md --processes 2
 	@echo "wrote docs/models.md"
 
+# Not among the development tools: what mutmut asks for besides renames running processes (decision 3).
+.PHONY: mutants
+mutants: $(VENV)/.dev  ## Changes the code in small ways that tests must notice (an hour); writes docs/mutants.md
+	@$(LOCKED) -r $(LOCKS)/mutants.lock
+	@rm -rf mutants
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run docs/mutants.md
+	@rm -rf mutants
+
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev  ## The tests that need a CUDA device
 	@$(BIN)/python -m pytest -q -m gpu
