@@ -11,10 +11,11 @@ from celery import Celery
 from fastapi import Depends, FastAPI
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from api.context import Context
-from api.doors import Doors, HeadAnswers
+from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.openapi import install_openapi
@@ -93,6 +94,8 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
     app.add_middleware(RateHeaders)
     app.add_middleware(HeadAnswers)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
     for module in (jobs, results, models, keys, projects, usage, health):

@@ -7,6 +7,7 @@ Values that are secrets can come from a file: `TEXTMILL_DATABASE_URL_FILE=/run/s
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
@@ -22,6 +23,9 @@ from jobs.secret_files import ENV_FILE, PREFIX, secrets_from_files
 #: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+
+#: No path, no wildcard, not the `null` of pages from files: every page of the world is not named one by one.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 
 
 class Settings(BaseSettings):
@@ -47,6 +51,9 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names this server may be called by; default: any with keys, loopback without.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may call the API (CORS), as https://app.example; default: none."
     )
     operations_port: int | None = Field(
         None,
@@ -184,7 +191,15 @@ class Settings(BaseSettings):
     def _parse_limits(cls, value: object) -> object:
         return parse_limits(value) if isinstance(value, str) else value
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:80]!r} is no origin: write https://HOST or https://HOST:PORT")
+        return value
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value

@@ -100,8 +100,8 @@ def test_a_download_whose_store_fails_half_way_breaks_off(
             headers={"Accept-Encoding": coding},
         ) as answer,
     ):
-        assert answer.headers.get("content-encoding", "identity") == coding
         answer.read()
+    assert answer.headers.get("content-encoding", "identity") == coding
 
 
 def test_the_client_reads_on_behind_a_break_and_gives_up_on_what_stays_broken(

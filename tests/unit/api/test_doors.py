@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from jobs.errors import StoreUnavailable
+from jobs.errors import ConfigurationError, StoreUnavailable
 from tests.unit.api.conftest import BASE_URL, Api
 
 KEY = "a-key-of-16-or-more-characters"
@@ -132,6 +132,40 @@ def test_answers_are_packed_for_those_who_ask_and_events_never(api: Api) -> None
     assert packed.headers["textmill-result-count"] == "200"
     events = api.http.get(f"/v1/jobs/{job_id}/events", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in events.headers
+
+
+def test_pages_of_origins_that_are_named_may_call_and_no_others(make_api: Callable[..., Api]) -> None:
+    """L21's other side: CORS is off, and opens for whom an operator names."""
+    named, ask = "https://app.example", {"Access-Control-Request-Method": "POST"}
+    shut = make_api()
+    for origin in (named, "https://evil.example"):
+        answer = shut.http.options("/v1/jobs", headers={"Origin": origin, **ask})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    api = make_api(allowed_origins=f"{named}, http://127.0.0.1:3000")
+    asked = {**ask, "Access-Control-Request-Headers": "authorization, content-type, idempotency-key"}
+    assert (
+        api.http.options("/v1/jobs", headers={"Origin": named, **asked}).headers[
+            "access-control-allow-origin"
+        ]
+        == named
+    )
+    body = {"task": "sentiment", "text": "a"}
+    sent = api.http.post("/v1/jobs", json=body, headers={"Origin": named, "Sec-Fetch-Site": "cross-site"})
+    assert (sent.status_code, sent.headers["access-control-allow-origin"]) == (202, named)
+    assert "Location" in sent.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in sent.headers
+    for origin in ("https://evil.example", "null", "https://app.example.evil.example", "http://app.example"):
+        assert api.http.post("/v1/jobs", json=body, headers={"Origin": origin}).status_code == 403
+        answer = api.http.get("/v1/jobs", headers={"Origin": origin})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "app.example", "https://*.example", "https://app.example/", "https://a b"]
+)
+def test_an_origin_that_is_none_is_refused(make_api: Callable[..., Api], origin: str) -> None:
+    with pytest.raises(ConfigurationError, match="TEXTMILL_ALLOWED_ORIGINS"):
+        make_api(allowed_origins=origin)
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/models/", "/docs/"])
