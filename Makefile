@@ -86,7 +86,8 @@ up: $(VENV)/.runtime  ## Starts the same stack and leaves it running (Ctrl-C sto
 .PHONY: test
 test: lint  ## Set-up, lint, types, import contracts and every test that needs no GPU
 	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo tests/soak
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance tests/faults  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/faults  # these mostly wait
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts
