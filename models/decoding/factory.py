@@ -109,10 +109,14 @@ def build_program(loaded: LoadedModel, limits: Limits, *, by: Kernels) -> Progra
         device=loaded.device.torch,
         is_exact=limits.is_exact,
     )
-    # A CPU computes half precision in float32.
-    dtype = torch.float32 if by == "cpu" and measures.dtype == torch.float16 else measures.dtype
+    dtype = stored_dtype(measures.dtype, by)
     pages = (HostPages if by == "cpu" else KVPages)(measures.layers, dtype, state.device)
     return Program(forward, *_kernels(state, measures, by), state, pages)
+
+
+def stored_dtype(computed: torch.dtype, by: Kernels) -> torch.dtype:
+    """Of keys and values in pages: a CPU computes half precision in float32."""
+    return torch.float32 if by == "cpu" and computed == torch.float16 else computed
 
 
 def _forward(loaded: LoadedModel, by: str) -> Forward:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from models.decoding.scheduling.pages import num_pages_for
@@ -13,6 +14,10 @@ from models.loading.registry import LoadedModel
 _CACHE_SHARE = 0.2
 #: An eighth of them is kept for urgent requests: 64 rows on an ordinary day on a CPU, 504 on CUDA.
 _CPU_ROWS, _CUDA_ROWS = 73, 576
+#: An encoder-decoder has several rows a document (beams) and a decoder that is a part of it.
+_CPU_WIDE_ROWS = 146
+#: Who wrote what a beam continues stands in a table of so many places a row.
+_MOST_GROUP_ENTRIES = 8192
 #: Keys that a row may have at most; longer documents decode by `generate`.
 _MOST_CPU_ENTRIES, _MOST_CUDA_ENTRIES = 131_072, 8192
 #: Prompt tokens beside a decoding step: few enough that the step does not take much longer.
@@ -33,6 +38,20 @@ def limits_for(loaded: LoadedModel) -> Limits:
         max_entries=max_entries,
         chunk_sizes=(chunk,) if is_cpu else _CUDA_CHUNK_SIZES,
         is_exact=is_cpu,
+    )
+
+
+def group_limits_for(loaded: LoadedModel) -> Limits:
+    """The same for groups."""
+    limits = limits_for(loaded)
+    is_wide = loaded.device.is_cpu and loaded.config.is_encoder_decoder
+    max_rows = _CPU_WIDE_ROWS if is_wide else limits.max_rows
+    max_entries = min(limits.max_entries, _MOST_GROUP_ENTRIES)
+    return replace(
+        limits,
+        max_rows=max_rows,
+        max_entries=max_entries,
+        num_pages=max_rows * num_pages_for(max_entries) + 1,
     )
 
 

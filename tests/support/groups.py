@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,8 +45,10 @@ def make_group_core(
 ) -> tuple[GroupCore, Program]:
     """The core, and its program for tests that look at its memory."""
     adapt_positions(loaded.model)
+    limits = dataclasses.replace(limits, is_exact=by == "cpu")
     program = build_group_program(loaded, limits, by=by, layout=layout, most_source=MOST_SOURCE)
-    return group_core(loaded, program, EagerSteps(program, is_ahead=True), limits), program
+    is_ahead = by != "cpu"  # as on a GPU
+    return group_core(loaded, program, EagerSteps(program, is_ahead=is_ahead), limits), program
 
 
 def prompts_of(
