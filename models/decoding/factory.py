@@ -68,7 +68,8 @@ def paged_core(
     if not verdict.is_fused:
         program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
-    steps: StepRunner = EagerSteps(program) if is_cpu else CapturedSteps(program)
+    is_eager = is_cpu or verdict.is_eager
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
     shapes = popular_shapes(limits.max_rows, limits.chunk_sizes, limits.max_entries)
     steps.capture_ahead(shapes, within_seconds=_CAPTURE_SECONDS)
     return PagedCore(program, steps, limits, SamplingMaker(loaded, draws=not is_cpu or is_torchs())), verdict

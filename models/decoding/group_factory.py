@@ -72,7 +72,9 @@ def grouped_core(
         num_pages=affordable_pages(loaded, program.pages, most),
         max_entries=min(most.max_entries, verdict.proven_tokens),
     )
-    steps: StepRunner = EagerSteps(program) if loaded.device.is_cpu else CapturedSteps(program)
+    is_cpu = loaded.device.is_cpu
+    is_eager = is_cpu or verdict.is_eager
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
     core = group_core(loaded, program, steps, limits)
     steps.capture_ahead(_popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
     return core, verdict
