@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from models.decoding.scheduling.pages import num_pages_for
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.kv_pages import KVPages
@@ -18,6 +20,7 @@ _CPU_ROWS, _CUDA_ROWS = 73, 576
 _CPU_WIDE_ROWS = 146
 #: Who wrote what a beam continues stands in a table of so many places a row.
 _MOST_GROUP_ENTRIES = 8192
+_LEAST_TOKENS = 4096
 #: Keys that a row may have at most; longer documents decode by `generate`.
 _MOST_CPU_ENTRIES, _MOST_CUDA_ENTRIES = 131_072, 8192
 #: Prompt tokens beside a decoding step: few enough that the step does not take much longer.
@@ -59,3 +62,26 @@ def affordable_pages(loaded: LoadedModel, pages: KVPages, limits: Limits) -> int
     """As many as are wanted, within the share of the memory."""
     affordable = int(loaded.device.memory_bytes * _CACHE_SHARE) // pages.page_bytes
     return max(2, min(limits.num_pages, affordable))
+
+
+def affordable_tokens(loaded: LoadedModel) -> int:
+    """Tokens of a decoder whose keys and values fit that share, by whatever keeps them."""
+    return max(_LEAST_TOKENS, int(loaded.device.memory_bytes * _CACHE_SHARE) // entry_bytes(loaded))
+
+
+def entry_bytes(loaded: LoadedModel) -> int:
+    """Bytes of the keys and values of one token, in all layers, as the configuration says."""
+    config: Any = loaded.config.get_text_config(decoder=True)
+    # Gemma 4 has heads of another size in each kind of layer, and raises when asked for the one size.
+    layers = getattr(config, "per_layer_config", None)
+    if not layers:
+        layers = [config] * int(getattr(config, "decoder_layers", None) or config.num_hidden_layers)
+    itemsize = 4 if loaded.dtype == "int8" else torch.finfo(loaded.model.dtype).bits // 8
+    return 2 * itemsize * sum(map(_entry_numbers, layers))
+
+
+def _entry_numbers(config: Any) -> int:
+    """Numbers in the keys of one token, in a layer."""
+    num_heads = int(config.num_attention_heads)
+    num_groups = int(getattr(config, "num_key_value_heads", None) or num_heads)
+    return num_groups * int(getattr(config, "head_dim", None) or config.hidden_size // num_heads)

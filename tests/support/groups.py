@@ -1,4 +1,4 @@
-"""The group core of the second decoding engine in front of small models."""
+"""The group core of the decoding engine in front of small models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beams by the second decoding engine against `generate`, each document alone."""
+"""Beams by the decoding engine against `generate`, each document alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_forty_documents_with_beams_in_any_company_equal_each_alone(
     prompts = prompts_of(model, 40, seed=7)
     core, program = make_group_core(model, by=by)
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     plain: Any = hf.AutoModelForCausalLM.from_pretrained(tiny_models[name]).eval()
     expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0

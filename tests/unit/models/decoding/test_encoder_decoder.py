@@ -1,4 +1,4 @@
-"""Encoder-decoders by the second decoding engine against `generate`, each document alone."""
+"""Encoder-decoders by the decoding engine against `generate`, each document alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_forty_documents_in_any_company_equal_each_alone(
     prompts = prompts_of(model, 40, seed=7, ways=_WAYS)
     core, program = make_group_core(model, layout=layout_of(name), by=by)
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     plain: Any = hf.AutoModelForSeq2SeqLM.from_pretrained(tiny_models[name]).eval()
     expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0
@@ -84,7 +84,7 @@ def test_documents_on_a_gpu_equal_each_alone(
     core = group_core(model, program, CapturedSteps(program), TIGHT)
     ways = _WAYS if task == "translation" else BEAMS
     prompts = prompts_of(model, 40, seed=7, ways=ways)
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     kind: Any = hf.AutoModelForSeq2SeqLM if task == "translation" else hf.AutoModelForCausalLM
     plain = kind.from_pretrained(tiny_models[name]).eval().to(model.device.torch)
     expect_each_alone(results, prompts, plain, model.tokenizer)

@@ -1,4 +1,4 @@
-"""More architectures, languages, ends and accidents of encoder-decoders by the second engine."""
+"""More architectures, languages, ends and accidents of encoder-decoders by the decoding engine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _compare(
     model: LoadedModel, core: GroupCore, prompts: list[Prompt], plain: Any, padding: set[int]
 ) -> list[Any]:
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     expect_each_alone(results, prompts, plain, model.tokenizer, padding)
     return [results[place] for place in range(len(prompts))]
 
@@ -129,7 +129,7 @@ def test_a_source_that_cannot_be_read_fails_alone(
         return encode(self, ids, mask)
 
     monkeypatch.setattr(EncoderDecoderForward, "encode", picky)
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     failure = results.pop(5)
     assert isinstance(failure, DocumentError)
     assert "cannot read this" in str(failure)
@@ -157,7 +157,7 @@ def test_a_source_whose_states_are_no_numbers_fails_alone(
         return states
 
     monkeypatch.setattr(EncoderDecoderForward, "encode", spoiled)
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     assert isinstance(results.pop(2), NotFinite)
     assert all(isinstance(result, Decoded) for result in results.values())
 
