@@ -27,7 +27,7 @@ from models.decoding.first.limits import limits_for
 from models.decoding.first.positions import adapt_positions
 from models.decoding.group_core import GroupCore
 from models.decoding.parameters.prompt import Prompt
-from models.decoding.proving.fitting import forward_of
+from models.decoding.proving.fitting import forward_of, group_layouts_of
 from models.decoding.proving.proof import ALONE, Proof, prove
 from models.loading.registry import Family, LoadedModel
 from models.proving.reference import Reference
@@ -43,17 +43,16 @@ def decoding_core(loaded: LoadedModel) -> Core:
     """
     adapt_positions(loaded.model)
     reference = Reference(loaded)
-    if loaded.family is Family.CAUSAL and loaded.device.is_cpu:
-        return _by_pages_on_a_cpu(loaded, reference)
-    core = _proven_core(loaded, reference)
     if loaded.device.is_cpu:
-        return core
+        by_pages = _by_pages_on_a_cpu if loaded.family is Family.CAUSAL else _by_groups_on_a_cpu
+        return by_pages(loaded, reference)
+    core = _proven_core(loaded, reference)
     core = _by_groups_first(loaded, reference, core)
     return _by_pages_first(loaded, reference, core) if loaded.family is Family.CAUSAL else core
 
 
 def _by_pages_on_a_cpu(loaded: LoadedModel, reference: Reference) -> Core:
-    """The second engine as far as it is proven; the first, once it is needed, for what is left."""
+    """Single rows by pages as far as that is proven; groups, once they are needed, for what is left."""
     from models.decoding.factory import cpu_core  # compiles
     from models.decoding.proving.trial import agrees
 
@@ -61,12 +60,33 @@ def _by_pages_on_a_cpu(loaded: LoadedModel, reference: Reference) -> Core:
     if proof.layout is None:
         return _proven_core(loaded, reference)
     facts = _told_facts(loaded, proof)
-    paged, limit = cpu_core(loaded), proof.proven_tokens
+    others = LateCore(lambda: _by_groups_on_a_cpu(loaded, reference), facts)
+    return _as_far_as_proven(loaded, cpu_core(loaded), proof, facts, others)
+
+
+def _by_groups_on_a_cpu(loaded: LoadedModel, reference: Reference) -> Core:
+    """Beams and encoder-decoders likewise; the first engine, once it is needed, for what is left."""
+    from models.decoding.group_factory import cpu_group_core  # compiles
+    from models.decoding.proving.group_trial import agrees
+
+    layouts = {layout.value: partial(agrees, loaded, layout) for layout in group_layouts_of(loaded)}
+    proof = prove(loaded, reference, layouts, kind="decoding by groups")
+    if proof.layout is None:
+        return _proven_core(loaded, reference)
+    facts = _told_facts(loaded, proof)
+    others = LateCore(lambda: _proven_core(loaded, reference), facts)
+    return _as_far_as_proven(loaded, cpu_group_core(loaded, Layout(proof.layout)), proof, facts, others)
+
+
+def _as_far_as_proven(
+    loaded: LoadedModel, fast: PagedCore, proof: Proof, facts: Mapping[str, Any], others: Core
+) -> Core:
+    limit, is_causal = proof.proven_tokens, loaded.family is Family.CAUSAL
     return RoutedCore(
-        ContinuousCore(paged, facts),
-        LateCore(lambda: _proven_core(loaded, reference), facts),
+        ContinuousCore(fast, facts),
+        others,
         is_fast=lambda piece: (
-            (limit is None or _longest(piece.data, is_causal=True) <= limit) and paged.serves(piece.data)
+            (limit is None or _longest(piece.data, is_causal=is_causal) <= limit) and fast.serves(piece.data)
         ),
     )
 

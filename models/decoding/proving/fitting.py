@@ -47,6 +47,11 @@ def layouts_of(loaded: LoadedModel) -> tuple[Layout, Layout]:
     return (Layout.ROWS, Layout.PACKED)
 
 
+def group_layouts_of(loaded: LoadedModel) -> tuple[Layout, ...]:
+    """Of groups by pages, which have but one for decoder-only models."""
+    return (Layout.ROWS,) if loaded.family is Family.CAUSAL else layouts_of(loaded)
+
+
 @contextmanager
 def tried(loaded: LoadedModel) -> Iterator[None]:
     """Afterwards the model attends as before, and has forgotten what it noted."""
