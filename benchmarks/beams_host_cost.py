@@ -24,10 +24,10 @@ from benchmarks.workload import tiny
 from models.decoding.first import scheduler
 from models.decoding.first.causal import CausalCore, CausalForward
 from models.decoding.first.core import DecodingCore
-from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.arrangement import Layout
 from models.decoding.scheduling import group_layout
 from models.decoding.scheduling.group_layout import SAID_DONE, SAID_LENGTH, SAID_PARENT, SAID_TOKEN
 from models.decoding.scheduling.layout import Shape

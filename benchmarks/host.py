@@ -55,7 +55,8 @@ def _in_folder(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     numbers = {"--rows": options.rows, "--steps": options.steps, "--vocabulary": options.vocabulary}
     command = [str(folder / ".venv/bin/python"), __file__, "--once"]
     command += [word for name, number in numbers.items() for word in (name, str(number))]
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    # One thread for numba too: older commits let it give torch all cores, which wait for each other.
+    environment = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)

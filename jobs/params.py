@@ -18,6 +18,8 @@ from jobs.records import Task
 
 _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 _Language = Annotated[str, Field(min_length=2, max_length=32)]
+#: Scores of tokens are divided by both in float32: below, they overflow, and what is left is no choice.
+_LEAST_TEMPERATURE, _LEAST_PENALTY = 1e-20, 1e-6
 
 
 class _Params(BaseModel):
@@ -33,13 +35,13 @@ class DecodingParams(_Params):
     max_length: _Positive | None = None
     min_new_tokens: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     do_sample: bool | None = None
-    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    temperature: Annotated[float, Field(le=100)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
     length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
     early_stopping: bool | Literal["never"] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=_LEAST_PENALTY, le=100)] | None = None
     no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1000)] | None = None
     num_return_sequences: Annotated[int, Field(ge=1, le=64)] | None = None
     stop: (
@@ -52,8 +54,11 @@ class DecodingParams(_Params):
     @field_validator("temperature", mode="before")
     @classmethod
     def _greedy_has_a_name(cls, value: object) -> object:
-        if value == 0 and not isinstance(value, bool):
-            raise ValueError("temperature must be greater than 0; for greedy decoding use do_sample=false")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < _LEAST_TEMPERATURE:
+            raise ValueError(
+                f"temperature must be greater than 0 (at least {_LEAST_TEMPERATURE:g}); "
+                "for greedy decoding use do_sample=false"
+            )
         return value
 
 

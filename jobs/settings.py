@@ -81,7 +81,8 @@ class Settings(BaseSettings):
     limits: Annotated[dict[str, int], NoDecode] = Field(
         {},
         description="What a project or key may use, NAME=NUMBER: "
-        "requests_per_minute, key_requests_per_minute, queued_documents, queued_tokens, stored_bytes.",
+        "requests_per_minute, key_requests_per_minute, queued_documents, queued_tokens, "
+        "interactive_documents, stored_bytes.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
     max_line_bytes: int = Field(

@@ -42,8 +42,17 @@ _ONE_AT_A_TIME = threading.Lock()
 def one_at_a_time() -> Iterator[None]:
     """A compiled loop may run in parallel, on as many threads as torch has."""
     with _ONE_AT_A_TIME:
-        numba.set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        _take_torchs_threads()
         yield
+
+
+def _take_torchs_threads() -> None:
+    """A compiled loop gets as many threads as torch has, and torch keeps them."""
+    count = torch.get_num_threads()
+    numba.set_num_threads(min(count, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    # The first such call starts numba's threads, which sets OpenMP's number, torch's too, to all cores.
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
 
 
 def stored(tensor: Tensor) -> Any:

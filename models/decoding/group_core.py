@@ -64,9 +64,11 @@ class GroupCore(PagedCore):
         made = self._parameters.make(prompt)
         if made is None:
             return False
-        _, beams, start_ids = made
+        beams = made.beams
         limits, num_read = self.scheduler.limits, len(prompt.input_ids)
-        num_begun, num_source = (len(start_ids), num_read) if self._encoding is not None else (num_read, 0)
+        num_begun, num_source = (
+            (len(made.start_ids), num_read) if self._encoding is not None else (num_read, 0)
+        )
         num_entries = num_begun - 1 + prompt.max_new_tokens
         return (
             max(num_entries, num_source) <= limits.max_entries
@@ -79,17 +81,17 @@ class GroupCore(PagedCore):
         """Queues a prompt that is served here; the key is not inside yet."""
         made = self._parameters.make(prompt)
         assert made is not None, "somebody asked whether it is served"
-        sampling, beams, start_ids = made
         ids = np.asarray(prompt.input_ids, np.int32)
         has_source = self._encoding is not None
         self.add_request(
             Group(
                 key=key,
-                input_ids=np.asarray(start_ids, np.int32) if has_source else ids,
+                input_ids=np.asarray(made.start_ids, np.int32) if has_source else ids,
                 source_ids=ids if has_source else ids[:0],
                 max_new_tokens=prompt.max_new_tokens,
-                sampling=sampling,
-                beams=beams,
+                sampling=made.sampling,
+                beams=made.beams,
+                slow=self._parameters.choice(prompt) if made.is_slow else None,
                 priority=priority,
             )
         )

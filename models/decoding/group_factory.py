@@ -9,10 +9,10 @@ from typing import Any
 from models.decoding.attention.ancestry import AncestralAttention
 from models.decoding.encoding import Encoding, measure
 from models.decoding.factory import Kernels, stored_dtype
-from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
 from models.decoding.limits import affordable_pages, group_limits_for, limits_for
 from models.decoding.parameters.beam_columns import BeamParametersMaker
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
 from models.decoding.passes.forward import PackedForward, WholeForward
 from models.decoding.passes.joint_step import SourceBackend

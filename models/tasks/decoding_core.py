@@ -22,11 +22,11 @@ from models.decoding.core import PagedCore
 from models.decoding.first.causal import CausalCore, CausalForward
 from models.decoding.first.core import DecodingCore
 from models.decoding.first.cross import CrossCore
-from models.decoding.first.forward import Layout
 from models.decoding.first.limits import limits_for
-from models.decoding.first.positions import adapt_positions
 from models.decoding.group_core import GroupCore
 from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.arrangement import Layout
+from models.decoding.passes.positions import adapt_positions
 from models.decoding.proving.fitting import forward_of, group_layouts_of
 from models.decoding.proving.proof import ALONE, Proof, prove
 from models.loading.registry import Family, LoadedModel

@@ -11,10 +11,10 @@ import torch
 from models.decoding.first.causal import CausalCore, CausalForward
 from models.decoding.first.core import DecodingCore
 from models.decoding.first.cross import CrossCore
-from models.decoding.first.forward import Layout
-from models.decoding.first.positions import adapt_positions
 from models.decoding.first.scheduler import Limits
 from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.passes.arrangement import Layout
+from models.decoding.passes.positions import adapt_positions
 from models.decoding.proving.fitting import forward_of
 from models.decoding.proving.proof import prove
 from models.errors import DocumentError

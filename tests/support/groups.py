@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.decoding.factory import Kernels
-from models.decoding.first.forward import Layout
-from models.decoding.first.positions import adapt_positions
 from models.decoding.group_core import GroupCore
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.prompt import Prompt, PromptMaker
+from models.decoding.passes.arrangement import Layout
+from models.decoding.passes.positions import adapt_positions
 from models.decoding.passes.steps import EagerSteps, Program
 from models.decoding.scheduling.scheduler import Limits
 from models.loading.registry import LoadedModel

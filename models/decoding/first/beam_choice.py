@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.decoding.first.beams import BeamSearch, Candidate
 from models.decoding.first.top import top_of_rows
-from models.decoding.first.turn import Turn, check_finite, known_tokens, last_sequences, rows_of
+from models.decoding.first.turn import Turn, known_tokens, last_sequences, rows_of
+from models.decoding.sampling.beam_search import BeamSearch, Candidate
+from models.decoding.sampling.finite import check_finite
 from models.errors import InvalidParameter
 
 
@@ -48,23 +49,7 @@ def choose_beams_alone(turns: list[Turn], logits: Tensor) -> None:
     ids = torch.tensor(last_sequences(turns), device=logits.device)
     for processor in turn.active:
         scores = processor(ids, scores)
-    running = torch.tensor(search.scores, device=logits.device)
-    flat = (scores + running[:, None]).view(-1)
-    _check_candidates(search.num_candidates, len(flat))
-    if search.generator is None:
-        best, places = flat.topk(search.num_candidates)
-    else:
-        places = torch.multinomial(
-            torch.softmax(flat, dim=-1), num_samples=search.num_candidates, generator=search.generator
-        )
-        best, order = flat[places].sort(descending=True)
-        places = places[order]
-    check_finite(float(best[0]))
-    size = scores.shape[-1]
-    turn.chosen = [
-        Candidate(score, place // size, place % size)
-        for score, place in zip(best.tolist(), places.tolist(), strict=True)
-    ]
+    turn.chosen = search.candidates(scores)
 
 
 def _check_candidates(num_wanted: int, num_there: int) -> None:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from models.decoding.first.beam_choice import choose_beams, choose_beams_alone
-from models.decoding.first.beams import BeamSearch
-from models.decoding.first.samples import Samples
 from models.decoding.first.top import best_of_rows
-from models.decoding.first.turn import Search, Turn, check_finite, known_tokens, last_sequences, rows_of
+from models.decoding.first.turn import Turn, known_tokens, last_sequences, rows_of
 from models.decoding.parameters.processors import banned_tokens, look_at_scores_alone
+from models.decoding.sampling.beam_search import BeamSearch
+from models.decoding.sampling.finite import check_finite
+from models.decoding.sampling.samples import Samples
 from models.loading.stops import end_in_stop
 
 _ROWS_AT_ONCE = 16
@@ -124,20 +125,9 @@ def _choose_shared(turns: list[Turn], logits: Tensor) -> None:
         stop = start + len(turn.search.live)
         turn.chosen = tokens[start:stop].tolist()
         if turn.search.generator is not None:
-            turn.chosen = _draw(turn.search, scores[start:stop])
+            assert isinstance(turn.search, Samples)
+            turn.chosen = turn.search.drawn(scores[start:stop])
         start = stop
-
-
-def _draw(search: Search, scores: Tensor) -> list[int]:
-    """One token for each live sequence.
-
-    A finished sequence draws too, so that the stream goes on as in `generate`, where
-    all sequences of a document stay to the end.
-    """
-    probabilities = scores.new_ones((search.width, scores.shape[-1]))
-    probabilities[search.live] = torch.softmax(scores, dim=-1)
-    drawn = torch.multinomial(probabilities, num_samples=1, generator=search.generator)
-    return [int(token) for token in drawn[search.live, 0].tolist()]
 
 
 def _accept(turns: Sequence[Turn], logits: Tensor) -> None:

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from models.decoding.first.arena import Tenant
-from models.decoding.first.beams import BeamSearch
 from models.decoding.first.choice import choose
 from models.decoding.first.decoding import Decoding
 from models.decoding.first.forward import Forward
-from models.decoding.first.samples import Samples
 from models.decoding.first.scheduler import Limits, Request, Scheduler
 from models.decoding.first.turn import Search, Turn
 from models.decoding.parameters.options import Options, OptionsMaker, refusal_of
 from models.decoding.parameters.prompt import Decoded, Prompt
+from models.decoding.sampling.beam_search import BeamSearch
+from models.decoding.sampling.samples import Samples
 from models.errors import DocumentError, OutOfMemory
 from models.loading.registry import LoadedModel
 from models.memory import is_out_of_memory, release_cached_memory

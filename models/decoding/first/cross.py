@@ -11,9 +11,10 @@ from models.decoding.first.arena import Tenant
 from models.decoding.first.cache import CrossCache, StepCache, joint_cache
 from models.decoding.first.core import DecodingCore
 from models.decoding.first.decoding import Decoding
-from models.decoding.first.forward import Forward, Layout
+from models.decoding.first.forward import Forward
 from models.decoding.first.scheduler import Limits
 from models.decoding.first.step import ArenaPart, StepPlan, index
+from models.decoding.passes.arrangement import Layout
 from models.loading.registry import LoadedModel
 
 

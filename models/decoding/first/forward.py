@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any
 
 import torch
@@ -19,14 +18,8 @@ from models.decoding.first import attention
 from models.decoding.first.arena import Arena, ArenaSet
 from models.decoding.first.decoding import Decoding
 from models.decoding.first.step import ArenaPart, index
+from models.decoding.passes.arrangement import Layout
 from models.loading.registry import LoadedModel
-
-
-class Layout(Enum):
-    """How the tokens of a step are laid out."""
-
-    PACKED = "packed"  #: (1, tokens)
-    ROWS = "rows"  #: (tokens, 1)
 
 
 class Forward:

@@ -9,10 +9,9 @@ from typing import Any
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from models.decoding.first.beams import BeamSearch
-from models.decoding.first.samples import Samples
 from models.decoding.parameters.processors import banned_tokens
-from models.errors import NotFinite
+from models.decoding.sampling.beam_search import BeamSearch
+from models.decoding.sampling.samples import Samples
 
 Search = Samples | BeamSearch
 
@@ -69,9 +68,3 @@ def last_sequences(turns: Sequence[Turn]) -> list[list[int]]:
     search = turns[0].search
     sequences = search.beams if isinstance(search, BeamSearch) else [search.sequences[n] for n in search.live]
     return [[*search.options.start_ids, *sequence] for sequence in sequences]
-
-
-def check_finite(score: float) -> None:
-    """Raises `NotFinite` where the best score is none."""
-    if score != score or score == float("inf"):  # NaN alone differs from itself
-        raise NotFinite

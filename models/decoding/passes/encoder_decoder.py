@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, Cache, Enco
 from transformers.masking_utils import sdpa_mask
 
 from models.decoding.attention.interface import attending, refuse_unknown
-from models.decoding.first.forward import Layout
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.joint_step import Entries, JointStep
 from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows
@@ -118,14 +118,14 @@ class EncoderDecoderProgram(Program):
     pages: PairedPages
 
     def run(self, shape: Shape, slow: SlowRows = ()) -> None:
-        """As `Program.run`; no row is slow."""
+        """As `Program.run`."""
         state = self.state
         self.attention.begin(state, shape)
         rows = slice(shape.num_rows)
         positions = state.positions[rows]
         step = JointStep(self.attention, state, self.pages, shape, past=self.forward.past(positions))
         scores = self.forward.decode(state.token_ids[rows], positions, step.caches)
-        self.sampler.choose(state, shape, scores)
+        self.sampler_beside(slow).choose(state, shape, scores)
 
 
 def attend(

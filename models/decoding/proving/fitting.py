@@ -20,12 +20,12 @@ from models.decoding.first.arena import Tenant
 from models.decoding.first.causal import CausalForward
 from models.decoding.first.cross import CrossForward
 from models.decoding.first.decoding import Decoding
-from models.decoding.first.forward import Layout
-from models.decoding.first.samples import Samples
 from models.decoding.first.scheduler import Chunk, Request
 from models.decoding.parameters.options import OptionsMaker
 from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.arrangement import Layout
 from models.decoding.proving.trials import Trial, is_same, on_cpu
+from models.decoding.sampling.samples import Samples
 from models.loading.registry import Family, LoadedModel
 from models.proving.reference import forgetting
 

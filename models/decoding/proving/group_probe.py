@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.steps import Program
 from models.decoding.proving.probe import TOLERANCE, difference
 from models.decoding.sampling.interface import Sampler

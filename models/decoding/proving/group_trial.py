@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoding.first.forward import Layout
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.options import OptionsMaker
 from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.steps import EagerSteps
 from models.decoding.proving.trials import Trial, is_same
 from models.decoding.scheduling import group_layout, layout
@@ -140,10 +140,8 @@ class _Swapping:
             self._go_on(state, slice(row, row + _WIDTH), members, position, step + 1)
 
     def _go_on(self, state: GroupState, rows: slice, members: Tensor, position: int, length: int) -> None:
-        parents = members.flip(0)
         is_last = length == len(self._following[0])
-        state.ancestry[(position + 1) % 2, members] = state.ancestry[position % 2, parents]
-        state.ancestry[(position + 1) % 2, members, position] = parents.to(torch.int16)
+        state.inherit(members, members.flip(0), torch.full((_WIDTH,), position))
         state.rows[members, layout.POSITION] += 1
         state.rows[members, layout.IS_DONE] = int(is_last)
         said = state.said[rows]

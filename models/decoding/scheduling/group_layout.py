@@ -79,8 +79,10 @@ def stage_group(records: Ints, first_column: int, group: Group, tables: list[Pag
         stage_record(row, group, table)
     own = rows[:, first_column:]
     floats = own.view(np.float32)
-    own[:, BEAM] = np.arange(len(seats))
-    own[:, WIDTH] = len(seats)
+    # Rows that the host chooses for are on their own to a step: there may be any number of them.
+    is_joint = group.slow is None
+    own[:, BEAM] = np.arange(len(seats)) if is_joint else 0
+    own[:, WIDTH] = len(seats) if is_joint else 1
     own[:, LEADER] = seats[0]
     own[:, FIRST_POSITION] = rows[:, layout.POSITION]
     own[:, FORCED_FIRST] = beams.forced_first_id

@@ -67,6 +67,19 @@ class GroupState(BatchState):
             writers = leaders[None, :, None].expand(2, -1, self.ancestry.shape[2])
             self.ancestry.index_copy_(1, records[:, 0].long(), writers)
 
+    def inherit(self, seats: Tensor, parents: Tensor, positions: Tensor) -> None:
+        """Lets rows see what their parents saw, and what those wrote at this position.
+
+        Args:
+            seats: (rows,) of the rows.
+            parents: (rows,) of the rows that they continue.
+            positions: (rows,) of the token that all have just been given.
+        """
+        positions = positions.long()
+        seen = self.ancestry[positions % 2, parents]
+        seen.scatter_(1, positions[:, None], parents[:, None].to(seen.dtype))
+        self.ancestry[(positions + 1) % 2, seats] = seen
+
     def receive(self, num_rows: int) -> tuple[Tensor, torch.cuda.Event | None]:
         """Begins to fetch what was said, (rows, `NUM_SAID`)."""
         return self._fetch(self.said[:num_rows], self._heard[self._turn][:num_rows])

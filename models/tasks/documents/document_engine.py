@@ -11,17 +11,19 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.batching.core import Core, Result, as_document_error
 from models.batching.plan import Piece
 from models.errors import DocumentError
-from models.loading.registry import LoadedModel
 from models.memory import release_cached_memory
 from models.records import DocumentInput, DocumentOutput
 from models.tasks.documents.portions import Portions
 from models.tasks.documents.under_way import UnderWay
 from models.tasks.documents.waiting import WaitingDocuments
+
+if TYPE_CHECKING:  # it brings all of transformers, and there are engines without
+    from models.loading.registry import LoadedModel
 
 #: Documents are tokenised so many characters at a time, so that no step takes long.
 _WINDOW_CHARACTERS = 500_000

@@ -9,9 +9,9 @@ import pytest
 import transformers as hf
 
 from models.decoding.factory import Kernels
-from models.decoding.first.positions import adapt_positions
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.prompt import Prompt
+from models.decoding.passes.positions import adapt_positions
 from models.decoding.passes.steps import CapturedSteps
 from models.decoding.scheduling.scheduler import Limits
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone

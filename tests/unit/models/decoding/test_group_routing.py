@@ -48,8 +48,10 @@ _KINDS: tuple[tuple[dict[str, Any], str], ...] = (  # and which models' document
     ({"max_new_tokens": 9}, "bart"),
     ({"max_new_tokens": 9, "num_beams": 3}, "bart llama"),
     ({"max_new_tokens": 7, "num_beams": 4, "early_stopping": True, "length_penalty": 0.5}, "bart llama"),
-    ({"max_new_tokens": 9, "num_beams": 2, "no_repeat_ngram_size": 2}, ""),
-    ({"max_new_tokens": 9, "num_beams": 2, "repetition_penalty": 1.3}, ""),
+    ({"max_new_tokens": 9, "num_beams": 2, "no_repeat_ngram_size": 2}, "bart llama"),
+    ({"max_new_tokens": 9, "num_beams": 2, "repetition_penalty": 1.3}, "bart llama"),
+    ({"max_new_tokens": 9, "repetition_penalty": 1.3}, "bart"),
+    ({"max_new_tokens": 4, "num_beams": 13}, ""),  # more than there are seats
 )
 
 

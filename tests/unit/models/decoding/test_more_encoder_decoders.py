@@ -12,9 +12,9 @@ import pytest
 import torch
 import transformers as hf
 
-from models.decoding.first.forward import Layout
 from models.decoding.group_core import GroupCore
 from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
+from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.errors import DocumentError, NotFinite
 from models.loading.device import Device
@@ -167,11 +167,9 @@ def test_what_a_group_cannot_do_is_not_served(loaded: Loader) -> None:
     core, _ = make_group_core(model)
     plain = Prompt(input_ids=[5, 6], max_new_tokens=9, params={})
     assert core.serves(plain)
-    for params in (
-        {"do_sample": True}, {"no_repeat_ngram_size": 2}, {"repetition_penalty": 1.3}, {"num_beams": 17},
-    ):  # fmt: skip
-        assert not core.serves(dataclasses.replace(plain, params=params))
-    assert not core.serves(dataclasses.replace(plain, stop=("e",)))
+    assert not core.serves(dataclasses.replace(plain, params={"num_beams": TIGHT.max_rows + 1}))
+    assert not core.serves(dataclasses.replace(plain, params={"num_beams": 2, "num_return_sequences": 3}))
+    assert not core.serves(dataclasses.replace(plain, params={"do_sample": True}, seed=2**70))
     assert not core.serves(dataclasses.replace(plain, input_ids=[5] * 65)), "a source longer than its pages"
     assert not core.serves(dataclasses.replace(plain, max_new_tokens=TIGHT.max_entries + 1))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from models.decoding.parameters.options import Options
 from models.decoding.parameters.prompt import Decoded
+from models.decoding.sampling.finite import check_finite
 
 
 class Samples:
@@ -36,6 +38,31 @@ class Samples:
 
     #: nothing is ever reordered
     parents: None = None
+
+    def chosen(self, scores: Tensor) -> list[int]:
+        """The next token of each live sequence.
+
+        Args:
+            scores: (live sequences, vocabulary), processed.
+
+        Raises:
+            NotFinite: the best of a row is no number.
+        """
+        best, tokens = scores.max(dim=-1)
+        for score in best.tolist():  # before the draw, which cannot be repeated
+            check_finite(score)
+        return tokens.tolist() if self.generator is None else self.drawn(scores)
+
+    def drawn(self, scores: Tensor) -> list[int]:
+        """One token for each live sequence, out of (live sequences, vocabulary).
+
+        A finished sequence draws too, so that the stream goes on as in `generate`, where all
+        sequences of a document stay to the end.
+        """
+        shares = scores.new_ones((self.width, scores.shape[-1]))
+        shares[self.live] = torch.softmax(scores, dim=-1)
+        drawn = torch.multinomial(shares, num_samples=1, generator=self.generator)
+        return [int(token) for token in drawn[self.live, 0].tolist()]
 
     def proposed(self, tokens: Sequence[int]) -> list[list[int]]:
         """The live sequences with the next token of each, start included."""

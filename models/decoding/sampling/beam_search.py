@@ -1,7 +1,7 @@
-"""Beam search for one document, step by step as transformers does it.
+"""Beam search for one document on the host, step by step as transformers does it.
 
-The device picks the best continuations of all beams; which of them go on, which are
-finished and when to stop is decided here, on a handful of numbers. Follows `_beam_search`
+The device picks the best continuations of all beams, or draws them; which of them go on, which
+are finished and when to stop is decided here, on a handful of numbers. Follows `_beam_search`
 of `generation/utils.py` (transformers 5.24), scores in float32 as there, so that the
 same sequences win by the same scores.
 """
@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.decoding.parameters.options import Options
 from models.decoding.parameters.prompt import Decoded
+from models.decoding.sampling.finite import check_finite
+from models.errors import InvalidParameter
 
 _NEVER = np.float32(-1e9)  #: transformers' score of a beam that must not win
 
@@ -59,6 +62,36 @@ class BeamSearch:
     def next_tokens(self) -> list[int]:
         """What each beam continues from."""
         return [beam[-1] for beam in self.beams]
+
+    def candidates(self, scores: Tensor) -> list[Candidate]:
+        """The best continuations of all beams, or drawn ones, best first.
+
+        Args:
+            scores: (beams, vocabulary) log probabilities, processed.
+
+        Raises:
+            InvalidParameter: there are not so many.
+            NotFinite: the best is no number.
+        """
+        running = torch.tensor(self.scores, device=scores.device)
+        flat, size = (scores + running[:, None]).flatten(), scores.shape[-1]
+        if self.num_candidates > len(flat):
+            raise InvalidParameter(
+                f"a beam search with so many beams and end tokens needs {self.num_candidates} continuations "
+                f"to choose from, and the vocabulary gives {len(flat)}: ask for fewer beams"
+            )
+        if self.generator is None:
+            best, places = flat.topk(self.num_candidates)
+        else:
+            shares = torch.softmax(flat, dim=-1)
+            drawn = torch.multinomial(shares, num_samples=self.num_candidates, generator=self.generator)
+            best, order = flat[drawn].sort(descending=True)
+            places = drawn[order]
+        check_finite(float(best[0]))
+        return [
+            Candidate(score, place // size, place % size)
+            for score, place in zip(best.tolist(), places.tolist(), strict=True)
+        ]
 
     def proposed(self, candidates: Sequence[Candidate]) -> list[list[int]]:
         """The sequences that candidates make, start included."""
