@@ -140,10 +140,8 @@ class _Swapping:
             self._go_on(state, slice(row, row + _WIDTH), members, position, step + 1)
 
     def _go_on(self, state: GroupState, rows: slice, members: Tensor, position: int, length: int) -> None:
-        parents = members.flip(0)
         is_last = length == len(self._following[0])
-        state.ancestry[(position + 1) % 2, members] = state.ancestry[position % 2, parents]
-        state.ancestry[(position + 1) % 2, members, position] = parents.to(torch.int16)
+        state.inherit(members, members.flip(0), torch.full((_WIDTH,), position))
         state.rows[members, layout.POSITION] += 1
         state.rows[members, layout.IS_DONE] = int(is_last)
         said = state.said[rows]

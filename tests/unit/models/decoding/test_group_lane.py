@@ -11,11 +11,18 @@ import transformers as hf
 from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.sampling.group_choice import GroupChoice
 from models.errors import DocumentError, NotFinite
+from tests.support import groups
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, random_prompts
 from tests.support.groups import TIGHT, layout_of, make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels
 
 _DECODERS = ("gpt2", "llama")
+
+
+@pytest.fixture(autouse=True, params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs by plain torch and by the kernels of CPUs."""
+    monkeypatch.setattr(groups, "kernels", request.param)
 
 
 def _loaded(name: str, loaded: Loader) -> Any:

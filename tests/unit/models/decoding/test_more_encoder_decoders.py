@@ -19,6 +19,7 @@ from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.errors import DocumentError, NotFinite
 from models.loading.device import Device
 from models.loading.registry import LoadedModel
+from tests.support import groups
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, generate_alone, is_same
 from tests.support.groups import BEAMS, TIGHT, make_group_core, prompts_of
 from tests.support.random_models import ENCODER_DECODER, EOS, NUM_TOKENS, PAD, load_random, save_random
@@ -40,6 +41,12 @@ _ARCHITECTURES: dict[str, tuple[Any, Any, Layout]] = {
     ),
     "UMT5": (hf.UMT5Config(**_T5), hf.UMT5ForConditionalGeneration, Layout.ROWS),
 }
+
+
+@pytest.fixture(autouse=True, params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs by plain torch and by the kernels of CPUs."""
+    monkeypatch.setattr(groups, "kernels", request.param)
 
 
 def _compare(
