@@ -115,7 +115,7 @@ zoo: $(VENV)/.dev  ## Checks tiny models of 100+ architectures beside transforme
 # Not among the development tools: what mutmut asks for besides renames running processes (decision 3).
 .PHONY: mutants
 mutants: $(VENV)/.dev  ## Changes the code in small ways that tests must notice (an hour); writes docs/mutants.md
-	@$(PIP) install --no-deps mutmut==3.8.1 libcst==1.9.0 coverage==7.17.5
+	@$(LOCKED) -r $(LOCKS)/mutants.lock
 	@rm -rf mutants
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run docs/mutants.md
 	@rm -rf mutants
