@@ -152,7 +152,7 @@ def refuse_unknown(options: dict[str, Any]) -> None:
 def attending(model: Any, name: str = NAME) -> Iterator[None]:
     """Lets a model call an attention function of ours, as long as it lasts.
 
-    The first engine and `generate` use the same model in between, by functions of their own.
+    `generate` uses the same model in between, by functions of its own.
 
     Raises:
         NotSuited: its code calls no function of anybody's choice.
