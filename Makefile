@@ -8,7 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-LOCK := requirements.lock
+# Only files whose hash is in the lock, each of them ready made: nothing that is installed runs by being installed.
+LOCKED := $(PIP) install --require-hashes --no-deps --only-binary :all:
+LOCKS := requirements
 # Where to take torch from instead of pip's own index: PyTorch's CPU index, or one for your CUDA.
 TORCH_INDEX ?=
 # Where the training data of recipes lies (see docs/howto/your-own-model.md).
@@ -33,28 +35,41 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# The lock is used as a constraint: what is installed follows from pyproject.toml, its versions from the lock.
-$(VENV)/.runtime: $(VENV)/.python pyproject.toml $(LOCK)
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml $(LOCKS)/all.lock $(LOCKS)/torch.lock $(LOCKS)/torch-cpu.lock
 	@echo "Installing Textmill (a minute or two the first time)"
-	@$(PIP) install -c $(LOCK) setuptools
-	@test -z "$(TORCH_INDEX)" || $(PIP) install -c $(LOCK) --index-url "$(TORCH_INDEX)" torch
-	@$(PIP) install -c $(LOCK) --no-build-isolation -e '.[all]'
+	@$(LOCKED) -r $(LOCKS)/all.lock
+	@$(MAKE) --no-print-directory torch
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
+# The build for CPUs where pip is configured to find the one we know, else that of the package index, which on Linux
+# carries CUDA. Of an index that the user names nothing is known but torch's version: its files are taken as they come.
+.PHONY: torch
+torch: $(VENV)/.python
+ifeq ($(TORCH_INDEX),)
+	@$(LOCKED) -r $(LOCKS)/torch-cpu.lock 2>$(VENV)/torch-cpu.log \
+	  || { echo "No build of torch for CPUs is configured ($(VENV)/torch-cpu.log): taking the package index's"; \
+	       $(LOCKED) -r $(LOCKS)/torch.lock; }
+else
+	@$(PIP) install --index-url "$(TORCH_INDEX)" "torch==$$(sed -n 's/^torch==\([^ ]*\).*/\1/p' $(LOCKS)/torch.lock)"
+	@echo "torch comes from $(TORCH_INDEX): its files, and those that it brings, are not in the locks"
+endif
+
+$(VENV)/.dev: $(VENV)/.runtime $(LOCKS)/dev.lock
 	@echo "Installing the development tools"
-	@$(PIP) install -c $(LOCK) --no-build-isolation -e '.[dev]'
+	@$(LOCKED) -r $(LOCKS)/dev.lock
+	@touch $@
+
+# Tools that make locks and lists of parts; apart from what runs.
+$(VENV)/tools: $(VENV)/.python $(LOCKS)/tools.lock
+	@$(PYTHON) -m venv --clear $@
+	@$@/bin/python -m pip --disable-pip-version-check -qq install --require-hashes --no-deps -r $(LOCKS)/tools.lock
 	@touch $@
 
 .PHONY: lock
-lock:  ## Writes requirements.lock anew from pyproject.toml
-	@$(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/python -m pip --disable-pip-version-check -qq install setuptools '.[dev]'
-	@{ sed -n '/^#/p' $(LOCK); \
-	   .venv-lock/bin/python -m pip freeze --all --exclude textmill --exclude pip | sed 's/+cpu$$//'; } > $(LOCK).new
-	@mv $(LOCK).new $(LOCK)
-	@rm -rf .venv-lock build
-	@echo "wrote $(LOCK); torch's line is the build that was installed: see README, 'Adding GPUs'"
+lock: $(VENV)/tools  ## Writes requirements/*.lock anew from pyproject.toml (UPGRADE=1: with the newest versions)
+	@PATH="$(CURDIR)/$</bin:$$PATH" $(LOCKS)/lock $(if $(UPGRADE),--upgrade)
+	@echo "wrote $(LOCKS)/*.lock"
 
 # -- Running -------------------------------------------------------------------
 
@@ -70,8 +85,9 @@ up: $(VENV)/.runtime  ## Starts the same stack and leaves it running (Ctrl-C sto
 
 .PHONY: test
 test: lint  ## Set-up, lint, types, import contracts and every test that needs no GPU
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance tests/faults  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo tests/soak
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/faults  # these mostly wait
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts
@@ -92,10 +108,25 @@ faults: $(VENV)/.dev  ## Kills, freezes and cuts everything at length (half an h
 	@$(BIN)/python -m tests.faults.report .faults.jsonl docs/faults.md
 	@rm -f .faults.jsonl; echo "wrote docs/faults.md"
 
+# How long the load lasts.
+SOAK_MINUTES ?= 60
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## An hour of mixed load with kills (SOAK_MINUTES=N: shorter); writes docs/soak.md
+	@$(BIN)/python -m tests.soak docs/soak.md --minutes $(SOAK_MINUTES)
+
 .PHONY: zoo
 zoo: $(VENV)/.dev  ## Checks tiny models of 100+ architectures beside transformers; writes docs/models.md
 	@$(AS_A_WORKER) $(BIN)/python -m tests.zoo.report docs/models.md --processes 2
 	@echo "wrote docs/models.md"
+
+# Not among the development tools: what mutmut asks for besides renames running processes (decision 3).
+.PHONY: mutants
+mutants: $(VENV)/.dev  ## Changes the code in small ways that tests must notice (an hour); writes docs/mutants.md
+	@$(LOCKED) -r $(LOCKS)/mutants.lock
+	@rm -rf mutants
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run docs/mutants.md
+	@rm -rf mutants
 
 .PHONY: test-gpu
 test-gpu: $(VENV)/.dev  ## The tests that need a CUDA device
@@ -128,12 +159,14 @@ eval-sentiment eval-qa eval-translation eval-generation: eval-%: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.quality $* --data $(DATA)
 
 .PHONY: sbom
-sbom: $(VENV)/.runtime  ## Lists everything that is installed, with licences (CycloneDX), in sbom.json
-	@$(PYTHON) -m venv .venv-sbom
-	@.venv-sbom/bin/python -m pip --disable-pip-version-check -qq install cyclonedx-bom==7.5.0
-	@.venv-sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
-	@rm -rf .venv-sbom; echo "wrote sbom.json"
+sbom: $(VENV)/.runtime $(VENV)/tools  ## Lists everything that is installed, with licences (CycloneDX), in sbom.json
+	@$(VENV)/tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	@echo "wrote sbom.json"
+
+.PHONY: digests
+digests:  ## Writes deploy/images.env: the images of the compose file by digest (needs Docker)
+	@deploy/digests
 
 .PHONY: clean
 clean:  ## Removes what make created (not your data folder .textmill)
-	rm -rf $(VENV) .venv-lock .venv-sbom sbom.json build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis results.jsonl
+	rm -rf $(VENV) sbom.json build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis results.jsonl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
@@ -25,6 +26,10 @@ from jobs.store.interface import Store
 from jobs.store.key_book import KeyBook, OpenHouse
 
 T = TypeVar("T")
+#: Of bodies that are read whole, before anybody is asked for a key: all but submissions.
+SMALL_BODY_BYTES = 64 << 10
+#: What is open for long looks so often whether the key holds that opened it.
+KEY_LOOK_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +120,19 @@ def _administered(context: ContextDep, caller: CallerDep) -> KeyBook:
 
 
 async def wait_for_change(context: Context, caller: Caller, job: Job, seconds: float) -> Job:
-    """As `ChangeNotifier.wait`, for a key that still holds when the wait is over.
+    """As `ChangeNotifier.wait`, for a key that holds all the while.
 
     Raises:
-        NotAuthenticated: it was revoked meanwhile.
+        NotAuthenticated: it was revoked meanwhile; said within `KEY_LOOK_SECONDS`.
     """
-    changed = await context.changes.wait(job, seconds)
-    if not await in_thread(context.keys.holds, caller):
-        raise NotAuthenticated
-    return changed
+    until = time.monotonic() + seconds
+    while True:
+        left = until - time.monotonic()
+        changed = await context.changes.wait(job, min(left, KEY_LOOK_SECONDS))
+        if not await in_thread(context.keys.holds, caller):
+            raise NotAuthenticated
+        if changed.version != job.version or changed.status.is_final or left <= KEY_LOOK_SECONDS:
+            return changed
 
 
 def while_key_holds(context: Context, caller: Caller, pages: Iterator[T]) -> Iterator[T]:

@@ -38,9 +38,20 @@ _OF_KEYS = {
     429: "Too much at a time; Retry-After says when to come back.",
     503: "The database does not answer; Retry-After says when to come back.",
 }
-_OF_ONE_JOB = {404: "There is no such job."}
+_OF_ONE = {
+    "{job_id}": "There is no such job.",
+    "{key_id}": "There is no such key.",
+    "{name}": "There is no such project.",
+}
+#: `/v1/keys` and `/v1/projects`.
+_OF_ADMINISTRATION = {
+    404: "There is no such project.",
+    409: "Keys are off, or projects and keys as they stand do not allow this.",
+    413: "The body is too large.",
+}
 _OF = {
     "submit_job": {
+        404: "There is no such project.",
         408: "The body stopped arriving.",
         413: "The body or one document is too large.",
         415: "A type of body that is not read here.",
@@ -108,8 +119,11 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         answers |= _OF_KEYS
         # Without keys the server asks for none.
         operation["security"] = [{"key": []}, {}]
-    if "{job_id}" in path:
-        answers |= _OF_ONE_JOB
+    if path.startswith(("/v1/keys", "/v1/projects")):
+        answers |= _OF_ADMINISTRATION
+    for part, text in _OF_ONE.items():
+        if part in path:
+            answers[404] = text
     responses = operation["responses"]
     for status, text in answers.items():
         content = {"application/problem+json": {"schema": _SCHEMA}}

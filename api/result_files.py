@@ -24,14 +24,19 @@ _BOM = b"\xef\xbb\xbf"
 #: In a locale whose delimiter is another one, a program splits a cell there, quotes or not.
 _FORMULA_INSIDE = re.compile(r"""([;,|\t\r\n])(["'\s]{0,100})(?=[=+\-@\0\uff1d\uff0b\uff0d\uff20])""")
 
+#: JSON may hold them, and `str.splitlines`, which readers of lines are made with, ends lines at them:
+#: U+0085, U+2028 and U+2029.
+_LINE_ENDS = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+
 #: Pages of results to the bytes of a file.
 Writer = Callable[[Iterable[list[ResultRow]]], Iterator[bytes]]
 
 
 def as_jsonl(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
-    """One JSON object a line."""
+    """One JSON object a line, whatever a reader takes for the end of one."""
     for page in pages:
-        yield b"".join(jsontext.dumps(result_line(row)) + b"\n" for row in page)
+        lines = b"".join(jsontext.dumps(result_line(row)) + b"\n" for row in page)
+        yield _LINE_ENDS.sub(_escaped, lines)
 
 
 def as_csv(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
@@ -75,3 +80,7 @@ def _harmless(cell: Any) -> Any:
         return cell
     cell = _FORMULA_INSIDE.sub(r"\1\2'", cell)
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())

@@ -20,7 +20,7 @@ from api.serving import how_models_stand
 from api.uploads import new_spool, spool_folder
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import NotAllowed, Overloaded, RequestError
+from jobs.errors import NotAllowed, NotAuthenticated, Overloaded, RequestError
 from jobs.estimate import Estimator, Load
 from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
@@ -76,6 +76,8 @@ def submit(
         )
         if not is_repeat:
             job = _within_quota(context, caller, job, load)
+        if not context.keys.holds(caller):  # a body may take hours to arrive
+            raise NotAuthenticated
         spool.seek(0)
         stored, is_new = context.store.submit(job, _read(spool))
     if is_new:

@@ -10,15 +10,18 @@ LIMITS = {
     "key_requests_per_minute": "calls of one key in a minute",
     "queued_documents": "documents of a project that are not settled yet",
     "queued_tokens": "work in them, in estimated tokens",
+    "interactive_documents": "of these, interactive ones; jobs beyond are taken as bulk (0: always)",
     "stored_bytes": "bytes of the documents of a project's jobs, until these are deleted",
 }
+
+_MAY_BE_NONE = "interactive_documents"
 
 
 def parse_limits(text: str) -> dict[str, int]:
     """`NAME=NUMBER`, apart by spaces or commas.
 
     Raises:
-        ValueError: a name is unknown or an amount no whole number above 0.
+        ValueError: a name is unknown or an amount not one that it may have.
     """
     limits: dict[str, int] = {}
     for part in text.replace(",", " ").split():
@@ -30,7 +33,7 @@ def parse_limits(text: str) -> dict[str, int]:
 
 
 def check_limits(limits: Mapping[str, int]) -> dict[str, int]:
-    """The limits, when all of them are known and above 0.
+    """The limits, when all of them are known and have an amount that they may have.
 
     Raises:
         ValueError: one is not.
@@ -38,6 +41,7 @@ def check_limits(limits: Mapping[str, int]) -> dict[str, int]:
     for name, amount in limits.items():
         if name not in LIMITS:
             raise ValueError(f"there is no limit {name[:80]!r}; there are {', '.join(LIMITS)}")
-        if not 0 < amount < 2**53:
-            raise ValueError(f"{name} must be at least 1")
+        least = int(name != _MAY_BE_NONE)
+        if not least <= amount < 2**53:
+            raise ValueError(f"{name} must be at least {least}")
     return dict(limits)

@@ -18,6 +18,8 @@ from jobs.records import Task
 
 _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 _Language = Annotated[str, Field(min_length=2, max_length=32)]
+#: Scores of tokens are divided by both in float32: below, they overflow, and what is left is no choice.
+_LEAST_TEMPERATURE, _LEAST_PENALTY = 1e-20, 1e-6
 
 
 class _Params(BaseModel):
@@ -33,13 +35,13 @@ class DecodingParams(_Params):
     max_length: _Positive | None = None
     min_new_tokens: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     do_sample: bool | None = None
-    temperature: Annotated[float, Field(gt=0, le=100)] | None = None
+    temperature: Annotated[float, Field(le=100)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
     length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
     early_stopping: bool | Literal["never"] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=_LEAST_PENALTY, le=100)] | None = None
     no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1000)] | None = None
     num_return_sequences: Annotated[int, Field(ge=1, le=64)] | None = None
     stop: (
@@ -52,8 +54,11 @@ class DecodingParams(_Params):
     @field_validator("temperature", mode="before")
     @classmethod
     def _greedy_has_a_name(cls, value: object) -> object:
-        if value == 0 and not isinstance(value, bool):
-            raise ValueError("temperature must be greater than 0; for greedy decoding use do_sample=false")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < _LEAST_TEMPERATURE:
+            raise ValueError(
+                f"temperature must be greater than 0 (at least {_LEAST_TEMPERATURE:g}); "
+                "for greedy decoding use do_sample=false"
+            )
         return value
 
 
@@ -85,6 +90,11 @@ class QaParams(_Params):
 
 
 _SHOWN_PROBLEMS = 20
+#: What may be of several kinds, for which the checker would say what is wrong with it as each of them.
+_OF_SEVERAL_KINDS = {
+    "stop": "must be a string of 1 to 200 characters, or a list of at most 16 of them",
+    "early_stopping": 'must be true, false or "never"',
+}
 
 _MODELS: dict[Task, type[_Params]] = {
     Task.GENERATION: GenerationParams,
@@ -134,7 +144,8 @@ def validate_each(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked = _MODELS[task].model_validate(dict(params)).model_dump(exclude_none=True)
     except ValidationError as error:
-        raise InvalidParams([_problem(task, dict(e)) for e in error.errors()]) from None
+        problems = dict.fromkeys(_problem(task, dict(e)) for e in error.errors())
+        raise InvalidParams(list(problems)) from None
     if isinstance(checked.get("stop"), str):
         checked["stop"] = [checked["stop"]]
     return checked
@@ -166,4 +177,6 @@ def _problem(task: Task, error: dict[str, Any]) -> tuple[str, str]:
             f"unknown parameter {echoed(name)} for {task}; allowed: {allowed}",
         )
     field = f"params.{name}" if name else "params"
+    if name in _OF_SEVERAL_KINDS:
+        return field, _OF_SEVERAL_KINDS[name]
     return field, str(error["msg"]).removeprefix("Value error, ")

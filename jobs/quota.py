@@ -42,7 +42,7 @@ class Quota:
         return cls(
             documents=limits.get("queued_documents", settings.max_owner_documents),
             tokens=limits.get("queued_tokens", settings.max_owner_tokens),
-            interactive_documents=settings.max_interactive_documents,
+            interactive_documents=limits.get("interactive_documents", settings.max_interactive_documents),
             stored_bytes=limits.get("stored_bytes"),
         )
 

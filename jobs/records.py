@@ -14,6 +14,8 @@ from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from jobs.isolation import Isolation
+
 
 class Task(StrEnum):
     """What is done to a document."""
@@ -240,9 +242,9 @@ class Lease:
     model: str
     priority: Priority
     documents: tuple[LeasedDocument, ...]
-    #: an earlier attempt crashed: run one document at a time, alone in the
-    #: process, and tell the store which one is about to run (`Store.suspect`)
-    isolate: bool = False
+    #: an earlier attempt crashed: have the device alone, with the whole slice or with one
+    #: document at a time, and tell the store what is about to run (`Store.suspect`)
+    isolation: Isolation = Isolation.NONE
     owner: str = ""  #: of the job
 
 

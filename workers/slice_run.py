@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from jobs.errors import LeaseLost, StoreUnavailable
+from jobs.isolation import WHOLE_SLICE, Isolation
 from jobs.records import DocumentStatus, Lease, LeasedDocument, LeaseState, Outcome
 from jobs.store.interface import Store
 from models.errors import CannotLoad, LoopDied, LoopStopped
@@ -52,7 +53,7 @@ class SliceRun:
         self._lease_seconds = lease_seconds
         self._valid_until = time.monotonic() + lease_seconds
         self._counts = {"succeeded": 0, "failed": 0}
-        self._has_named = False  # a document, that runs alone
+        self._is_on_trial = False  # something of it has the device alone
         self._is_abandoned = threading.Event()
         self._is_given_back = threading.Event()
 
@@ -82,10 +83,10 @@ class SliceRun:
     def run(self) -> dict[str, Any]:
         """Runs to the end; returns a summary without text."""
         try:
-            if self.lease.isolate:
-                self._compute_one_by_one()
-            else:
+            if self.lease.isolation is Isolation.NONE:
                 self._compute(self.lease.documents)
+            else:
+                self._compute_alone()
             if self._is_given_back.is_set():
                 self.release()
         except LeaseLost:
@@ -102,22 +103,32 @@ class SliceRun:
             self._on_death()
         return {"slice": str(self.lease.key), **self._counts}
 
-    def _compute_one_by_one(self) -> None:
-        """A document here may kill the process: nothing else is on the device, and the guilty is named.
+    def _compute_alone(self) -> None:
+        """A document here may kill the process: nothing else is on the device, and what is there is named.
 
         Others get the device in between: a slice of many such documents is nobody's reason to wait.
         """
-        waiting = deque(self.lease.documents)
+        waiting = deque(self._trials())
         while waiting and not self._is_over():
             with self._loop.alone() as holder:
                 until_seconds = time.monotonic() + _ALONE_SECONDS
-                self._compute_alone(waiting.popleft(), holder)
+                self._try(*waiting.popleft(), holder)
                 while waiting and time.monotonic() < until_seconds:
-                    self._compute_alone(waiting.popleft(), holder)
+                    self._try(*waiting.popleft(), holder)
 
-    def _compute_alone(self, document: LeasedDocument, holder: Reservation) -> None:
-        if not self._is_over() and self._suspect(document):
-            self._compute([document], holder)
+    def _trials(self) -> list[tuple[int, Sequence[LeasedDocument]]]:
+        """What is to be on the device by itself, and what the ledger is told of it."""
+        documents = self.lease.documents
+        if self.lease.isolation is Isolation.SLICE:
+            return [(WHOLE_SLICE, documents)]
+        return [(document.seq, [document]) for document in documents]
+
+    def _try(self, name: int, documents: Sequence[LeasedDocument], holder: Reservation) -> None:
+        if self._is_over() or not self._suspect(name):
+            return
+        self._is_on_trial = True
+        self._compute(documents, holder)
+        self._is_on_trial = False
 
     def _compute(self, documents: Sequence[LeasedDocument], holder: Reservation | None = None) -> None:
         ticket = self._loop.submit(self.lease.model, [self._input(d) for d in documents], holder=holder)
@@ -147,8 +158,8 @@ class SliceRun:
 
     def _may_have_killed(self, error: LoopDied) -> bool:
         """Whether the lease is better left to end as after a crash: the next attempt is more careful."""
-        if self.lease.isolate:
-            return self._has_named
+        if self.lease.isolation is not Isolation.NONE:
+            return self._is_on_trial
         return error.model == self.lease.model or self.lease.attempt >= _LOOP_TRIES
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -157,12 +168,8 @@ class SliceRun:
             self._counts[str(outcome.status)] += 1
         self._on_progress(sum(self._counts.values()), len(self.lease.documents))
 
-    def _suspect(self, document: LeasedDocument) -> bool:
-        is_held = self._keep_trying(
-            lambda: self._store.suspect(self.lease.key, self.lease.attempt, document.seq)
-        )
-        self._has_named |= is_held
-        return is_held
+    def _suspect(self, name: int) -> bool:
+        return self._keep_trying(lambda: self._store.suspect(self.lease.key, self.lease.attempt, name))
 
     def _keep_trying(self, write: Callable[[], T]) -> T:
         """Keeps what was computed for as long as nobody else may compute it."""

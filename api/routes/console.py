@@ -12,8 +12,10 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.sse import format_sse_event
 
-from api.context import STREAMED, Context, ContextDep, OwnerDep, ReachDep, in_thread
+from api.context import STREAMED, CallerDep, Context, ContextDep, OwnerDep, ReachDep, in_thread
+from api.holdings import holdings
 from jobs import jsontext
+from jobs.keys import Caller, shown_project
 from jobs.records import ResultRow
 
 router = APIRouter(include_in_schema=False)
@@ -40,9 +42,9 @@ _templates = jinja2.Environment(
 
 
 @router.get("/")
-async def index(context: ContextDep, owner: ReachDep) -> Response:
-    """Jobs and workers."""
-    return await in_thread(_index, context, owner)
+async def index(context: ContextDep, caller: CallerDep, owner: ReachDep) -> Response:
+    """Jobs, workers, and how far the project is from its limits."""
+    return await in_thread(_index, context, caller, owner)
 
 
 @router.get("/console/jobs/{job_id}")
@@ -57,10 +59,10 @@ async def job_page(
 
 
 @router.get("/console/events", dependencies=[STREAMED])
-async def events(context: ContextDep, owner: ReachDep) -> Response:
+async def events(context: ContextDep, caller: CallerDep, owner: ReachDep) -> Response:
     """Every change of the jobs that the page lists, in one stream: a browser has six connections."""
     return StreamingResponse(
-        _changes(context, owner),
+        _changes(context, caller, owner),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
@@ -81,10 +83,10 @@ async def static(name: str) -> Response:
     return Response(data, media_type=_FILES[name], headers={"Cache-Control": "max-age=3600"})
 
 
-async def _changes(context: Context, owner: str | None) -> AsyncIterator[bytes]:
+async def _changes(context: Context, caller: Caller, owner: str | None) -> AsyncIterator[bytes]:
     seen: dict[str, int] = {}
     num_quiet = 0
-    while True:
+    while await in_thread(context.keys.holds, caller):
         jobs, _ = await in_thread(context.store.list_jobs, owner=owner, limit=_SHOWN_JOBS)
         changed = [job for job in jobs if seen.get(job.id) != job.version]
         seen = {job.id: job.version for job in jobs}
@@ -97,10 +99,16 @@ async def _changes(context: Context, owner: str | None) -> AsyncIterator[bytes]:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _index(context: Context, owner: str | None) -> Response:
+def _index(context: Context, caller: Caller, owner: str | None) -> Response:
     jobs, _ = context.store.list_jobs(owner=owner, limit=_SHOWN_JOBS)
     workers = context.store.workers(max_age_seconds=_WORKER_AGE_SECONDS)
-    return _page("index.html", jobs=[context.rates.view(job) for job in jobs], workers=workers)
+    return _page(
+        "index.html",
+        jobs=[context.rates.view(job) for job in jobs],
+        workers=workers,
+        project=None if owner is None else shown_project(owner),
+        holdings=[] if owner is None else holdings(context, caller, owner),
+    )
 
 
 def _job(context: Context, job_id: str, owner: str, after: int) -> Response:

@@ -22,7 +22,8 @@ from jobs.records import Job, JobStatus, Priority, Task
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _MAX_WAIT_SECONDS = 60.0
 _TAKEN_AS_BULK = (
-    "taken as bulk: the budget of interactive documents (TEXTMILL_MAX_INTERACTIVE_DOCUMENTS) is used up"
+    "taken as bulk: the budget of interactive documents (TEXTMILL_MAX_INTERACTIVE_DOCUMENTS, or "
+    "interactive_documents of the project) is used up"
 )
 _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
 

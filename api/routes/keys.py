@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.context import KeyBookDep, in_thread
+from api.context import SMALL_BODY_BYTES, KeyBookDep, in_thread
 from jobs.keys import DEFAULT_PROJECT, ApiKey, Origin
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/keys", tags=["keys"], max_body_size=SMALL_BODY_BYTES)
 _MOST_OVERLAP_SECONDS = 30 * 86400
 
 

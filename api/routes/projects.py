@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.context import KeyBookDep, in_thread
+from api.context import SMALL_BODY_BYTES, KeyBookDep, in_thread
 from jobs.keys import PROJECT_NAME, Project
 from jobs.limits import LIMITS, check_limits
 
-router = APIRouter(prefix="/v1/projects", tags=["keys"])
+router = APIRouter(prefix="/v1/projects", tags=["keys"], max_body_size=SMALL_BODY_BYTES)
 
 
 Limits = Annotated[

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.context import CallerDep, ContextDep, ReachDep, in_thread
+from api.holdings import holdings
 from jobs.errors import RequestError
 from jobs.keys import shown_project
 from jobs.records import Usage
@@ -37,11 +38,12 @@ class HoldingsOut(BaseModel):
 
     queued_documents: int
     queued_tokens: int
+    interactive_documents: int
     stored_bytes: int
 
 
 class UsageOut(BaseModel):
-    """Usage; for the key of a project also what it holds and its limits."""
+    """Usage; for the key of a project also what it holds and the limits in force."""
 
     data: list[UsageLine]
     project: str | None
@@ -80,11 +82,10 @@ async def get_usage(
     lines = [_line(usage) for usage in found]
     if owner is None:
         return UsageOut(data=lines, project=None, now=None, limits=None)
-    held = await in_thread(context.store.queued, owner=owner)
-    now = HoldingsOut(
-        queued_documents=held.documents, queued_tokens=held.tokens, stored_bytes=held.stored_bytes
-    )
-    limits = None if caller.is_admin else dict(caller.limits)
+    found_now = await in_thread(holdings, context, caller, owner)
+    now = HoldingsOut(**{holding.name: holding.held for holding in found_now if holding.held is not None})
+    most = {holding.name: holding.most for holding in found_now if holding.most is not None}
+    limits = None if caller.is_admin else most
     return UsageOut(data=lines, project=shown_project(owner), now=now, limits=limits)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from unicodedata import category
 
 from jobs import jsontext
 from jobs.echo import echoed
@@ -14,6 +15,10 @@ from jobs.rows.formats import RawRow
 FIELDS = frozenset({"custom_id", "task", "model", "text", "context", "messages", "params", "metadata"})
 #: NUL cannot be stored by PostgreSQL; a lone surrogate cannot be written as UTF-8.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+#: Their models read what can be seen; one that writes may be given anything.
+_READS = frozenset({Task.SENTIMENT, Task.QA})
+#: Control and format characters, spaces; what has no category yet may be an emoji of next year.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 
 
 class FieldProblem(Exception):
@@ -48,7 +53,7 @@ def with_offers(row: RawRow, task: Task) -> dict[str, Any]:
     return {**fields, "metadata": {**row.offered, **fields.get("metadata", {})}}
 
 
-def text_of(fields: Mapping[str, Any], name: str) -> str:
+def text_of(fields: Mapping[str, Any], name: str, task: Task) -> str:
     """A field that must be a text with something in it; exactly as it was sent.
 
     Raises:
@@ -62,7 +67,26 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
     if not value.strip():
         raise FieldProblem(name, f"{name} is empty")
     refuse_unstorable(name, value)
+    if task in _READS and not any(map(_is_seen, value)):
+        raise FieldProblem(name, f"{name} has nothing to read: only control or invisible characters")
     return value
+
+
+def context_of(fields: Mapping[str, Any], task: Task) -> str | None:
+    """The text that holds the answer to a question; nothing else has one.
+
+    Raises:
+        FieldProblem: a question without one, or one that nobody would read.
+    """
+    if task is Task.QA:
+        if fields.get("context") is None:
+            raise FieldProblem("context", "a question needs a context: the text that holds the answer")
+        return text_of(fields, "context", task)
+    if fields.get("context") is not None:
+        raise FieldProblem(
+            "context", f"context is for qa, and {task} would not read it: leave it out, or put it in metadata"
+        )
+    return None
 
 
 def refuse_unstorable(name: str, value: str) -> None:
@@ -96,3 +120,7 @@ def metadata_of(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     if "\\u0000" in encoded:
         raise FieldProblem("metadata", "holds a NUL character")
     return value
+
+
+def _is_seen(character: str) -> bool:
+    return category(character) not in _UNSEEN

@@ -37,7 +37,7 @@ def misfits(
         is_translation: the document is to be translated.
     """
     if is_chat and facts.get("has_chat_template") is False:
-        yield "messages", f"model {model!r} has no chat template: send text, or choose another model"
+        yield "messages", f"model {model!r} has no chat template to use: send text, or choose another model"
     if is_chat and params.get("add_special_tokens"):
         yield (
             "params.add_special_tokens",

@@ -14,7 +14,15 @@ from jobs.echo import MAX_CHARACTERS, echoed
 from jobs.errors import InvalidRows, ModelNotServed, PayloadTooLarge, RequestError, RowError, UnknownModel
 from jobs.params import InvalidParams, applicable, known_anywhere, validate_each, validate_params
 from jobs.records import NewDocument, NewJob, Task
-from jobs.rows.fields import FieldProblem, check_names, metadata_of, refuse_unstorable, text_of, with_offers
+from jobs.rows.fields import (
+    FieldProblem,
+    check_names,
+    context_of,
+    metadata_of,
+    refuse_unstorable,
+    text_of,
+    with_offers,
+)
 from jobs.rows.fitting import misfits
 from jobs.rows.formats import RawRow
 from jobs.rows.ids import Ids
@@ -120,16 +128,14 @@ class RowValidator:
         model = self._model(fields)
         if row.offered:
             fields = with_offers(row, model.task)
-        context = text_of(fields, "context") if fields.get("context") is not None else None
-        if model.task is Task.QA and context is None:
-            raise FieldProblem("context", "a question needs a context: the text that holds the answer")
+        context = context_of(fields, model.task)
         messages = chat_of(fields, model.task, refuse_unstorable)
         return NewDocument(
             seq=seq,
             custom_id=self._custom_id(row, fields.get("custom_id"), seq),
             task=model.task,
             model=model.name,
-            text=text_of(fields, "text") if messages is None else "",
+            text=text_of(fields, "text", model.task) if messages is None else "",
             context=context,
             messages=messages,
             params=self._params(model, fields),
@@ -138,22 +144,22 @@ class RowValidator:
 
     def _model(self, fields: Mapping[str, Any]) -> ModelEntry:
         task = self._task(fields.get("task"))
-        name = fields.get(
-            "model", self._job.model if fields.get("task") is None or not self._job.task else None
-        )
+        name = fields.get("model")  # null names none: a data frame writes it so
         try:
-            if name is None:
-                if task is None:
-                    raise FieldProblem(
-                        "task", "no task: give one for the job or in the row (columns need a role)"
-                    )
-                return self._catalogue.default(task)
-            entry = self._catalogue.get(str(name))
+            entry = self._unnamed(task) if name is None else self._catalogue.get(str(name))
         except UnknownModel as error:
             raise FieldProblem("model", str(error)) from None
         if task is not None and entry.task is not task:
             raise FieldProblem("model", f"model {entry.name!r} is for {entry.task}, not for {task}")
         return entry
+
+    def _unnamed(self, task: Task | None) -> ModelEntry:
+        """The model of a row that names none: the job's, unless the job has another task than the row."""
+        if self._job.model is not None and (self._job.task is None or task is self._job.task):
+            return self._catalogue.get(self._job.model)
+        if task is None:
+            raise FieldProblem("task", "no task: give one for the job or in the row (columns need a role)")
+        return self._catalogue.default(task)
 
     def _standing(self, model: ModelEntry) -> Standing:
         standing = self._models.get(model.name) or Standing(entry=model, facts={})
@@ -185,7 +191,7 @@ class RowValidator:
         if own is not None and not isinstance(own, dict):
             raise FieldProblem("params", "must be an object of parameters")
         own = with_languages(fields.get("task"), own or {})
-        is_chat = "messages" in fields
+        is_chat = fields.get("messages") is not None
         key = (model.name, is_chat, jsontext.dumps(own, sort_keys=True))
         if key not in self._checked:
             if len(self._checked) > 4096:

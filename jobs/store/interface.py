@@ -186,9 +186,9 @@ class Store(Protocol):
         ...
 
     def suspect(self, key: SliceKey, attempt: int, seq: int) -> bool:
-        """Notes that `seq` runs alone now, so that a crash is laid at its door.
+        """Notes that `seq`, or `WHOLE_SLICE`, has the device alone, so that a crash is laid at its door.
 
-        Returns False when the lease is lost.
+        It holds until that document is settled or the lease ends. Returns False when the lease is lost.
         """
         ...
 

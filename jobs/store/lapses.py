@@ -1,7 +1,7 @@
 """Leases that ran out: whose worker crashed, and whose worker was only slow.
 
-A crash is counted against the documents of the slice, a delay is not. A worker that gave a
-sign of life after its lease had run out did not crash. One that has been silent since may
+A crash is counted against what was on the device, a delay against nothing. A worker that gave
+a sign of life after its lease had run out did not crash. One that has been silent since may
 have been locked out of the ledger with everybody else: it is given time to be heard again.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from jobs.isolation import WHOLE_SLICE, is_guilty, is_hopeless
 from jobs.records import DocumentStatus, SliceState
 from jobs.store import tables as t
 from jobs.store.database import Database
@@ -22,8 +23,6 @@ from jobs.store.outcomes import close_if_settled, fill_open, lock_job
 from jobs.store.stages import OPEN
 
 _MOST_LEASES = 500  # mended in one sweep; the next goes on
-#: A slice that crashes so often with no document to blame is given up.
-_HOPELESS = 3
 #: A ledger that lets a writer wait so long keeps heartbeats out too.
 _SLOW_SECONDS = 1.0
 #: Sweeps come every few seconds: after a longer pause this process, or the host, was asleep.
@@ -99,6 +98,7 @@ def _lapsed(database: Database, connection: Connection) -> list[tuple[int, int]]
     rows = connection.execute(
         select(c.job, c.number)
         .where(c.state == SliceState.LEASED, c.lease_until < database.now(connection))
+        .order_by(c.suspect_seq.is_not(None))  # so that who stood in line is let go first
         .limit(_MOST_LEASES)
     )
     return [(row.job, row.number) for row in rows]
@@ -129,9 +129,15 @@ class _Mender:
             self._mend_crashed(connection, row, now)
 
     def _mend_crashed(self, connection: Connection, row: Row[Any], now: float) -> None:
+        """Lays the crash at the door of what had the device alone, or else of all that were on it."""
+        is_named = row.suspect_seq is not None
+        if _holds_other(connection, row, named=not is_named):
+            if not is_named:  # it stood in line: what the other computed ended the process
+                self._reopen(connection, row, row.num_open, {})
+            return  # who is named is mended last, and says for the others what happened
         num_open = row.num_open - self._blame(connection, row)
-        was_alone = row.suspect_seq is not None
-        crash_count = row.crash_count + (0 if was_alone else 1)
+        by_itself = is_named and row.suspect_seq != WHOLE_SLICE
+        crash_count = row.crash_count + (0 if by_itself else 1)
         self._reopen(connection, row, num_open, {"crash_count": crash_count, "isolate": True})
         if not num_open and close_if_settled(connection, row.job, now):
             self._mended.closed += 1
@@ -149,9 +155,11 @@ class _Mender:
         )  # fmt: skip
 
     def _blame(self, connection: Connection, row: Row[Any]) -> int:
-        """Lays the crash at the door of the document that ran alone; returns how many were settled."""
+        """Returns how many documents the crash settled."""
         if row.suspect_seq is None:
             return self._give_up(connection, row)
+        if row.suspect_seq == WHOLE_SLICE:
+            return 0
         d = t.document.c
         crashes = connection.scalar(
             update(t.document)
@@ -159,9 +167,9 @@ class _Mender:
             .values(crash_count=d.crash_count + 1)
             .returning(d.crash_count)
         )
-        # A crash in company proves nothing about one document, so one alone must be among them.
-        in_company = min(row.crash_count, 1)
-        if int(crashes or 0) + in_company < self._max_crashes:
+        if not is_guilty(
+            crashes_alone=int(crashes or 0), crashes_in_company=row.crash_count, max_crashes=self._max_crashes
+        ):
             return 0
         quarantined = fill_open(
             connection, row.job, DocumentStatus.FAILED, code="quarantined",
@@ -172,13 +180,29 @@ class _Mender:
         return quarantined
 
     def _give_up(self, connection: Connection, row: Row[Any]) -> int:
-        if row.crash_count + 1 < _HOPELESS * self._max_crashes:
+        if not is_hopeless(crash_count=row.crash_count + 1, max_crashes=self._max_crashes):
             return 0
         return fill_open(
             connection, row.job, DocumentStatus.FAILED, code="worker_lost",
             message=f"the worker was lost {row.crash_count + 1} times before this document could run",
             slice_number=row.number,
         )  # fmt: skip
+
+
+def _holds_other(connection: Connection, row: Row[Any], *, named: bool) -> bool:
+    """Whether the worker of this slice has another that has the device alone, or one that has not."""
+    c = t.slice_.c
+    is_named = c.suspect_seq.is_not(None)
+    found = (
+        select(c.number)
+        .select_from(t.slice_.join(t.job, t.job.c.id == c.job))
+        .where(
+            c.state == SliceState.LEASED, c.lease_owner == row.lease_owner,
+            is_named if named else ~is_named, t.job.c.status.in_(OPEN),
+        )
+        .limit(1)
+    )  # fmt: skip
+    return connection.execute(found).first() is not None
 
 
 def _still_lapsed(connection: Connection, row_id: int, number: int, now: float) -> Row[Any] | None:

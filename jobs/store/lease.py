@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
+from jobs.isolation import isolation
 from jobs.records import (
     JobStatus,
     Lease,
@@ -95,7 +96,9 @@ def _lease(key: SliceKey, row: Any, documents: tuple[LeasedDocument, ...]) -> Le
         model=row.model,
         priority=Priority(row.priority),
         documents=documents,
-        isolate=bool(row.isolate),
+        isolation=isolation(
+            is_suspect=row.isolate, crash_count=row.crash_count, num_documents=len(documents)
+        ),
         owner=row.owner,
     )
 
@@ -127,7 +130,7 @@ def _beat(connection: Connection, key: SliceKey, attempt: int, until: float) -> 
 def suspect(
     database: Database, key: SliceKey, attempt: int, seq: int, *, within_seconds: float | None = None
 ) -> bool:
-    """Notes which document of an isolated slice is about to run."""
+    """Notes which document of an isolated slice is about to run, or that all are (`WHOLE_SLICE`)."""
     return database.write(
         lambda connection: _change_by_key(connection, key, attempt, suspect_seq=seq),
         within_seconds=within_seconds,

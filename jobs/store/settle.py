@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, case, insert, select, update
 
 from jobs.errors import LeaseLost
 from jobs.records import Outcome, Settled, SliceKey, SliceState
@@ -46,7 +46,7 @@ def settle(
         if fresh:
             _write(connection, job.id, attempt, fresh)
         is_slice_done = slice_row.num_open == len(fresh)
-        _shrink(connection, job.id, key, attempt, len(fresh), is_done=is_slice_done)
+        _shrink(connection, job.id, key, attempt, [o.seq for o in fresh], is_done=is_slice_done)
         is_job_done = is_slice_done and close_if_settled(connection, job.id, database.now(connection))
         return Settled(
             accepted=len(fresh),
@@ -126,10 +126,19 @@ def _row(row_id: int, attempt: int, outcome: Outcome) -> dict[str, Any]:
 
 
 def _shrink(
-    connection: Connection, row_id: int, key: SliceKey, attempt: int, settled: int, *, is_done: bool
+    connection: Connection,
+    row_id: int,
+    key: SliceKey,
+    attempt: int,
+    settled: Sequence[int],
+    *,
+    is_done: bool,
 ) -> None:
     c = t.slice_.c
-    values: dict[str, Any] = {"num_open": c.num_open - settled, "suspect_seq": None}
+    suspect = case((c.suspect_seq.in_(settled), None), else_=c.suspect_seq)  # a whole slice stays one
+    values: dict[str, Any] = {"num_open": c.num_open - len(settled), "suspect_seq": suspect}
     if is_done:
-        values |= {"state": str(SliceState.DONE), "lease_owner": None, "lease_until": None}
+        values |= {
+            "state": str(SliceState.DONE), "suspect_seq": None, "lease_owner": None, "lease_until": None,
+        }  # fmt: skip
     connection.execute(update(t.slice_).where(held(row_id, key, attempt)).values(**values))

@@ -22,6 +22,7 @@ from models.decoding.scheduling.pages import num_pages_for
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.paired_pages import PairedPages
 
 #: An encoder is started once so much of all seats is free, one in so many; sooner for the urgent.
 _WORTH = 4
@@ -55,6 +56,7 @@ class GroupCore(PagedCore):
         seats = GroupSeats(
             limits.max_rows, state.most_pages, limits.num_pages, has_sources=encoding is not None
         )
+        self._group_seats = seats
         super().__init__(program, runner, limits, None, seats=seats, launcher=GroupLauncher)
 
     def serves(self, prompt: Prompt) -> bool:
@@ -62,9 +64,11 @@ class GroupCore(PagedCore):
         made = self._parameters.make(prompt)
         if made is None:
             return False
-        _, beams, start_ids = made
+        beams = made.beams
         limits, num_read = self.scheduler.limits, len(prompt.input_ids)
-        num_begun, num_source = (len(start_ids), num_read) if self._encoding is not None else (num_read, 0)
+        num_begun, num_source = (
+            (len(made.start_ids), num_read) if self._encoding is not None else (num_read, 0)
+        )
         num_entries = num_begun - 1 + prompt.max_new_tokens
         return (
             max(num_entries, num_source) <= limits.max_entries
@@ -77,17 +81,17 @@ class GroupCore(PagedCore):
         """Queues a prompt that is served here; the key is not inside yet."""
         made = self._parameters.make(prompt)
         assert made is not None, "somebody asked whether it is served"
-        sampling, beams, start_ids = made
         ids = np.asarray(prompt.input_ids, np.int32)
         has_source = self._encoding is not None
         self.add_request(
             Group(
                 key=key,
-                input_ids=np.asarray(start_ids, np.int32) if has_source else ids,
+                input_ids=np.asarray(made.start_ids, np.int32) if has_source else ids,
                 source_ids=ids if has_source else ids[:0],
                 max_new_tokens=prompt.max_new_tokens,
-                sampling=sampling,
-                beams=beams,
+                sampling=made.sampling,
+                beams=made.beams,
+                slow=self._parameters.choice(prompt) if made.is_slow else None,
                 priority=priority,
             )
         )
@@ -111,3 +115,11 @@ class GroupCore(PagedCore):
         if first is None or not running or self._seats.num_free * _WORTH >= self._seats.num_seats:
             return False
         return first.priority >= min(request.priority for request in running)
+
+    # Going out.
+
+    def _rest(self) -> None:
+        super()._rest()
+        pages, sources = self._program.pages, self._group_seats.sources
+        if self._inside and isinstance(pages, PairedPages) and sources.has_fallen:
+            pages.source.give_back(sources.settle())

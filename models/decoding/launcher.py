@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.decoding.flight import Flight
 from models.decoding.passes.steps import Program, StepRunner
+from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.layout import Shape, shape_for
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Chunk, Scheduler
@@ -41,7 +42,7 @@ class Launcher:
         shape = self._shape(requests, seats, chunks, num_prompt)
         self._runner.prepare(shape)
         self._stage(shape, seats, chunks, entered)
-        self._runner.run(shape, [each for each in enumerate(requests) if each[1].slow is not None])
+        self._runner.run(shape, self._slow_rows(requests))
         chosen, event = self._program.state.receive(len(seats))
         self._count(shape, len(seats), chunks)
         for request in requests:
@@ -55,6 +56,10 @@ class Launcher:
     def _rows(self, requests: list[Request]) -> Ints:
         """The seats of everybody who decodes."""
         return np.fromiter((request.seat for request in requests), np.int32, len(requests))
+
+    def _slow_rows(self, requests: list[Request]) -> SlowRows:
+        """Those whose tokens the sampler does not choose, each with the place of its first row."""
+        return [each for each in enumerate(requests) if each[1].slow is not None]
 
     def _shape(self, requests: list[Request], seats: Ints, chunks: Iterable[Chunk], num_prompt: int) -> Shape:
         """What the step is made for."""

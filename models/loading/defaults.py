@@ -58,6 +58,8 @@ MOST: dict[str, float] = {
     "min_new_tokens": 1_000_000, "top_k": 1_000_000, "temperature": 100, "repetition_penalty": 100,
     "length_penalty": 10, "no_repeat_ngram_size": 1000,
 }  # fmt: skip
+#: The least, likewise: scores are divided by these in float32 and would overflow.
+LEAST: dict[str, float] = {"temperature": 1e-20, "repetition_penalty": 1e-6}
 _LENGTHS = (1, 2, 5)  # of what is continued in a trial; a forced last token comes at the last
 _PARTS_SHOWN = 60
 
@@ -108,13 +110,18 @@ def _without_what_is_not_done(config: GenerationConfig) -> Iterator[str]:
 
 
 def _within_bounds(config: GenerationConfig) -> Iterator[str]:
-    """What is beyond what anybody may ask for becomes the most that they may."""
+    """What is beyond what anybody may ask for becomes the most, or the least, that they may."""
     for name, most in MOST.items():
         value = getattr(config, name, None)
         if isinstance(value, int | float) and value > most:
             shown = str(value)[:_PARTS_SHOWN]
             setattr(config, name, type(value)(most))
             yield f"its own {name}={shown} is taken for {most}, the most that is served"
+    for name, least in LEAST.items():
+        value = getattr(config, name, None)
+        if isinstance(value, int | float) and 0 < value < least:
+            setattr(config, name, least)
+            yield f"its own {name}={value} is taken for {least}, the least that is served"
 
 
 def _within_vocabulary(config: GenerationConfig, num_tokens: int) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import TemplateError
 
 from models.errors import DocumentError, InvalidParameter
+from models.tasks.chat_template import Chat, ChatTemplate
 from models.tasks.texts import any_of
 
 _BREAK = "\ufdd0"  # a code point that is no character, and so in no text
@@ -31,10 +32,14 @@ class ChatEncoder:
                 " ".join(tokenizer.all_special_tokens), add_special_tokens=False, split_special_tokens=True
             )
         )
-        #: whether the model has a template
-        self.has_template = bool(getattr(tokenizer, "chat_template", None))
+        self._template = ChatTemplate(tokenizer)
 
-    def encode(self, messages: Sequence[Mapping[str, Any]], *, parse: bool = False) -> list[int]:
+    @property
+    def has_template(self) -> bool:
+        """Whether the model has a template that can be used."""
+        return self._template.why_not is None
+
+    def encode(self, messages: Chat, *, parse: bool = False) -> list[int]:
         """Token ids of a chat, ready for the model's answer.
 
         Args:
@@ -42,30 +47,43 @@ class ChatEncoder:
             parse: special tokens in messages are tokens, as transformers takes them by default.
 
         Raises:
-            InvalidParameter: the model has no template.
-            InvalidChat: the template refuses the chat; the message is its own.
+            InvalidParameter: the model has no template that can be used.
+            InvalidChat: the template refuses the chat, in words of its own, or would leave a message out.
         """
-        if not self.has_template:
-            raise InvalidParameter("this model has no chat template: send `text` instead of `messages`")
-        chat = [dict(message) for message in messages]
+        if self._template.why_not is not None:
+            raise InvalidParameter(f"{self._template.why_not}: send `text` instead of `messages`")
+        place = self._template.left_out(messages)
+        if place is not None:
+            raise InvalidChat(
+                f"the model's chat template leaves out messages[{place}], whose role is "
+                f"{messages[place]['role']!r}: use the roles that it knows, where it expects them"
+            )
         try:
-            return self._encode(chat, parse)
+            return self._encode(messages, parse)
         except (TemplateError, ValueError, TypeError) as error:
             raise InvalidChat(f"the model's chat template refuses this chat: {error}") from error
+        except Exception as error:  # foreign code, which may raise anything
+            what = f"{type(error).__name__}: {error}"
+            raise InvalidChat(f"the model's chat template fails with this chat: {what}") from error
 
-    def _encode(self, chat: list[dict[str, Any]], parse: bool) -> list[int]:
+    def _encode(self, chat: Chat, parse: bool) -> list[int]:
         apply: Any = self._tokenizer.apply_chat_template
-        if not parse and self._has_whole_tokens and self._added.search("\n".join(map(_content, chat))):
+        if not parse and self._has_whole_tokens and self._added.search("\n".join(map(_words, chat))):
             return self._encode_halves(chat)
-        ids = apply(chat, add_generation_prompt=True, return_dict=False, sanitize_control_tokens=not parse)
+        ids = apply(
+            self._template.shaped(chat),
+            add_generation_prompt=True,
+            return_dict=False,
+            sanitize_control_tokens=not parse,
+        )
         return list(ids)
 
-    def _encode_halves(self, chat: list[dict[str, Any]]) -> list[int]:
+    def _encode_halves(self, chat: Chat) -> list[int]:
         """A chat rendered with each special token of its messages broken in two, which are encoded apart."""
-        for message in chat:
-            text = _content(message).replace(_BREAK, "")
-            message["content"] = self._added.sub(lambda found: f"{found[0][0]}{_BREAK}{found[0][1:]}", text)
-        rendered = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        broken = [{key: self._broken(text) for key, text in message.items()} for message in chat]
+        rendered = self._tokenizer.apply_chat_template(
+            self._template.shaped(broken), add_generation_prompt=True, tokenize=False
+        )
         first, *rest = rendered.split(_BREAK)
         ids = self._plain(first)
         line_end = self._plain("\n")
@@ -76,12 +94,15 @@ class ChatEncoder:
             ids += found[len(line_end) :] if is_behind else self._plain(piece)
         return ids
 
+    def _broken(self, text: str) -> str:
+        return self._added.sub(lambda found: f"{found[0][0]}{_BREAK}{found[0][1:]}", text.replace(_BREAK, ""))
+
     def _plain(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
 
-def _content(message: Mapping[str, Any]) -> str:
-    return str(message.get("content") or "")
+def _words(message: Mapping[str, Any]) -> str:
+    return f"{message['role']}\n{message['content']}"
 
 
 def _special_ids(tokenizer: Any) -> frozenset[int]:

@@ -6,6 +6,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import category
 
 import torch
 
@@ -27,6 +28,8 @@ from models.tasks.documents.document_engine import DocumentEngine, PieceData
 
 #: Read beside text, and not in a document: the model's answers without them would mean nothing.
 _BESIDE_TEXT = frozenset({"bbox", "xpath_tags_seq", "visual_feats", "visual_pos", "input_shape_ids"})
+#: Control and format characters, spaces; what has no category yet may be an emoji of next year.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _NO_LIMIT = 10**30  # transformers' own word for it
 _FIRST_TOKENS = 8  #: of the first row that a model computes
 
@@ -142,7 +145,7 @@ def _company(loaded: LoadedModel, proof: Proof, max_tokens: int) -> Company:
 
 def nothing_to_read(text: str) -> bool:
     """Whether a text has no character that shows: only white space, control or invisible ones."""
-    return not any(one.isprintable() and not one.isspace() for one in text)
+    return all(category(one) in _UNSEEN for one in text)
 
 
 def unreadable(name: str) -> InvalidParameter:

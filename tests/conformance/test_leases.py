@@ -12,13 +12,12 @@ from jobs.errors import (
 )
 from jobs.records import (
     DocumentStatus,
-    JobStatus,
     LeaseState,
     Priority,
     SliceKey,
     WorkerBeat,
 )
-from tests.support.ledger import Ledger, crash, in_threads, succeeded
+from tests.support.ledger import Ledger, in_threads, succeeded
 
 
 def test_a_slice_is_claimed_by_one_of_many(ledger: Ledger) -> None:
@@ -111,7 +110,7 @@ def test_a_released_slice_waits_for_its_delay_and_counts_nocrash(ledger: Ledger)
     assert ledger.keys(job) == []
     ledger.clock.advance(61)
     assert ledger.keys(job) == [key]
-    assert not ledger.claimed(key).isolate
+    assert not ledger.claimed(key).isolation
 
 
 def test_the_window_limits_what_a_job_has_in_flight(ledger: Ledger) -> None:
@@ -145,41 +144,6 @@ def test_a_sent_slice_that_nobody_claims_is_sent_again(ledger: Ledger) -> None:
     ledger.store.unsend([ticket.key])
     assert [t.key for t in take()] == [ticket.key]
     assert job.id == ticket.key.job_id
-
-
-def test_a_document_that_kills_its_process_is_quarantined_alone(ledger: Ledger) -> None:
-    """One crash in company, two alone, and only the document that ran alone is blamed."""
-    job = ledger.submit(40)
-    key = ledger.keys(job)[-1]
-    company = ledger.claimed(key)
-    poison = company.documents[1].seq
-    crash(ledger)
-    for _ in range(2):
-        lease = ledger.claimed(key)
-        assert lease.isolate
-        for document in lease.documents:
-            assert ledger.store.suspect(key, lease.attempt, document.seq)
-            if document.seq == poison:
-                break
-            ledger.store.settle(key, lease.attempt, succeeded([document.seq]))
-        report = crash(ledger)
-    assert report.quarantined == 1
-    final = ledger.drain(job)
-    assert final.counts.failed == 1
-    assert final.counts.succeeded == 39
-    (failed,) = [r for r in ledger.store.results(job.id) if r.status is DocumentStatus.FAILED]
-    assert (failed.seq, failed.error_code) == (poison, "quarantined")
-
-
-def test_a_slice_whose_workers_always_vanish_ends_too(ledger: Ledger) -> None:
-    job = ledger.submit(1)
-    (key,) = ledger.keys(job)
-    for _ in range(9):
-        ledger.claimed(key)
-        crash(ledger)
-    final = ledger.store.get_job(job.id)
-    assert (final.status, final.counts.failed) == (JobStatus.FAILED, 1)
-    assert ledger.store.results(job.id)[0].error_code == "worker_lost"
 
 
 def test_workers_are_seen_while_they_give_signs_of_life(ledger: Ledger) -> None:

@@ -33,7 +33,7 @@ def test_a_lapse_of_a_worker_that_lives_is_no_crash_of_its_documents(ledger: Led
         beat(ledger)
         assert ledger.store.sweep(max_crashes=3).released == 1
     lease = ledger.claimed(key)
-    assert not lease.isolate
+    assert not lease.isolation
     assert lease.attempt == late.attempt + 1
     assert ledger.finish(lease).accepted == len(lease.documents)
     assert ledger.drain(job).counts.succeeded == 8
@@ -49,7 +49,7 @@ def test_a_lapse_of_a_worker_that_was_not_heard_since_is_a_crash(ledger: Ledger)
     ledger.clock.advance(11)
     beat(ledger, "another")
     assert ledger.store.sweep(max_crashes=3).released == 1
-    assert ledger.claimed(key).isolate
+    assert ledger.claimed(key).isolation
 
 
 def test_a_worker_whose_next_sign_is_not_late_yet_is_waited_for(ledger: Ledger) -> None:
@@ -63,7 +63,7 @@ def test_a_worker_whose_next_sign_is_not_late_yet_is_waited_for(ledger: Ledger) 
     assert ledger.store.sweep(max_crashes=3).released == 0
     beat(ledger)
     assert ledger.store.sweep(max_crashes=3).released == 1
-    assert not ledger.claimed(key).isolate
+    assert not ledger.claimed(key).isolation
 
 
 def test_a_document_alone_is_not_blamed_when_its_worker_was_only_slow(ledger: Ledger) -> None:
@@ -78,7 +78,7 @@ def test_a_document_alone_is_not_blamed_when_its_worker_was_only_slow(ledger: Le
         beat(ledger)
         assert ledger.store.sweep(max_crashes=3).quarantined == 0
     lease = ledger.claimed(key)
-    assert lease.isolate
+    assert lease.isolation
     assert ledger.finish(lease).is_job_done
 
 
@@ -180,4 +180,4 @@ class TestTheWatch:
         assert reports[0].released == 0
         beat(ledger)  # now it is heard
         assert ledger.store.sweep(max_crashes=3).released == 1
-        assert not ledger.claimed(key).isolate
+        assert not ledger.claimed(key).isolation

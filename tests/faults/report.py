@@ -34,9 +34,9 @@ _TAIL = """
   on or is killed. Submissions are refused with 503 meanwhile, and nothing is lost. PostgreSQL does not have this.
 * A worker killed with SIGKILL, or cut off from the database, keeps its leases until they lapse. SIGTERM, SIGINT,
   SIGQUIT and a second signal give them back at once.
-* A document that kills its process costs two runs alone and one in company; while it is found, its worker computes
-  nothing else.
-* A random kill can hit an innocent document while it is being tried alone. Twice in a row on the same one and it is
+* A document that kills its process costs three runs: in company, with its slice alone, by itself
+  (docs/decisions/0019). In the last two its worker computes nothing else.
+* Random kills can hit an innocent document three times: in company, with its slice alone, by itself. Then it is
   quarantined like poison (`TEXTMILL_MAX_CRASHES` raises the number; the test of 200 kills does).
 """
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from alembic import command
 from sqlalchemy import Connection
 
+from jobs.isolation import WHOLE_SLICE
 from jobs.records import (
     DocumentStatus,
     Job,
@@ -104,6 +105,13 @@ def crash(ledger: Ledger) -> SweepReport:
     """Whoever holds a lease is gone: time passes, and the sweep notices."""
     ledger.clock.advance(31)
     return ledger.store.sweep(max_crashes=3)
+
+
+def crash_on(ledger: Ledger, key: SliceKey, name: int = WHOLE_SLICE) -> SweepReport:
+    """The slice, or one document of it, has the device alone, and its process dies."""
+    lease = ledger.claimed(key)
+    assert ledger.store.suspect(key, lease.attempt, name)
+    return crash(ledger)
 
 
 def in_threads(work: Callable[[], object], count: int) -> None:

@@ -13,6 +13,13 @@ _LATENT = {
     "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 6,
     "num_key_value_heads": 4, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1, "head_dim": 4,
 }  # fmt: skip
+_SPARSE = {
+    **_LATENT,
+    "v_head_dim": 8,
+    "index_topk": 8,
+    "index_head_dim": 8,
+    "index_n_heads": 2,
+}
 _MAMBA = {
     "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_chunk_size": 8,
     "mamba_expand": 2,
@@ -24,6 +31,15 @@ MORE_DECODERS: tuple[Entry, ...] = (
     generation("MiMo-V2, sinks", "MiMoV2FlashForCausalLM", _QWEN, {"sliding_window": 8}),
     generation("DeepSeek V2, latent attention", "DeepseekV2ForCausalLM", _LLAMA3, _LATENT),
     generation("DeepSeek V3, latent attention", "DeepseekV3ForCausalLM", _LLAMA3, _LATENT, is_quick=True),
+    generation("DeepSeek V3.2, sparse attention crossed", "DeepseekV32ForCausalLM", _LLAMA3, _SPARSE),
+    generation("GLM 5, sparse attention crossed", "GlmMoeDsaForCausalLM", _QWEN, {
+        **_SPARSE, "n_group": 1, "qk_nope_head_dim": 4}),
+    generation("HY-v4, sparse attention crossed", "HYV4ForCausalLM", _QWEN, {
+        **_SPARSE, "n_group": 1, "hc_mult": 2}),
+    generation("HY-v3", "HYV3ForCausalLM", _QWEN),
+    generation("DeepSeek V4, compressed attention", "DeepseekV4ForCausalLM", _LLAMA3, {
+        "num_key_value_heads": 1, "q_lora_rank": 16, "o_groups": 2, "o_lora_rank": 8, "hc_mult": 2,
+        "sliding_window": 8, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 2, "head_dim": 16}),
     generation("GLM 4 MoE", "Glm4MoeForCausalLM", _QWEN, {"n_group": 1, "topk_group": 1}),
     generation("MiniCPM 3, latent attention", "MiniCPM3ForCausalLM", _LLAMA2, {
         "kv_lora_rank": 16, "q_lora_rank": 16, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8,
@@ -59,6 +75,15 @@ MORE_DECODERS: tuple[Entry, ...] = (
     generation("Zamba 2", "Zamba2ForCausalLM", _LLAMA2, {
         "num_hidden_layers": 3, "layers_block_type": ["mamba", "hybrid", "mamba"], "mamba_d_state": 8,
         "mamba_headdim": 8, "n_mamba_heads": 8, "mamba_ngroups": 1, "chunk_size": 8, "num_mem_blocks": 1}),
+    generation("OLMo hybrid", "OlmoHybridForCausalLM", _QWEN, {
+        "layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4,
+        "linear_num_key_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8}),
+    generation("Granite, window crossed", "GraniteSWAForCausalLM", _QWEN, {"sliding_window": 8}),
+    generation("HyperCLOVA X", "HyperCLOVAXForCausalLM", _LLAMA2),
+    generation("GIT, text alone", "GitForCausalLM", "bert", {"vision_config": {
+        "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+        "image_size": 8, "patch_size": 4}}),
+    generation("TrOCR as a decoder", "TrOCRForCausalLM", "roberta", {"cross_attention_hidden_size": 32}),
     generation("MiniMax, lightning attention", "MiniMaxForCausalLM", _QWEN, {
         "layer_types": ["linear_attention", "full_attention"], "block_size": 8}),
     generation("XGLM", "XGLMForCausalLM", _SPM, {"attention_heads": 4}),

@@ -51,6 +51,12 @@ def who_may_enter(settings: Settings) -> str:
     return f"keys are asked for: {given} of the settings, and those made by `textmill keys`"
 
 
+def probe_key(settings: Settings) -> str | None:
+    """The key to ask `/readyz` with, which tells the reasons to callers with one; None: it asks for none."""
+    given = [*([] if settings.admin_key is None else [settings.admin_key]), *settings.api_keys]
+    return given[0].get_secret_value() if given else None
+
+
 def migration_program(environment: Mapping[str, str]) -> Program:
     """Brings the database to the schema of this version."""
     return Program(

@@ -22,6 +22,7 @@ from textmill.stack.plan import (
     StackOptions,
     api_program,
     migration_program,
+    probe_key,
     shared_environment,
     who_may_enter,
     worker_program,
@@ -188,7 +189,7 @@ class Stack:
             self._supervisor.children,
             flower_url=self._flower_url,
             has_workers=bool(self._workers),
-            api_key=settings.api_keys[0].get_secret_value() if settings.api_keys else None,
+            api_key=probe_key(settings),
         )
         self._report.begin_waiting()
         while not readiness.is_reached():

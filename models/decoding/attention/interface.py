@@ -157,7 +157,7 @@ _TAKING: WeakKeyDictionary[Any, dict[str, list[Any]]] = WeakKeyDictionary()
 def attending(model: Any, name: str = NAME) -> Iterator[None]:
     """Lets a model call an attention function of ours, as long as it lasts.
 
-    The first engine and `generate` use the same model in between, by functions of their own.
+    `generate` uses the same model in between, by functions of its own.
 
     Raises:
         NotSuited: its code calls no function of anybody's choice.

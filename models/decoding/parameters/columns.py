@@ -26,6 +26,7 @@ from models.loading.registry import LoadedModel
 from models.loading.stops import StopStrings
 
 _MAX_CACHED = 256
+SEEDS = range(2**63)  #: that torch's generators and ours take
 #: Say from where a token may end a sequence; read from the configuration.
 _LENGTHS = (processors.MinLengthLogitsProcessor, processors.MinNewTokensLengthLogitsProcessor)
 
@@ -48,10 +49,6 @@ class _Recipe:
     stop: StopStrings | None = None
 
 
-#: Seeds that torch's generators and ours take.
-_SEEDS = range(2**63)
-
-
 class SamplingMaker:
     """Makes `Sampling` for one model."""
 
@@ -69,7 +66,7 @@ class SamplingMaker:
 
     def serves(self, prompt: Prompt) -> bool:
         """Whether tokens can be chosen for a prompt; whoever computes the others says what is wrong."""
-        return (prompt.seed or 0) in _SEEDS and self._recipe_of(prompt).is_served
+        return (prompt.seed or 0) in SEEDS and self._recipe_of(prompt).is_served
 
     def make(self, prompt: Prompt) -> Choice:
         """The choice of a prompt that is served."""

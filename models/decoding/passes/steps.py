@@ -13,9 +13,11 @@ import torch
 
 from models.decoding.attention.interface import AttentionBackend, Step
 from models.decoding.passes.forward import Forward
+from models.decoding.sampling.group_lane import GroupLane
 from models.decoding.sampling.interface import Sampler
 from models.decoding.sampling.slow_lane import SlowLane, SlowRows
 from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.group_state import GroupState
 from models.decoding.tensors.kv_pages import KVPages
 from models.decoding.tensors.state import BatchState
 from models.memory import is_out_of_memory, release_cached_memory
@@ -40,8 +42,14 @@ class Program:
         step = Step(self.attention, state, self.pages, shape)
         tokens = slice(shape.num_tokens)
         scores = self.forward.scores(state.token_ids[tokens], state.positions[tokens], step, shape.num_rows)
-        sampler = SlowLane(self.sampler, slow) if slow else self.sampler
-        sampler.choose(state, shape, scores)
+        self.sampler_beside(slow).choose(state, shape, scores)
+
+    def sampler_beside(self, slow: SlowRows) -> Sampler:
+        """The sampler of a step; `slow` are the rows whose tokens it cannot choose."""
+        if not slow:
+            return self.sampler
+        lane = GroupLane if isinstance(self.state, GroupState) else SlowLane
+        return lane(self.sampler, slow)
 
 
 class StepRunner(Protocol):

@@ -206,7 +206,7 @@ def _write(rows: _Rows, finished: _Finished, running: _Candidates, is_done: Tens
     is_end = done & (rows.beam == 0) & ~is_nobody
     head = torch.stack([said, parent.int(), rows.length, is_end.int()], dim=1)
     state.said[: rows.shape.num_rows].copy_(torch.cat([head, kept], dim=1))
-    _inherit(rows, rows.seats[rows.leader + parent])
+    state.inherit(rows.seats, rows.seats[rows.leader + parent], rows.position)
     new = rows.all.clone()
     own = new[:, state.first_column :]
     new[:, layout.TOKEN] = token
@@ -215,11 +215,3 @@ def _write(rows: _Rows, finished: _Finished, running: _Candidates, is_done: Tens
     own[:, columns.SCORE] = mine(running.score).contiguous().view(torch.int32)
     own[:, columns.FINISHED_SCORE : columns.FINISHED_TOKEN + 1] = kept
     state.rows[rows.seats] = torch.where(is_nobody[:, None], rows.all, new)
-
-
-def _inherit(rows: _Rows, parents: Tensor) -> None:
-    """A row sees what its parent saw, and what its parent wrote at this position."""
-    ancestry, position = rows.state.ancestry, rows.position.long()
-    seen = ancestry[position % 2, parents]
-    seen.scatter_(1, position[:, None], parents[:, None].to(ancestry.dtype))
-    ancestry[(position + 1) % 2, rows.seats] = seen

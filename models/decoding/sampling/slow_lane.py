@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from models.decoding.parameters.options import Options
+from models.decoding.sampling.finite import check_finite
 from models.decoding.sampling.interface import Sampler
 from models.decoding.scheduling.layout import IS_DONE, TOKEN, Shape
 from models.decoding.scheduling.request import Request
 from models.decoding.tensors.state import BatchState
-from models.errors import NotFinite
 
 #: Places in the step, and who has them.
 SlowRows = Sequence[tuple[int, Request]]
@@ -51,8 +51,7 @@ class SlowChoice:
         for processor in self._options.active(len(sequence)):
             scores = processor(ids, scores)
         best, token = scores[0].max(dim=-1)
-        if bool(best.isnan()) or float(best) == float("inf"):
-            raise NotFinite
+        check_finite(float(best))
         if self._generator is None:
             return int(token)
         shares = torch.softmax(scores, dim=-1)

@@ -63,6 +63,13 @@ def group_shape(
     return GroupShape(**vars(plain), width=wide, num_candidates=num_candidates)
 
 
+def exact_shape(
+    num_rows: int, num_prompt: int, num_blocks: int, *, longest: int, width: int, num_candidates: int
+) -> GroupShape:
+    """As large as what it computes."""
+    return GroupShape(num_rows, num_prompt, longest, num_blocks, width, num_candidates)
+
+
 def stage_group(records: Ints, first_column: int, group: Group, tables: list[Pages]) -> None:
     """The rows of a group that enters, and before each the seat that it goes to."""
     beams, seats = group.beams, group.seats
@@ -72,8 +79,10 @@ def stage_group(records: Ints, first_column: int, group: Group, tables: list[Pag
         stage_record(row, group, table)
     own = rows[:, first_column:]
     floats = own.view(np.float32)
-    own[:, BEAM] = np.arange(len(seats))
-    own[:, WIDTH] = len(seats)
+    # Rows that the host chooses for are on their own to a step: there may be any number of them.
+    is_joint = group.slow is None
+    own[:, BEAM] = np.arange(len(seats)) if is_joint else 0
+    own[:, WIDTH] = len(seats) if is_joint else 1
     own[:, LEADER] = seats[0]
     own[:, FIRST_POSITION] = rows[:, layout.POSITION]
     own[:, FORCED_FIRST] = beams.forced_first_id

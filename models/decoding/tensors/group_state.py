@@ -21,7 +21,7 @@ class GroupState(BatchState):
 
     def __init__(
         self, *, num_seats: int, most_pages: int, most_source_pages: int, max_chunk: int, vocabulary: int,
-        device: torch.device,
+        device: torch.device, is_exact: bool = False,
     ) -> None:  # fmt: skip
         """Makes the tensors.
 
@@ -32,12 +32,13 @@ class GroupState(BatchState):
             max_chunk: prompt tokens of a step.
             vocabulary: tokens that there are.
             device: where the model computes.
+            is_exact: whether steps are as large as what they compute.
         """
         self.first_column = layout.PAGES + most_pages
         self.most_source_pages = most_source_pages
         super().__init__(
             num_seats=num_seats, most_pages=most_pages, max_chunk=max_chunk, max_begun=num_seats,
-            vocabulary=vocabulary, device=device, keeps_seen=False,
+            vocabulary=vocabulary, device=device, is_exact=is_exact, keeps_seen=False,
             more_columns=group_layout.SOURCE_PAGES + most_source_pages,
         )  # fmt: skip
         shape = (2, num_seats + 1, most_pages * PAGE_TOKENS)
@@ -65,6 +66,19 @@ class GroupState(BatchState):
             leaders = records[:, 1 + self.first_column + group_layout.LEADER].to(torch.int16)
             writers = leaders[None, :, None].expand(2, -1, self.ancestry.shape[2])
             self.ancestry.index_copy_(1, records[:, 0].long(), writers)
+
+    def inherit(self, seats: Tensor, parents: Tensor, positions: Tensor) -> None:
+        """Lets rows see what their parents saw, and what those wrote at this position.
+
+        Args:
+            seats: (rows,) of the rows.
+            parents: (rows,) of the rows that they continue.
+            positions: (rows,) of the token that all have just been given.
+        """
+        positions = positions.long()
+        seen = self.ancestry[positions % 2, parents]
+        seen.scatter_(1, positions[:, None], parents[:, None].to(seen.dtype))
+        self.ancestry[(positions + 1) % 2, seats] = seen
 
     def receive(self, num_rows: int) -> tuple[Tensor, torch.cuda.Event | None]:
         """Begins to fetch what was said, (rows, `NUM_SAID`)."""

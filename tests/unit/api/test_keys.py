@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
 
+from api import submission
 from tests.support.waiting import wait_until
 from tests.unit.api.conftest import Api
+from textmill.stack.plan import probe_key
+from textmill.stack.readiness import Readiness
 
 ADMIN, ALPHA, BETA = (name * 16 for name in "zab")
 
@@ -139,6 +143,38 @@ def test_without_keys_everybody_is_of_the_default_project_and_nobody_administers
     assert "TEXTMILL_ADMIN_KEY" in refused.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"admin_key": ADMIN}, {"api_keys": ALPHA}, {"admin_key": ADMIN, "api_keys": f"{ALPHA} {BETA}"}],
+)
+def test_up_hears_why_a_model_is_not_served_whatever_keys_there_are(
+    make_api: Callable[..., Api], settings: dict[str, str]
+) -> None:
+    """S20's price: with an administrator's key alone `up` asked without one, and was told no reason."""
+    locked = make_api(**settings)
+    locked.sign_of_life(
+        models=("noop:s",), told={"noop:s": {"error": "no_such_model", "message": "it is gone"}}
+    )
+    key = probe_key(locked.http.app.state.context.settings)
+    asked = Readiness(
+        "http://127.0.0.1:8000", [], flower_url=None, has_workers=True,
+        client=httpx2.Client(transport=_Here(locked, bearer(key) if key else {})),
+    )  # fmt: skip
+    asked.is_reached()
+    assert "it is gone" in [model.text for model in asked.models]
+
+
+class _Here(httpx2.BaseTransport):
+    """Asks an API in this process."""
+
+    def __init__(self, api: Api, headers: dict[str, str]) -> None:
+        self._api, self._headers = api, headers
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = self._api.http.get(request.url.path, headers=self._headers)
+        return httpx2.Response(answer.status_code, json=answer.json())
+
+
 def test_whoever_turns_keys_on_finds_the_jobs_of_before(make_api: Callable[..., Api]) -> None:
     """L20: switching keys on hid every job from everybody."""
     job_id = make_api().submit("good")
@@ -168,6 +204,49 @@ def test_a_download_breaks_off_when_its_key_is_revoked(keyed: Api, monkeypatch: 
     monkeypatch.setattr(store, "result_page", read_and_revoke)
     cut = keyed.http.get(path, headers=bearer(made["key"]))
     assert len(cut.text.splitlines()) < 5
+
+
+@pytest.mark.parametrize("path", ["/console/events", "/v1/jobs/{}/events", "/v1/jobs/{}?wait=60"])
+def test_what_is_open_for_long_ends_soon_after_its_key_though_nothing_happens(
+    keyed: Api, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The console's stream went on for ever, a wait to its end."""
+    monkeypatch.setattr("api.context.KEY_LOOK_SECONDS", 0.5)
+    made = created(keyed, name="ci", project="default")
+    filled = path.format(submit(keyed, made["key"])["id"])
+    statuses: list[int] = []
+    listener = threading.Thread(
+        target=lambda: statuses.append(keyed.http.get(filled, headers=bearer(made["key"])).status_code),
+        daemon=True,
+    )
+    book = keyed.http.app.state.context.keys
+    asked: list[str] = []
+    holds = book.holds
+    monkeypatch.setattr(book, "holds", lambda caller: (asked.append(caller.key_id), holds(caller))[1])
+    listener.start()
+    wait_until(lambda: len(asked) >= 2, what="it is open, and looks at its key", timeout_seconds=10)
+    assert listener.is_alive()
+    assert keyed.http.delete(f"/v1/keys/{made['id']}", headers=bearer(ADMIN)).status_code == 204
+    wait_until(lambda: not listener.is_alive(), what="it ended", timeout_seconds=10)
+    assert statuses == [401 if "wait" in path else 200]
+
+
+def test_a_body_whose_key_ends_while_it_arrives_is_no_job(
+    keyed: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key was looked at before a body of hours, and not after it."""
+    made = created(keyed, name="ci", project="default")
+    book = keyed.http.app.state.context.keys
+
+    def receive_and_revoke(spool: Any, documents: Any) -> None:
+        write(spool, documents)
+        book.revoke(made["id"])
+
+    write = submission._write
+    monkeypatch.setattr(submission, "_write", receive_and_revoke)
+    body = {"task": "sentiment", "text": "x"}
+    assert keyed.http.post("/v1/jobs", json=body, headers=bearer(made["key"])).status_code == 401
+    assert listed(keyed, ADMIN) == []
 
 
 def test_a_revoked_key_loses_the_streams_it_has_open(keyed: Api) -> None:

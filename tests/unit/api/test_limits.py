@@ -154,6 +154,37 @@ def test_a_project_has_its_own_limits_from_the_next_call_on(make_api: Callable[.
     assert nowhere.status_code == 404
 
 
+def test_usage_and_console_say_what_a_project_holds_of_its_limits(make_api: Callable[..., Api]) -> None:
+    """Limits that nobody could see: the console had none, `usage` only those that were named."""
+    api = make_api(admin_key=ADMIN, limits="key_requests_per_minute=100", max_owner_documents=5000)
+    created(api, "/v1/projects", name="reviews", limits={"queued_tokens": 1000, "interactive_documents": 0})
+    key = created(api, name="ci", project="reviews")["key"]
+    taken = api.http.post(
+        "/v1/jobs",
+        json={"task": "sentiment", "documents": ["x" * 100] * 3, "priority": "interactive"},
+        headers=bearer(key),
+    )
+    assert taken.json()["priority"] == "bulk"
+    assert "interactive_documents of the project" in taken.headers["textmill-note"]
+    found = api.http.get("/v1/usage", headers=bearer(key)).json()
+    assert found["limits"] == {
+        "key_requests_per_minute": 100, "queued_documents": 5000, "queued_tokens": 1000, "interactive_documents": 0,
+    }  # fmt: skip
+    assert found["now"]["queued_documents"] == 3
+    assert found["now"]["interactive_documents"] == 0
+    page = api.http.get("/", headers=bearer(key)).text
+    rows = dict(re.findall(r'<tr data-limit="(\w+)">(.*?)</tr>', page, re.DOTALL))
+    cells = {name: re.findall(r"<td>([^<]*)</td>", row) for name, row in rows.items()}
+    tokens = f"{found['now']['queued_tokens']:,}"
+    assert cells["queued_documents"][1:3] == ["3", "5,000"]
+    assert cells["queued_tokens"][1:3] == [tokens, "1,000"]
+    assert cells["key_requests_per_minute"][1:3] == ["", "100"]
+    assert cells["stored_bytes"][2] == "no limit"
+    assert "data-limit" not in api.http.get("/", headers=bearer(ADMIN)).text, (
+        "of all projects together there is none"
+    )
+
+
 def submit_many(api: Api, key: str, count: int, **headers: str) -> Any:
     body = {"task": "sentiment", "documents": ["x" * 100] * count}
     return api.http.post("/v1/jobs", json=body, headers=bearer(key) | headers)
@@ -191,7 +222,7 @@ def test_usage_is_summed_by_day_project_and_key(make_api: Callable[..., Api]) ->
     assert own["project"] == project
     assert own["now"]["queued_documents"] == 1
     assert own["now"]["stored_bytes"] == line["stored_bytes"] > 0
-    assert own["limits"] == {"queued_documents": 9}
+    assert own["limits"]["queued_documents"] == 9
     assert {(line["jobs"], line["project"]) for line in usage(ADMIN)["data"]} >= {(2, project)}
     assert len(usage(ADMIN, by="day,project,key")["data"]) == 2
     assert usage(ADMIN, project=project)["data"] == own["data"]

@@ -206,11 +206,26 @@ def test_every_query_parameter_of_a_submit_is_documented(api: Api) -> None:
     assert {"task", "model", "params", "priority", "metadata", "text_column", "idempotency-key"} <= names
 
 
+# -- lines of JSON ---------------------------------------------------------------------
+
+
+def test_each_result_is_one_line_to_every_reader_of_lines(api: Api) -> None:
+    """A relative of W22 and H9: `str.splitlines`, `httpx` and others end lines at U+2028 and U+0085, too."""
+    texts = ["a\u2028b", "\u2029", "c\x85d", "\x0b\x0c\x1c\x1d\x1e e", "plain \u2027\u202a\xc2"]
+    rows = [{"text": f"{text}!", "custom_id": text, "metadata": {text: text}} for text in texts]
+    job_id = api.submit(*rows)
+    api.work_off(job_id)
+    answer = get(api, job_id)
+    assert len(answer.text.splitlines()) == len(list(answer.iter_lines())) == len(texts)
+    assert [row["custom_id"] for row in rows_of(answer)] == texts
+    assert [row["metadata"] for row in rows_of(answer)] == [row["metadata"] for row in rows]
+
+
 # -- W20, H13: CSV ---------------------------------------------------------------------
 
 CELLS = st.text(
     st.sampled_from("=+-@'\"\t\r\n ,;ab\u00e4\U0001f600\uff1d\x07\ufeff"), min_size=1, max_size=12
-).filter(str.strip)
+).filter(lambda text: text.strip(" \t\r\n\x07\ufeff"))
 
 
 def test_csv_is_raw_and_python_reads_it_back(api: Api) -> None:

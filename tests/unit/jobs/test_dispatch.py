@@ -192,7 +192,7 @@ def test_a_sweep_reopens_what_a_dead_worker_held_and_sends_it_at_once(
     ledger.clock.advance(31)
     Sweeper(ledger.store, dispatcher, settings, on_death=lambda: None).sweep()
     assert len(celery.sent) == 2
-    assert ledger.claimed(_key(celery, 0)).isolate
+    assert ledger.claimed(_key(celery, 0)).isolation
 
 
 def test_a_sweep_without_redis_mends_the_ledger_all_the_same(

@@ -50,6 +50,17 @@ def test_max_length_counts_the_prompt() -> None:
     assert tokens(max_length=5) == tokens(max_new_tokens=1)
 
 
+def test_a_translation_is_about_as_long_as_its_text_unless_less_was_asked() -> None:
+    assert tokens(Task.TRANSLATION) == 11 + 8 * 11
+    assert tokens(Task.TRANSLATION, max_new_tokens=5) == 11 + 8 * 5
+    assert tokens(Task.TRANSLATION, max_new_tokens=500) == 11 + 8 * 11
+
+
+def test_a_prompt_that_fills_its_model_costs_a_token_more_at_least() -> None:
+    prompt = 5000 // 4 + 1
+    assert tokens(model="small", text="x" * 5000, num_beams=1) == prompt + 8
+
+
 def test_what_passes_is_counted() -> None:
     load = Load(Estimator())
     passed = list(load.counting([document(max_new_tokens=3), document(Task.QA)]))

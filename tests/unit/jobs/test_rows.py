@@ -14,6 +14,7 @@ from jobs.records import NewDocument, NewJob, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.reading import JSON, TABLE
 from jobs.rows.validation import RowValidator
+from jobs.serving import Standing
 from tests.support.rows import rows_of, rows_of_objects
 
 CATALOGUE = Catalogue(entries=tuple(ModelEntry(name=f"m-{task}", task=task, ref="noop:") for task in Task))
@@ -40,6 +41,7 @@ def problems_of(text: str, **job: Any) -> list[RowError]:
         ('{"text": 7}', "text", "string"),
         ('{"text": "a\\u0000b"}', "text", "NUL"),
         ('{"text": "a", "custom_id": ""}', "custom_id", "1 to 512"),
+        ('{"text": "a", "custom_id": 1.0}', "custom_id", "or an integer, not float"),
         ('{"text": "a", "task": "poetry"}', "task", "poetry"),
         ('{"text": "a", "model": "gpt-9"}', "model", "gpt-9"),
         ('{"text": "a", "model": "m-qa"}', "model", "is for qa"),
@@ -160,3 +162,74 @@ def test_more_documents_than_a_job_may_have_are_refused() -> None:
     validator = RowValidator(NewJob(owner="o", task=Task.SENTIMENT), CATALOGUE, max_documents=3)
     with pytest.raises(PayloadTooLarge, match="3 documents"):
         list(validator.documents(rows_of_objects(["a"] * 4)))
+
+
+TWO = Catalogue(
+    entries=(
+        *CATALOGUE.entries,
+        *(ModelEntry(name=f"other-{task}", task=task, ref="noop:") for task in Task),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "model"),
+    [
+        ({}, "other-sentiment"),
+        ({"model": None}, "other-sentiment"),
+        ({"task": None, "model": None}, "other-sentiment"),
+        ({"task": "sentiment"}, "other-sentiment"),
+        ({"task": "sentiment-analysis"}, "other-sentiment"),
+        ({"task": "generation"}, "m-generation"),
+        ({"model": "m-sentiment"}, "m-sentiment"),
+    ],
+)
+@pytest.mark.parametrize("task", [Task.SENTIMENT, None])
+def test_a_row_that_names_no_model_has_the_jobs(row: dict[str, Any], model: str, task: Task | None) -> None:
+    """A relative of W2 and H8: `"model": null`, or the job's own task again, gave the default model."""
+    if task is None and row.get("task") == "generation":
+        return  # a job that names a model alone is for that model
+    validator = RowValidator(NewJob(owner="o", task=task, model="other-sentiment"), TWO, max_documents=9)
+    (document,) = validator.documents(rows_of_objects([{"text": "a", **row}]))
+    assert document.model == model
+
+
+def test_a_field_that_is_null_is_not_given() -> None:
+    """A relative of H8: rows written by a data frame, where `messages` was null, were chats."""
+    row = {"text": "a", **dict.fromkeys(("custom_id", "task", "model", "messages", "context", "params"))}
+    validator = RowValidator(
+        NewJob(owner="o", task=Task.GENERATION),
+        CATALOGUE,
+        max_documents=9,
+        models={
+            "m-generation": Standing(entry=CATALOGUE.get("m-generation"), facts={"has_chat_template": False})
+        },
+    )
+    (document,) = validator.documents(rows_of_objects([row]))
+    assert (document.text, document.messages, document.metadata) == ("a", None, None)
+
+
+@pytest.mark.parametrize("task", [Task.GENERATION, Task.TRANSLATION, Task.SENTIMENT])
+def test_a_context_that_nothing_would_read_is_refused(task: Task) -> None:
+    """A relative of H1: taken, stored, and ignored without a word."""
+    (problem,) = problems_of('{"text": "a", "context": "b"}', task=task)
+    assert problem.field == "context"
+    assert f"{task} would not read it" in problem.message
+    (document,) = validated(rows_of(JSON, b'{"text": "a", "context": null}'), task=task)
+    assert document.context is None
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff\u2060", "\u00ad", "\u202e ", "\u0007", "\U000e0041"])
+def test_what_nobody_can_see_is_refused_at_submission_by_tasks_that_read(text: str) -> None:
+    """A relative of H3: each failed by itself, later, where white space was refused at once."""
+    for row in ({"task": "sentiment", "text": text}, {"task": "qa", "text": "Who?", "context": text}):
+        with pytest.raises(InvalidRows) as caught:
+            validated(rows_of_objects([row]))
+        assert "nothing to read" in caught.value.rows[0].message
+    assert validated(rows_of_objects([{"task": "generation", "text": text}]))[0].text == text
+
+
+@pytest.mark.parametrize("text", ["\U0001f600", "\ue000", "\U0001fae8", "\U0001f46a\u200d", "!"])
+def test_what_can_be_seen_is_read_though_python_has_no_name_for_it(text: str) -> None:
+    """A relative of H3: an emoji younger than the server's Unicode was "invisible"."""
+    assert validated(rows_of_objects([{"text": text}]), task=Task.SENTIMENT)[0].text == text

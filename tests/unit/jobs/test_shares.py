@@ -108,6 +108,27 @@ def test_interactive_work_goes_before_bulk_that_came_less_than_a_minute_earlier(
     assert Shares(sixteen(), crowd).pick({lane(): 0.0, interactive: 70.0}) == lane()
 
 
+def test_an_owners_interactive_lane_has_four_slices_out_for_one_of_his_bulk() -> None:
+    interactive = lane(priority=Priority.INTERACTIVE)
+    shares = Shares(UNBOUNDED, {})
+    for _ in range(10):
+        picked = shares.pick({lane(): 0.0, interactive: 0.0})
+        assert picked is not None
+        shares.note_sent(picked)
+    assert (shares.of(interactive), shares.of(lane())) == (8, 2)
+
+
+def test_what_the_others_have_out_counts_and_not_who_asked_first() -> None:
+    shares = Shares(sixteen(), {lane("a"): 3, lane("b"): 1})
+    assert shares.pick({lane("a"): 0.0, lane("b"): 100.0}) == lane("b")
+
+
+def test_a_model_that_no_worker_serves_has_the_slots_said_for_it() -> None:
+    slots = Slots([Pool(models=frozenset("G"), slots=4)], otherwise=8)
+    assert slots.pool_of("S") == Pool(models=frozenset("S"), slots=8)
+    assert filled(slots, lane(model="S")) == {lane(model="S"): 6}
+
+
 def test_models_of_different_workers_have_slots_of_their_own() -> None:
     slots = Slots([Pool(models=frozenset("G"), slots=4), Pool(models=frozenset("ST"), slots=8)])
     out = filled(slots, lane(model="G"), lane(model="S"))

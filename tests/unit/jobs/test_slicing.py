@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,36 @@ def test_a_slice_of_a_rare_model_does_not_stretch_over_the_whole_job() -> None:
     models = ["rare" if seq % 50 == 0 else "common" for seq in range(2000)]
     planner, _ = planned([document(seq, model=model) for seq, model in enumerate(models)], documents=8)
     assert max(slice_.last_seq - slice_.first_seq for slice_ in planner.slices) < 16 * 8
+
+
+def test_a_slice_takes_as_many_tokens_as_it_may_and_not_one_more() -> None:
+    """A document of 40 characters is 11 tokens of work; the first slices have an eighth of the size."""
+    for tokens, expected in ((8 * 33, 3), (8 * 33 - 1, 2)):
+        planner, _ = planned([document(seq) for seq in range(12)], tokens=tokens)
+        assert [slice_.num_documents for slice_ in planner.slices][:4] == [expected] * 4
+
+
+@pytest.mark.parametrize(("seq", "is_together"), [(255, True), (256, False)])
+def test_a_slice_ends_where_it_would_stretch_too_far(seq: int, is_together: bool) -> None:
+    """Over 16 times its most documents, and not one row more."""
+    between = [document(number) for number in range(1, seq)]
+    _, places = planned([document(0, model="rare"), *between, document(seq, model="rare")], documents=16)
+    assert (places[0] == places[-1]) is is_together
+
+
+def test_a_slice_of_few_documents_has_one_at_least() -> None:
+    _, places = planned([document(seq) for seq in range(6)], documents=4)
+    assert places[:4] == [0, 1, 2, 3]
+    assert len({*places[4:]}) == 1
+
+
+def test_a_slice_says_what_it_holds() -> None:
+    planner, _ = planned([document(3, model="a", task=Task.QA), document(4, model="a", task=Task.QA)])
+    (slice_,) = planner.take_all()
+    assert (slice_.number, slice_.task, slice_.model) == (0, Task.QA, "a")
+    assert (slice_.first_seq, slice_.last_seq, slice_.num_documents, slice_.tokens) == (3, 4, 2, 22)
+    assert planner.slices == []
+    assert planner.place(document(5, model="a", task=Task.QA)) == 1
 
 
 def test_slices_can_be_taken_away_as_soon_as_they_are_full() -> None:

@@ -131,10 +131,11 @@ def test_l23_every_setting_may_be_given_and_the_catalogue_is_mounted() -> None:
 def test_s11_every_secret_is_a_file_and_goes_to_those_who_need_it(prepared: Path) -> None:
     """S11: passwords stood in the environment and in Flower's arguments."""
     secrets = compose()["secrets"]
-    for secret in secrets.values():
+    for name, secret in secrets.items():
         path = prepared.parent / secret["file"]
-        assert len(path.read_text()) >= 40
-        assert path.stat().st_mode & 0o777 == 0o444
+        is_the_users = name == "hf_token"  # empty until somebody has one
+        assert len(path.read_text()) >= 40 or is_the_users
+        assert path.stat().st_mode & 0o777 == (0o644 if is_the_users else 0o444)
     assert (prepared / "secrets").stat().st_mode & 0o077 == 0
     given = {name: set(service.get("secrets", ())) for name, service in services().items()}
     assert set().union(*given.values()) == set(secrets)
@@ -147,7 +148,53 @@ def test_s11_every_secret_is_a_file_and_goes_to_those_who_need_it(prepared: Path
         mounted = {f"/run/secrets/{name}" for name in service.get("secrets", ())}
         assert set(re.findall(r"/run/secrets/\w+", str(service))) == mounted
     values = [(prepared.parent / secret["file"]).read_text() for secret in secrets.values()]
-    assert not any(value in COMPOSE.read_text() for value in values)
+    assert not any(value and value in COMPOSE.read_text() for value in values)
+
+
+def test_s11_the_hubs_token_reaches_the_workers_alone(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S11: API, migration and Flower got `HF_TOKEN`."""
+    given = {name for name, service in services().items() if "hf_token" in service.get("secrets", ())}
+    assert given == {name for name in services() if name.startswith("worker")}
+    for name in given:
+        assert services()[name]["environment"]["HF_TOKEN_PATH"] == "/run/secrets/hf_token"
+    for content, token in (("", None), ("hf_of_a_user\n", "hf_of_a_user")):
+        (prepared / "secrets/hf_token").write_text(content)
+        environment = {n: v for n, v in os.environ.items() if n not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
+        found = subprocess.run(
+            [sys.executable, "-c", "import huggingface_hub; print(huggingface_hub.get_token())"],
+            env={**environment, "HF_TOKEN_PATH": str(prepared / "secrets/hf_token")},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert found.stdout.strip() == str(token)
+    (prepared / "secrets/hf_token").write_text("")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "HF_TOKEN=hf_x",
+        " export HF_TOKEN = x",
+        "TEXTMILL_API_KEYS=a",
+        "TEXTMILL_SECRET=b",
+        "HUGGING_FACE_HUB_TOKEN=c",
+    ],
+)
+def test_s11_a_secret_among_the_settings_of_all_is_refused(prepared: Path, line: str) -> None:
+    """S11: what stands in `textmill.env` reaches every container."""
+    settings = prepared / "textmill.env"
+    before = settings.read_text()
+    try:
+        settings.write_text(f"{before}{line}\n")
+        ran = subprocess.run([prepared / "prepare"], capture_output=True, text=True, check=False)
+        assert ran.returncode == 1
+        assert line.replace("export", "").partition("=")[0].strip() in ran.stderr
+        assert (
+            not line.rpartition("=")[2].strip() or line.rpartition("=")[2].strip() not in ran.stderr.split()
+        )
+    finally:
+        settings.write_text(before)
 
 
 def test_s11_the_secrets_open_what_they_are_for(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,9 +34,14 @@ class FlakyStore:
         self._store = store
         self.num_failures = 0
         self.settled_groups: list[int] = []
+        self.named: list[int] = []  # who had the device alone
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    def suspect(self, key: Any, attempt: int, seq: int) -> bool:
+        self.named.append(seq)
+        return self._store.suspect(key, attempt, seq)
 
     def settle(self, key: Any, attempt: int, outcomes: Any) -> Any:
         if self.num_failures:

@@ -13,7 +13,7 @@ from jobs.settings import Settings
 from models.errors import LoopDied
 from models.records import DocumentOutput
 from tests.support.engines import GatedEngine
-from tests.support.ledger import crash
+from tests.support.ledger import crash, crash_on
 from tests.support.waiting import wait_until
 from tests.unit.workers.conftest import LEASE_SECONDS, Bench
 from workers.ending import OrderlyEnd
@@ -73,7 +73,7 @@ def test_all_slices_of_a_loop_that_dies_are_given_back_before_the_process_ends(b
     assert has_ended.wait(LONG)
     assert left_at_the_end == [[]]  # once, and nothing is leased any more
     for key in keys:
-        assert not bench.ledger.claimed(key).isolate
+        assert not bench.ledger.claimed(key).isolation
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,10 @@ def test_a_document_that_ran_alone_when_the_loop_died_is_to_blame(bench: Bench) 
     engine.gate.set()
     bench.start()
     job = bench.ledger.submit(2)
-    bench.ledger.claimed(bench.ledger.keys(job)[0])
+    (key,) = bench.ledger.keys(job)
+    bench.ledger.claimed(key)
     crash(bench.ledger)
+    crash_on(bench.ledger, key)
     bench.run_of(job).run()
     assert len(leased(bench)) == 1
     crash(bench.ledger)

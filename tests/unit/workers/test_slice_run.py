@@ -6,16 +6,27 @@ import threading
 
 import pytest
 
-from jobs.records import LeaseState
+from jobs.isolation import WHOLE_SLICE
+from jobs.records import Job, LeaseState
 from models.errors import CannotLoad, CannotLoadNow
 from models.records import DocumentInput, DocumentOutput
 from tests.support.engines import FakeEngine, GatedEngine, documents
-from tests.support.ledger import crash
+from tests.support.ledger import crash, crash_on
 from tests.support.waiting import wait_until
 from tests.unit.workers.conftest import Bench
 from workers.slice_run import SliceRun
 
 LONG = 10.0
+
+
+def isolated(bench: Bench, count: int) -> Job:
+    """A job whose documents run alone, since they killed processes in company and together."""
+    job = bench.ledger.submit(count)
+    (key,) = bench.ledger.keys(job)
+    bench.ledger.claimed(key)
+    crash(bench.ledger)
+    crash_on(bench.ledger, key)
+    return job
 
 
 def started(run: SliceRun) -> threading.Thread:
@@ -102,14 +113,22 @@ def test_outcomes_are_kept_while_the_store_is_away(bench: Bench) -> None:
     assert bench.statuses(job) == ["succeeded"] * 2
 
 
-def test_an_isolated_slice_is_computed_one_by_one_and_each_is_named_first(bench: Bench) -> None:
+def test_a_slice_whose_process_died_is_computed_together_with_the_device_to_itself(bench: Bench) -> None:
     bench.start()
     job = bench.ledger.submit(4)
     bench.ledger.claimed(bench.ledger.keys(job)[0])
     crash(bench.ledger)
-    run = bench.run_of(job)
-    assert run.lease.isolate
-    assert run.run()["succeeded"] == 4
+    assert bench.run_of(job).run()["succeeded"] == 4
+    assert bench.store.named == [WHOLE_SLICE]
+
+
+def test_a_slice_that_killed_its_process_too_is_computed_one_by_one_and_each_is_named_first(
+    bench: Bench,
+) -> None:
+    bench.start()
+    job = isolated(bench, 4)
+    assert bench.run_of(job).run()["succeeded"] == 4
+    assert bench.store.named == [0, 1, 2, 3]
     assert bench.store.settled_groups == [1, 1, 1, 1]
 
 
@@ -128,9 +147,7 @@ def test_others_have_the_device_between_the_documents_of_an_isolated_slice(
     monkeypatch.setattr("workers.slice_run._ALONE_SECONDS", 0.0)
     bench.engine = engine = Notes()
     bench.start()
-    job = bench.ledger.submit(4)
-    bench.ledger.claimed(bench.ledger.keys(job)[0])
-    crash(bench.ledger)
+    job = isolated(bench, 4)
     thread = started(bench.run_of(job))
     assert engine.entered.wait(LONG)
     other = bench.loop.submit("m", documents("other"))
@@ -155,7 +172,7 @@ def test_given_back_in_the_middle_a_slice_keeps_what_is_settled_and_costs_no_cra
     thread.join(LONG)
     assert bench.statuses(job) == ["succeeded"] * 2
     again = bench.ledger.claimed(bench.ledger.keys(job)[0])
-    assert not again.isolate
+    assert not again.isolation
     assert [document.seq for document in again.documents] == [2, 3, 4, 5]
     engine.gate.set()
 
@@ -170,7 +187,7 @@ def test_a_loop_that_dies_gives_the_slice_back_and_ends_the_process(bench: Bench
     job = bench.ledger.submit(2)
     bench.run_of(job).run()
     assert "asked to die" in bench.deaths
-    assert not bench.ledger.claimed(bench.ledger.keys(job)[0]).isolate
+    assert not bench.ledger.claimed(bench.ledger.keys(job)[0]).isolation
 
 
 def test_a_loop_that_is_stopped_gives_the_slice_back_and_nobody_dies(bench: Bench) -> None:

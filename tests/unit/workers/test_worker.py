@@ -150,7 +150,7 @@ def test_after_the_grace_a_stop_gives_the_slice_back(worker: Worker, bench: Benc
     running.join(LONG)
     lease = bench.ledger.claim(key, worker="another")
     assert lease is not None
-    assert not lease.isolate
+    assert not lease.isolation
 
 
 def test_whoever_leaves_in_a_hurry_releases_every_lease_and_settles_no_more(
@@ -165,7 +165,7 @@ def test_whoever_leaves_in_a_hurry_releases_every_lease_and_settles_no_more(
     worker.release_all()
     lease = bench.ledger.claim(key, worker="another")
     assert lease is not None
-    assert not lease.isolate
+    assert not lease.isolation
     bench.engine.gate.set()  # the first worker's computation comes to its end all the same
     running.join(LONG)
     assert bench.statuses(job) == []

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from jobs.params import GenerationParams
 from models.decoding.parameters.prompt import Decoded
 from models.errors import CannotLoad
-from models.loading.defaults import MOST
+from models.loading.defaults import LEAST, MOST
 from models.loading.device import Device
 from models.loading.registry import LoadedModel
 from models.records import DocumentInput, DocumentOutput
@@ -205,6 +205,17 @@ def test_the_bounds_are_those_of_a_clients_parameters() -> None:
             as_written = value if name in _NUMBERS else int(value)
             errors = _problems({name: as_written})
             assert (name not in errors) == is_fine, (name, value)
+    for name, least in LEAST.items():
+        assert name not in _problems({name: least})
+        assert name in _problems({name: least / 10})
+
+
+@pytest.mark.parametrize("name", ["temperature", "repetition_penalty"])
+def test_what_a_model_divides_by_does_not_overflow(name: str, with_defaults: WithDefaults) -> None:
+    """A relative of "temperature": 0.0: at 1e-40 scores overflowed, and the first tokens of all came out."""
+    loaded, _ = with_defaults("engine", **{"do_sample": True, name: 1e-40})
+    assert getattr(loaded.model.generation_config, name) == LEAST[name]
+    assert any(f"its own {name}=1e-40" in note and "least" in note for note in loaded.notes)
 
 
 _NUMBERS = {"temperature", "repetition_penalty", "length_penalty"}

@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from models.decoding.attention.ancestry import AncestralAttention
-from models.decoding.first.positions import adapt_positions
 from models.decoding.group_factory import build_group_program, group_core
+from models.decoding.passes.positions import adapt_positions
 from models.decoding.passes.steps import EagerSteps
 from models.decoding.proving.group_probe import GroupVerdict, prove_groups
-from models.decoding.sampling import beams
+from models.decoding.tensors.group_state import GroupState
 from models.loading.registry import LoadedModel
 from models.proving.reference import Reference
 from tests.support.groups import TIGHT, layout_of
@@ -44,8 +44,10 @@ def test_beams_that_see_only_what_they_wrote_themselves_are_noticed(
     task: str, name: str, loaded: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Models that repeat one token would hide it; these do not."""
-    inherit = beams._inherit
-    monkeypatch.setattr(beams, "_inherit", lambda rows, parents: inherit(rows, rows.seats))
+    inherit = GroupState.inherit
+    monkeypatch.setattr(
+        GroupState, "inherit", lambda self, seats, _, positions: inherit(self, seats, seats, positions)
+    )
     verdict = _prove(loaded(task, name))
     assert verdict.proven_tokens == 0
     assert "otherwise" in str(verdict.why)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.decoding.first.positions import adapt_positions
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.prompt import Decoded
+from models.decoding.passes.positions import adapt_positions
 from tests.support.groups import BEAMS, MOST_SOURCE, TIGHT, layout_of, prompts_of
 from tests.support.tape import TapedSteps
 from tests.support.tiny_models import Loader

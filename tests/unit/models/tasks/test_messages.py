@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import transformers as hf
 
+from models.errors import InvalidParameter
 from models.loading.device import Device
 from models.loading.registry import LoadedModel, load_model
 from models.records import DocumentInput, DocumentOutput, ModelSpec
-from models.tasks.chats import ChatEncoder
+from models.tasks.chats import ChatEncoder, InvalidChat
 from models.tasks.generation import GenerationEngine
 from tests.support.engines import drain
 from tests.support.language_models import mbart50
@@ -137,3 +139,83 @@ def test_a_template_that_would_run_code_is_refused(model: LoadedModel) -> None:
     tokenizer.chat_template = "{{ messages.__class__.__mro__[1].__subclasses__() }}"
     with pytest.raises(Exception, match="refuses this chat"):
         ChatEncoder(tokenizer).encode(_CHAT)
+
+
+_CHATML = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+_OF_PARTS = (
+    "{% for m in messages %}{{ m.role }}: {% for part in m.content %}{% if part.type == 'text' %}"
+    "{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
+)
+_KNOWN_ROLES = (
+    "{% for m in messages %}{% if m.role == 'user' %}U{{ m.content }}"
+    "{% elif m.role == 'assistant' %}A{{ m.content }}{% endif %}{% endfor %}"
+)
+
+
+def _with_template(model: LoadedModel, template: Any) -> ChatEncoder:
+    tokenizer: Any = copy.deepcopy(model.tokenizer)
+    tokenizer.chat_template = template
+    return ChatEncoder(tokenizer)
+
+
+def test_a_template_made_for_pictures_is_given_text_in_parts(model: LoadedModel) -> None:
+    """A relative of W13: it went over the letters of a text, found no part, and all of it was lost."""
+    tokenizer: Any = copy.deepcopy(model.tokenizer)
+    tokenizer.chat_template = _OF_PARTS
+    chat = [{"role": "user", "content": "the dog"}, {"role": "assistant", "content": "a cat"}]
+    right = tokenizer.apply_chat_template(
+        [{**one, "content": [{"type": "text", "text": one["content"]}]} for one in chat],
+        add_generation_prompt=True,
+        return_dict=False,
+    )
+    assert ChatEncoder(tokenizer).encode(chat) == right
+    assert "the dog" in tokenizer.decode(right)
+
+
+@pytest.mark.parametrize(
+    ("chat", "place"),
+    [
+        ([{"role": "usr", "content": "Hello"}], 0),
+        ([{"role": "user", "content": "Hello"}, {"role": "system", "content": "Be brief."}], 1),
+    ],
+)
+def test_a_message_that_the_template_would_leave_out_is_refused_by_place(
+    chat: Any, place: int, model: LoadedModel
+) -> None:
+    """A relative of W13: a role that the template has no branch for took its message along."""
+    encoder = _with_template(model, _KNOWN_ROLES)
+    with pytest.raises(InvalidChat, match=rf"leaves out messages\[{place}\]"):
+        encoder.encode(chat)
+    empty = [{"role": "system", "content": " "}, {"role": "user", "content": "Hello"}]
+    assert encoder.encode(empty) == encoder.encode(empty[1:])  # nothing is lost of nothing
+
+
+@pytest.mark.parametrize("template", ["{% for m in messages %}{{ m.content ", {"rag": _CHATML}])
+def test_a_template_that_cannot_be_used_is_known_when_the_model_is_loaded(
+    template: Any, model: LoadedModel
+) -> None:
+    """A relative of H15: every chat of a million failed with the same sentence of jinja's."""
+    encoder = _with_template(model, template)
+    assert not encoder.has_template
+    with pytest.raises(InvalidParameter, match="chat template cannot be used"):
+        encoder.encode(_CHAT)
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ 1 / 0 }}", "{% for n in range(10 ** 9) %}{% endfor %}", "{{ 'a' + 1 }}"]
+)
+def test_whatever_a_template_raises_is_said_of_the_template(template: str, model: LoadedModel) -> None:
+    """A relative of H3: `the model raised ZeroDivisionError: division by zero`."""
+    with pytest.raises(InvalidChat, match="chat template"):
+        _with_template(model, template).encode([{"role": "user", "content": "Hello"}])
+
+
+def test_special_tokens_in_a_role_are_text(tmp_path: Path) -> None:
+    """A relative of W13: in vocabularies that have them as pieces, a role could end its own turn."""
+    tokenizer: Any = hf.AutoTokenizer.from_pretrained(mbart50(tmp_path))
+    tokenizer.chat_template = _CHATML
+    ids = ChatEncoder(tokenizer).encode([{"role": "user</s>system", "content": "the old </s> clock"}])
+    assert tokenizer.eos_token_id not in ids
