@@ -86,7 +86,8 @@ up: $(VENV)/.runtime  ## Starts the same stack and leaves it running (Ctrl-C sto
 .PHONY: test
 test: lint  ## Set-up, lint, types, import contracts and every test that needs no GPU
 	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo tests/soak
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance tests/faults  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/faults  # these mostly wait
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts
@@ -122,7 +123,7 @@ zoo: $(VENV)/.dev  ## Checks tiny models of 100+ architectures beside transforme
 # Not among the development tools: what mutmut asks for besides renames running processes (decision 3).
 .PHONY: mutants
 mutants: $(VENV)/.dev  ## Changes the code in small ways that tests must notice (an hour); writes docs/mutants.md
-	@$(PIP) install --no-deps mutmut==3.8.1 libcst==1.9.0 coverage==7.17.5
+	@$(LOCKED) -r $(LOCKS)/mutants.lock
 	@rm -rf mutants
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run docs/mutants.md
 	@rm -rf mutants

@@ -2,7 +2,7 @@
 
     python -m benchmarks.host [--rows 256] [--vocabulary 1000] [--steps 40] [--against FOLDER]
 
-The processor's microseconds for a step of 256 rows, greedy and sampled, the best of all steps.
+The processor's microseconds for a step of 256 rows, greedy, sampled and four a document (beams).
 The model has no layers to speak of and answers with the same scores for every row, so that what
 is left is the engine's own; with a large vocabulary, on a CPU, that is mostly reading the scores.
 `--against` names a checkout of another commit with an environment of
@@ -25,6 +25,7 @@ from typing import Any
 _WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
     "sampled": {"do_sample": True, "temperature": 0.8, "top_k": 50, "top_p": 0.95},
+    "beams": {"do_sample": False, "num_beams": 4},
 }
 _TURNS = 2
 _MOST_ROWS = 512
@@ -67,13 +68,7 @@ def _in_folder(folder: Path, options: argparse.Namespace) -> dict[str, float]:
 def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
     """Microseconds of processor time in a step of so many rows, the median, for each way."""
     decoding_core = _module("models.tasks.decoding_core", "models.runners.decoding_core")
-    _module("models.decoding.first.limits", "models.engine.limits")._CPU_ROWS = num_rows
-    try:
-        newer = importlib.import_module("models.decoding.limits")
-    except ImportError:
-        pass
-    else:
-        newer._CPU_ROWS = num_rows * 8 // 7 + 1  # an eighth is kept for urgent documents
+    _module("models.decoding.limits", "models.engine.limits")._CPU_ROWS = num_rows * 8 // 7 + 1
     loaded = _small_model(vocabulary)
     core = decoding_core.decoding_core(loaded)
     _answer_at_once(loaded.model.lm_head, vocabulary)
@@ -83,12 +78,14 @@ def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
 def _microseconds(core: Any, params: dict[str, Any], num_rows: int, num_steps: int) -> float:
     prompts = _module("models.decoding.parameters.prompt", "models.engine.prompt")
     plan = _module("models.batching.plan", "models.runners.plan")
-    for key in range(num_rows):
+    width = params.get("num_beams", 1)
+    keys = range(num_rows // width)
+    for key in keys:
         prompt = prompts.Prompt(
-            input_ids=[5], max_new_tokens=500, params=params,
+            input_ids=[5], max_new_tokens=500, params=params, num_rows=width,
             seed=key if params["do_sample"] else None,
         )  # fmt: skip
-        core.add([plan.Piece(key=key, index=0, num_tokens=1, num_rows=1, data=prompt)], 6)
+        core.add([plan.Piece(key=key, index=0, num_tokens=1, num_rows=width, data=prompt)], 6)
     for _ in range(5):
         core.step()
     times = []
@@ -96,7 +93,7 @@ def _microseconds(core: Any, params: dict[str, Any], num_rows: int, num_steps: i
         begun = time.process_time_ns()
         core.step()
         times.append(time.process_time_ns() - begun)
-    core.discard(list(range(num_rows)))
+    core.discard(list(keys))
     return statistics.median(times) / 1000
 
 

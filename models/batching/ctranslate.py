@@ -18,7 +18,7 @@ import torch
 
 from models.batching.batch_core import BatchCore
 from models.batching.plan import Piece
-from models.decoding.first.limits import limits_for
+from models.decoding.limits import affordable_tokens
 from models.decoding.parameters.options import OptionsMaker
 from models.decoding.parameters.prompt import Decoded, Prompt
 from models.errors import InvalidParameter
@@ -143,7 +143,7 @@ def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:
 def _max_batch_tokens(loaded: LoadedModel) -> int:
     """Of a batch: a multiple of what was asked for, if its keys and values have room."""
     asked = loaded.spec.max_batch_tokens
-    return max(asked, min(asked * _LARGER, limits_for(loaded).max_entries))
+    return max(asked, min(asked * _LARGER, affordable_tokens(loaded)))
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -100,8 +101,24 @@ def alike(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
     return found
 
 
-def measure(forward: EncoderDecoderForward) -> tuple[list[LayerSize], list[LayerSize], int]:
-    """Sizes of the decoder's own keys and of its sources' in all layers, and the most query heads of one.
+@dataclass(frozen=True)
+class Measures:
+    """Of a model."""
+
+    own: list[LayerSize]  #: the decoder's keys, by layer
+    sources: list[LayerSize]  #: the keys of what the encoder reads
+    num_heads: int  #: most query heads of a layer
+    dtype: torch.dtype  #: of keys and values
+    vocabulary: int
+
+    @property
+    def head_size(self) -> int:
+        """Largest of a layer."""
+        return max(layer.head_size for layer in self.own)
+
+
+def measure(forward: EncoderDecoderForward) -> Measures:
+    """What the layers keep, and how many tokens there are, by trying one.
 
     Raises:
         NotSuited: keys and values that pages do not hold.
@@ -109,6 +126,7 @@ def measure(forward: EncoderDecoderForward) -> tuple[list[LayerSize], list[Layer
     own: dict[int, LayerSize] = {}
     sources: dict[int, LayerSize] = {}
     num_heads: set[int] = set()
+    dtypes: set[torch.dtype] = set()
     ids = torch.zeros((1, 2), dtype=torch.long, device=forward.device)
 
     def note(sizes: dict[int, LayerSize], layer: int, keys: Tensor, values: Tensor) -> None:
@@ -116,6 +134,7 @@ def measure(forward: EncoderDecoderForward) -> tuple[list[LayerSize], list[Layer
         if keys.shape != values.shape:
             raise NotSuited("keys and values of different sizes")
         sizes[layer] = LayerSize(keys.shape[1], keys.shape[-1], keys.shape[-1])
+        dtypes.add(keys.dtype)
 
     def note_own(layer: int, keys: Tensor, values: Tensor) -> Entries:
         note(own, layer, keys, values)
@@ -123,14 +142,22 @@ def measure(forward: EncoderDecoderForward) -> tuple[list[LayerSize], list[Layer
 
     with torch.inference_mode():
         states = forward.encode(ids, torch.ones_like(ids))
-        _fill(forward, ids[0, :1], states, partial(note, sources), note_own)
+        scores = _fill(forward, ids[0, :1], states, partial(note, sources), note_own)
     numbers = list(range(len(own)))
     if not numbers or sorted(own) != numbers or sorted(sources) != numbers:
         raise NotSuited("layers that share their keys, or have none")
     most = max(num_heads)
     if len(num_heads) > 1 or any(most % size.num_heads for size in (*own.values(), *sources.values())):
         raise NotSuited("layers of different numbers of heads")
-    return [own[number] for number in numbers], [sources[number] for number in numbers], most
+    if len(dtypes) > 1:
+        raise NotSuited("layers of different precision")
+    return Measures(
+        own=[own[number] for number in numbers],
+        sources=[sources[number] for number in numbers],
+        num_heads=most,
+        dtype=dtypes.pop(),
+        vocabulary=scores.shape[1],
+    )
 
 
 def _fill(
@@ -139,9 +166,9 @@ def _fill(
     states: Tensor,
     take_source: Callable[[int, Tensor, Tensor], None],
     take_own: Callable[[int, Tensor, Tensor], Entries] = lambda *_: Ignored(),
-) -> None:
+) -> Tensor:
     """Runs the decoder over encoded sources, only to have their keys and values."""
     past = forward.past(torch.zeros_like(start_ids))
     caches = (OwnKeys(past, take_own), SourceKeys(lambda _: Ignored(), take_source))
     with forward.made_ours():
-        forward.fill(start_ids, caches, states)
+        return forward.fill(start_ids, caches, states)

@@ -68,7 +68,8 @@ def paged_core(
     if not verdict.is_fused:
         program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
-    steps: StepRunner = EagerSteps(program) if is_cpu else CapturedSteps(program)
+    is_eager = is_cpu or verdict.is_eager
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
     shapes = popular_shapes(limits.max_rows, limits.chunk_sizes, limits.max_entries)
     steps.capture_ahead(shapes, within_seconds=_CAPTURE_SECONDS)
     return PagedCore(program, steps, limits, SamplingMaker(loaded, draws=not is_cpu or is_torchs())), verdict
@@ -109,10 +110,14 @@ def build_program(loaded: LoadedModel, limits: Limits, *, by: Kernels) -> Progra
         device=loaded.device.torch,
         is_exact=limits.is_exact,
     )
-    # A CPU computes half precision in float32.
-    dtype = torch.float32 if by == "cpu" and measures.dtype == torch.float16 else measures.dtype
+    dtype = stored_dtype(measures.dtype, by)
     pages = (HostPages if by == "cpu" else KVPages)(measures.layers, dtype, state.device)
     return Program(forward, *_kernels(state, measures, by), state, pages)
+
+
+def stored_dtype(computed: torch.dtype, by: Kernels) -> torch.dtype:
+    """Of keys and values in pages: a CPU computes half precision in float32."""
+    return torch.float32 if by == "cpu" and computed == torch.float16 else computed
 
 
 def _forward(loaded: LoadedModel, by: str) -> Forward:

@@ -22,6 +22,7 @@ from models.decoding.scheduling.pages import num_pages_for
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.paired_pages import PairedPages
 
 #: An encoder is started once so much of all seats is free, one in so many; sooner for the urgent.
 _WORTH = 4
@@ -55,6 +56,7 @@ class GroupCore(PagedCore):
         seats = GroupSeats(
             limits.max_rows, state.most_pages, limits.num_pages, has_sources=encoding is not None
         )
+        self._group_seats = seats
         super().__init__(program, runner, limits, None, seats=seats, launcher=GroupLauncher)
 
     def serves(self, prompt: Prompt) -> bool:
@@ -113,3 +115,11 @@ class GroupCore(PagedCore):
         if first is None or not running or self._seats.num_free * _WORTH >= self._seats.num_seats:
             return False
         return first.priority >= min(request.priority for request in running)
+
+    # Going out.
+
+    def _rest(self) -> None:
+        super()._rest()
+        pages, sources = self._program.pages, self._group_seats.sources
+        if self._inside and isinstance(pages, PairedPages) and sources.has_fallen:
+            pages.source.give_back(sources.settle())

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.decoding.attention.ancestry import AncestralAttention
 from models.decoding.encoding import Encoding, measure
-from models.decoding.factory import Kernels
+from models.decoding.factory import Kernels, stored_dtype
 from models.decoding.group_core import GroupCore
-from models.decoding.limits import affordable_pages, limits_for
+from models.decoding.limits import affordable_pages, group_limits_for, limits_for
 from models.decoding.parameters.beam_columns import BeamParametersMaker
 from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
-from models.decoding.passes.forward import PackedForward
+from models.decoding.passes.forward import PackedForward, WholeForward
+from models.decoding.passes.joint_step import SourceBackend
 from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
 from models.decoding.proving.group_probe import GroupVerdict, prove_groups
 from models.decoding.proving.measuring import measure as measure_packed
 from models.decoding.sampling.beams import ReferenceBeams
+from models.decoding.sampling.interface import Sampler
 from models.decoding.scheduling.group import MOST_BEAMS
 from models.decoding.scheduling.group_layout import GroupShape, group_shape
 from models.decoding.scheduling.pages import num_pages_for
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.group_state import GroupState
+from models.decoding.tensors.host_pages import HostPages
 from models.decoding.tensors.kv_pages import KVPages
-from models.decoding.tensors.paired_pages import PairedPages
+from models.decoding.tensors.paired_pages import HostPairedPages, PairedPages
 from models.errors import NotSuited
 from models.loading.registry import Family, LoadedModel
 from models.proving.reference import Reference
 from models.proving.verdicts import remembered
-
-if TYPE_CHECKING:
-    from models.decoding.attention.ancestry_cuda import AncestralTriton
-    from models.decoding.sampling.beams_cuda import TritonBeams
 
 #: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
 _CAPTURE_SECONDS = 5.0
@@ -44,7 +43,7 @@ def grouped_core(
 ) -> tuple[GroupCore | None, GroupVerdict]:
     """The core for beams and for encoder-decoders, and up to which length it serves.
 
-    On CUDA by Triton's kernels under graphs; elsewhere by plain torch, which is right and slow.
+    On CUDA by Triton's kernels under graphs; elsewhere by plain torch, which is right and slow, for tests.
 
     Args:
         loaded: the model.
@@ -73,10 +72,21 @@ def grouped_core(
         num_pages=affordable_pages(loaded, program.pages, most),
         max_entries=min(most.max_entries, verdict.proven_tokens),
     )
-    steps: StepRunner = EagerSteps(program) if loaded.device.is_cpu else CapturedSteps(program)
+    is_cpu = loaded.device.is_cpu
+    is_eager = is_cpu or verdict.is_eager
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
     core = group_core(loaded, program, steps, limits)
     steps.capture_ahead(_popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
     return core, verdict
+
+
+def cpu_group_core(loaded: LoadedModel, layout: Layout, limits: Limits | None = None) -> GroupCore:
+    """The core on a CPU, for a model for which groups are proven (`proving/group_trial`)."""
+    limits = limits or group_limits_for(loaded)
+    most_source = 0 if loaded.family is Family.CAUSAL else limits.max_entries
+    program = build_group_program(loaded, limits, by="cpu", layout=layout, most_source=most_source)
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
+    return group_core(loaded, program, EagerSteps(program), limits)
 
 
 def _popular(loaded: LoadedModel, limits: Limits) -> list[GroupShape]:
@@ -138,31 +148,35 @@ def build_group_program(
     if loaded.family is Family.CAUSAL:
         return _decoder_only(loaded, limits, by)
     forward = EncoderDecoderForward(loaded, layout)
-    state = _state(loaded, limits, forward.vocabulary, most_source)
-    own, sources, num_heads = measure(forward)
-    head_size = max(layer.head_size for layer in own)
-    pages = PairedPages(own, sources, forward.dtype, state.device)
-    attention, chooser = _kernels(state, num_heads, head_size, by)
+    measures = measure(forward)
+    state = _state(loaded, limits, measures.vocabulary, most_source)
+    kind = HostPairedPages if by == "cpu" else PairedPages
+    pages = kind(measures.own, measures.sources, stored_dtype(measures.dtype, by), state.device)
+    attention, chooser = _kernels(state, measures.num_heads, measures.head_size, by)
     return EncoderDecoderProgram(forward, attention, chooser, state, pages)
 
 
 def _decoder_only(loaded: LoadedModel, limits: Limits, by: Kernels) -> Program:
-    packed = PackedForward(loaded)
-    measures = measure_packed(loaded, packed)
-    if not measures.is_plain:
+    forward = WholeForward(loaded) if by == "cpu" else PackedForward(loaded)
+    measures = measure_packed(loaded, forward)
+    if by != "cpu" and not measures.is_plain:
         raise NotSuited("attention with soft caps, sinks or values of another size than keys")
     state = _state(loaded, limits, measures.vocabulary, 0)
-    pages = KVPages(measures.layers, measures.dtype, state.device)
+    kind = HostPages if by == "cpu" else KVPages
+    pages = kind(measures.layers, stored_dtype(measures.dtype, by), state.device)
     attention, chooser = _kernels(state, measures.num_heads, measures.head_size, by)
-    return Program(packed, attention, chooser, state, pages)
+    return Program(forward, attention, chooser, state, pages)
 
 
-def _kernels(
-    state: GroupState, num_heads: int, head_size: int, by: Kernels
-) -> tuple[AncestralAttention | AncestralTriton, ReferenceBeams | TritonBeams]:
-    if by != "triton":
+def _kernels(state: GroupState, num_heads: int, head_size: int, by: Kernels) -> tuple[SourceBackend, Sampler]:
+    # What compiles is imported where it is used.
+    if by == "cpu":
+        from models.decoding.attention.ancestry_cpu import AncestralCpu
+        from models.decoding.sampling.beams_cpu import CpuBeams
+
+        return AncestralCpu(), CpuBeams()
+    if by == "reference":
         return AncestralAttention(), ReferenceBeams()
-    # Triton is where CUDA's torch is, and only there.
     from models.decoding.attention.ancestry_cuda import AncestralTriton
     from models.decoding.sampling.beams_cuda import TritonBeams
 
@@ -177,4 +191,5 @@ def _state(loaded: LoadedModel, limits: Limits, vocabulary: int, most_source: in
         max_chunk=limits.chunk_sizes[-1],
         vocabulary=vocabulary,
         device=loaded.device.torch,
+        is_exact=limits.is_exact,
     )

@@ -23,6 +23,7 @@ from models.decoding.scheduling.group_layout import (
     SAID_DONE,
     SAID_TOKEN,
     GroupShape,
+    exact_shape,
     group_shape,
     stage_group,
 )
@@ -32,6 +33,7 @@ from models.decoding.scheduling.pages import PAGE_TOKENS
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Chunk, Scheduler
 from models.decoding.scheduling.seats import Ints, Seats
+from models.decoding.scheduling.staging import num_blocks_of
 from models.decoding.tensors.group_state import GroupState
 from models.errors import NotFinite
 
@@ -57,14 +59,14 @@ class GroupLauncher(Launcher):
         self, requests: list[Request], seats: Ints, chunks: Iterable[Chunk], num_prompt: int
     ) -> GroupShape:
         beams = {group.beams for group in _groups(requests) if group.slow is None}
-        return group_shape(
-            len(seats),
-            num_prompt,
-            self._seats.num_seats,
-            longest=self._seats.longest(seats),
-            width=max((each.num_beams for each in beams), default=1),
-            num_candidates=max((each.num_candidates for each in beams), default=2),
-        )
+        largest = {
+            "longest": self._seats.longest(seats),
+            "width": max((each.num_beams for each in beams), default=1),
+            "num_candidates": max((each.num_candidates for each in beams), default=2),
+        }
+        if self._scheduler.limits.is_exact:
+            return exact_shape(len(seats), num_prompt, sum(map(num_blocks_of, chunks)), **largest)
+        return group_shape(len(seats), num_prompt, self._seats.num_seats, **largest)
 
     def _stage_entry(self, inbox: Ints, start: int, request: Request) -> int:
         assert isinstance(request, Group)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from models.decoding.first.causal import CausalCore, CausalForward
-from models.decoding.first.core import DecodingCore
-from models.decoding.first.cross import CrossCore
-from models.decoding.first.scheduler import Limits
+from models.batching.core import Core
+from models.batching.plan import Piece
+from models.decoding.core import PagedCore
 from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
-from models.decoding.passes.arrangement import Layout
-from models.decoding.passes.positions import adapt_positions
-from models.decoding.proving.fitting import forward_of
-from models.decoding.proving.proof import prove
+from models.decoding.scheduling.scheduler import Limits
 from models.errors import DocumentError
 from models.loading.registry import LoadedModel
-from models.proving.reference import Reference
+from models.tasks.decoding_core import decoding_core
 from tests.support.tiny_models import WORDS
 
 GREEDY: tuple[dict[str, Any], ...] = (
@@ -43,19 +39,44 @@ SAMPLED: tuple[dict[str, Any], ...] = (
     {"do_sample": True, "top_p": 0.8, "repetition_penalty": 1.2},
     {"do_sample": True, "num_beams": 3, "top_p": 0.8},
 )
-#: Small enough that documents wait, prompts are cut into chunks and slots are left and taken again.
-TIGHT = Limits(max_rows=24, max_entries=1500, max_chunk_tokens=24)
+#: Small enough that documents wait, prompts are cut into chunks, and seats and pages are taken again.
+TIGHT = Limits(max_rows=24, num_pages=121, max_entries=128, chunk_sizes=(24,), is_exact=True)
 
 
-def make_core(loaded: LoadedModel, limits: Limits = TIGHT) -> DecodingCore:
-    """The engine's core in front of a model, with limits of the test's own."""
-    adapt_positions(loaded.model)
-    proof = prove(loaded, Reference(loaded))
-    assert proof.layout is not None, proof.why
-    forward = forward_of(loaded, Layout(proof.layout))
-    if isinstance(forward, CausalForward):
-        return CausalCore(loaded, forward, limits)
-    return CrossCore(loaded, forward, limits)
+class PromptCore:
+    """A model's core, whichever way it decodes, for prompts that are documents of one piece each."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self._inside: set[Hashable] = set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is inside."""
+        return bool(self._inside)
+
+    def add(self, key: Hashable, prompt: Prompt, *, priority: float) -> None:
+        """Queues a prompt."""
+        self._inside.add(key)
+        num_tokens = len(prompt.input_ids) + prompt.max_new_tokens
+        piece = Piece(key=key, index=0, num_tokens=num_tokens, num_rows=prompt.num_rows, data=prompt)
+        self.core.add([piece], priority)
+
+    def discard(self, keys: Collection[Hashable]) -> None:
+        """Drops prompts."""
+        self._inside -= set(keys)
+        self.core.discard(keys)
+
+    def step(self) -> list[tuple[Hashable, Decoded | DocumentError]]:
+        """What has ended with the next step, by key."""
+        results = [(piece.key, result) for piece, result in self.core.step()]
+        self.discard([key for key, _ in results])
+        return results
+
+
+def make_core(loaded: LoadedModel, limits: Limits | None = TIGHT) -> PromptCore:
+    """What decodes a model, with limits of the test's own or its device's."""
+    return PromptCore(decoding_core(loaded, limits))
 
 
 def random_prompts(loaded: LoadedModel, count: int, *, seed: int, longest: int) -> list[Prompt]:
@@ -76,7 +97,7 @@ def random_prompts(loaded: LoadedModel, count: int, *, seed: int, longest: int) 
 
 
 def decode_with_random_arrivals(
-    core: DecodingCore, prompts: list[Prompt], *, seed: int
+    core: PromptCore | PagedCore, prompts: list[Prompt], *, seed: int
 ) -> Mapping[Hashable, Decoded | DocumentError]:
     """Hands prompts in at random steps in random order; results by the prompts' places."""
     draw = random.Random(seed)

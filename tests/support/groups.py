@@ -1,7 +1,8 @@
-"""The group core of the second decoding engine in front of small models."""
+"""The group core of the decoding engine in front of small models."""
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,18 +35,25 @@ BEAMS: tuple[dict[str, Any], ...] = (
 )
 
 
+#: What cores are made for when a test does not say it.
+kernels: Kernels = "reference"
+
+
 def layout_of(name: str) -> Layout:
     """Of a small model."""
     return Layout.PACKED if name in PACKED else Layout.ROWS
 
 
 def make_group_core(
-    loaded: LoadedModel, limits: Limits = TIGHT, *, layout: Layout = Layout.ROWS, by: Kernels = "reference"
+    loaded: LoadedModel, limits: Limits = TIGHT, *, layout: Layout = Layout.ROWS, by: Kernels | None = None
 ) -> tuple[GroupCore, Program]:
     """The core, and its program for tests that look at its memory."""
+    by = by or kernels
     adapt_positions(loaded.model)
+    limits = dataclasses.replace(limits, is_exact=by == "cpu")
     program = build_group_program(loaded, limits, by=by, layout=layout, most_source=MOST_SOURCE)
-    return group_core(loaded, program, EagerSteps(program, is_ahead=True), limits), program
+    is_ahead = by != "cpu"  # as on a GPU
+    return group_core(loaded, program, EagerSteps(program, is_ahead=is_ahead), limits), program
 
 
 def prompts_of(

@@ -1,4 +1,4 @@
-"""The second decoding engine in front of small models, on the device at hand and by either backend."""
+"""The decoding engine in front of small models, on the device at hand and by either backend."""
 
 from __future__ import annotations
 

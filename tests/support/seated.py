@@ -1,4 +1,4 @@
-"""Rows of a batch state as a step of the second decoding engine finds them, without an engine."""
+"""Rows of a batch state as a step of the decoding engine finds them, without an engine."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class CpuAttention:
 
     def attend(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer) -> Tensor:
         """As the interface says."""
-        queries, keys, values = (_computed(each) for each in (layer.queries, layer.keys, layer.values))
+        queries, keys, values = (computed(each) for each in (layer.queries, layer.keys, layer.values))
         num_tokens, num_heads, _ = queries.shape
         out = torch.empty(num_tokens, num_heads, values.shape[2], dtype=queries.dtype)
         pools = pages.keys[layer.number], pages.values[layer.number]
@@ -88,7 +88,7 @@ class CpuAttention:
         return self._nothing if numbers is None else numbers.detach().float().numpy()
 
 
-def _computed(tensor: Tensor) -> Tensor:
+def computed(tensor: Tensor) -> Tensor:
     """Half precision is computed in float32: processors have no products of it."""
     return tensor if tensor.dtype in (torch.float32, torch.bfloat16) else tensor.float()
 

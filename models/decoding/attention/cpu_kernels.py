@@ -15,7 +15,7 @@ from models.decoding.compiled import OPTIONS, compiled, exp, narrow, prefetch_ro
 from models.decoding.scheduling import layout
 from models.decoding.scheduling.pages import PAGE_TOKENS
 
-_NOTHING = np.float32(-1e38)  #: a score below that of any key
+NOTHING = np.float32(-1e38)  #: a score below that of any key
 _FIRST_PAGE, _PAGE = layout.PAGES, PAGE_TOKENS
 
 
@@ -72,7 +72,7 @@ def _store(pool: Any, table: Any, new: Any, start: Any) -> None:
     for t in range(new.shape[0]):
         page, place = table[(start + t) // _PAGE], (start + t) % _PAGE
         for head in range(new.shape[1]):
-            _put(pool[page, head, place], new[t, head])
+            put(pool[page, head, place], new[t, head])
 
 
 @functools.cache
@@ -105,8 +105,8 @@ def _decode(
             continue
         table = rows[seat, _FIRST_PAGE:]
         page, place = table[position // _PAGE], position % _PAGE
-        _put(keys[page, head, place], new_keys[row, head])
-        _put(values[page, head, place], new_values[row, head])
+        put(keys[page, head, place], new_keys[row, head])
+        put(values[page, head, place], new_values[row, head])
         # Whose keys come next, so that they are loaded while values are added up.
         following = min(task + 1, num_rows * key_heads - 1)
         next_table, next_head = rows[seats[following // key_heads], _FIRST_PAGE:], following % key_heads
@@ -116,22 +116,23 @@ def _decode(
         for number in range(head * group, (head + 1) * group):
             for d in range(len(query)):
                 query[d] = wide(queries[row, number, d]) * scale
-            _score(query, keys, values, table, head, first, scores)
-            _adapt(scores, first, cap, slopes, number)
-            total = _exponentials(scores, sinks[number] if len(sinks) > 0 else _NOTHING)
-            _blend(scores, values, keys, table, head, next_table, next_head, first, sums)
+            score(query, keys, values, table, head, first, scores)
+            adapt(scores, first, cap, slopes, number)
+            total = exponentials(scores, sinks[number] if len(sinks) > 0 else NOTHING)
+            blend(scores, values, keys, table, head, next_table, next_head, first, sums)
             for d in range(len(sums)):
                 outputs[row, number, d] = narrow(sums[d] / total, outputs)
 
 
 @numba.njit(**OPTIONS)
-def _put(target: Any, numbers: Any) -> None:
+def put(target: Any, numbers: Any) -> None:
+    """Copies numbers."""
     for d in range(len(target)):
         target[d] = numbers[d]
 
 
 @numba.njit(**OPTIONS)
-def _score(query: Any, keys: Any, values: Any, table: Any, head: Any, first: Any, scores: Any) -> None:
+def score(query: Any, keys: Any, values: Any, table: Any, head: Any, first: Any, scores: Any) -> None:
     """The product of the query with each key that is seen; the values beside them come next."""
     stop = first + len(scores)
     for number in range(first // _PAGE, (stop + _PAGE - 1) // _PAGE):
@@ -159,7 +160,7 @@ def _score(query: Any, keys: Any, values: Any, table: Any, head: Any, first: Any
 
 
 @numba.njit(**OPTIONS)
-def _adapt(scores: Any, first: Any, cap: Any, slopes: Any, head: Any) -> None:
+def adapt(scores: Any, first: Any, cap: Any, slopes: Any, head: Any) -> None:
     """Cap * tanh(score / cap), by the exponential; and what each position adds."""
     if cap > 0:
         for i in range(len(scores)):
@@ -172,12 +173,12 @@ def _adapt(scores: Any, first: Any, cap: Any, slopes: Any, head: Any) -> None:
 
 
 @numba.njit(**OPTIONS)
-def _exponentials(scores: Any, sink: Any) -> Any:
+def exponentials(scores: Any, sink: Any) -> Any:
     """In place, relative to the largest; returns their sum, with what the sink takes."""
     largest = sink
     for i in range(len(scores)):
         largest = max(largest, scores[i])
-    total = exp(sink - largest) if sink > _NOTHING else np.float32(0)
+    total = exp(sink - largest) if sink > NOTHING else np.float32(0)
     for i in range(len(scores)):
         scores[i] = exp(scores[i] - largest)
         total += scores[i]
@@ -185,7 +186,7 @@ def _exponentials(scores: Any, sink: Any) -> Any:
 
 
 @numba.njit(**OPTIONS)
-def _blend(
+def blend(
     weights: Any, values: Any, keys: Any, table: Any, head: Any, next_table: Any, next_head: Any, first: Any,
     sums: Any,
 ) -> None:  # fmt: skip

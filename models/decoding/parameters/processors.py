@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transformers import LogitsProcessor
 from transformers.generation import logits_process as processors
 
-#: Work on each row of scores by itself and look at nothing else, so rows of equal options share a call.
+#: Work on each row of scores by itself and look at nothing else.
 _LOOK_AT_SCORES_ALONE = (
     processors.TemperatureLogitsWarper, processors.TopKLogitsWarper, processors.TopPLogitsWarper,
     processors.MinPLogitsWarper, processors.TypicalLogitsWarper, processors.EpsilonLogitsWarper,
@@ -48,11 +48,6 @@ def is_active(processor: LogitsProcessor, length: int) -> bool:
     if isinstance(processor, processors.SuppressTokensAtBeginLogitsProcessor):
         return bool(length == processor.begin_index)
     return True
-
-
-def look_at_scores_alone(active: Sequence[LogitsProcessor]) -> bool:
-    """Whether rows of other documents with the same options may be in the same call."""
-    return all(isinstance(each, _LOOK_AT_SCORES_ALONE) or _banned_by(each) is not None for each in active)
 
 
 def banned_tokens(active: Sequence[LogitsProcessor]) -> list[int] | None:

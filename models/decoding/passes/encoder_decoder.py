@@ -25,7 +25,6 @@ from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.layout import Shape
 from models.decoding.tensors.paired_pages import PairedPages
-from models.errors import NotSuited
 from models.loading.registry import LoadedModel
 
 NAME = "textmill-pages-by-row"
@@ -37,24 +36,16 @@ class EncoderDecoderForward:
     is_fused = False  #: no module has a fused kernel yet
 
     def __init__(self, loaded: LoadedModel, layout: Layout) -> None:
-        """Looks at what the model takes.
-
-        Raises:
-            NotSuited: it has no head of its own.
-        """
+        """Looks at what the model takes."""
         self.model: Any = loaded.model
         self.layout = layout
         self.device = loaded.device.torch
         takes = inspect.signature(self.model.forward).parameters
         self._cache_name = "cache" if "cache" in takes else "past_key_values"
-        head = self.model.get_output_embeddings()
-        if head is None or not isinstance(getattr(head, "weight", None), Tensor):
-            raise NotSuited("a head that is no product with one matrix")
-        self.vocabulary = int(head.weight.shape[0])
-        self.dtype: torch.dtype = head.weight.dtype
+        dtype = torch.float32 if loaded.dtype == "int8" else self.model.dtype
         # Passes through the models' mask making untouched; our attention knows better.
-        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self.dtype, device=self.device)
-        self._no_states = torch.zeros((1, 1, 1), dtype=self.dtype, device=self.device)
+        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=dtype, device=self.device)
+        self._no_states = torch.zeros((1, 1, 1), dtype=dtype, device=self.device)
         self._numbers = torch.arange(4096, device=self.device)
 
     def leave_plain(self) -> None:
@@ -75,9 +66,13 @@ class EncoderDecoderForward:
         """Scores (rows, vocabulary) of what follows tokens (rows,) whose sources are in pages."""
         return self._decode(token_ids, caches, self._no_states, is_filled=True)
 
-    def fill(self, start_ids: Tensor, caches: tuple[Cache, Cache], states: Tensor) -> None:
-        """Hands the keys and values of encoded sources (documents, tokens, hidden size) to the caches."""
-        self._decode(start_ids, caches, states, is_filled=False)
+    def fill(self, start_ids: Tensor, caches: tuple[Cache, Cache], states: Tensor) -> Tensor:
+        """Hands the keys and values of encoded sources (documents, tokens, hidden size) to the caches.
+
+        Returns:
+            The scores of what follows the first tokens (documents,), as far as the caches attend.
+        """
+        return self._decode(start_ids, caches, states, is_filled=False)
 
     def past(self, positions: Tensor) -> Tensor:
         """What the cache says its length is, so that the model counts every row's own position."""

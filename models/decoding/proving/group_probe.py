@@ -53,6 +53,7 @@ class GroupVerdict:
     proven_tokens: int
     why: str | None = None  #: not all lengths
     layout: str = Layout.ROWS.value  #: of an encoder-decoder's tokens
+    is_eager: bool = False  #: steps read on the host, and no graph does that
 
 
 def prove_groups(
@@ -74,6 +75,8 @@ class _Trial:
         self._is_causal = loaded.family is Family.CAUSAL
         switches = find_switches(loaded.config.to_dict())
         self._shared = next((switch for switch in switches if switch.is_shared), None)
+        if self._shared is not None:
+            limits = replace(limits, max_entries=min(limits.max_entries, self._shared.length))
         most = _LONGEST_READ if self._is_causal else _LONGEST_DECODED
         longest = limits.max_entries - _NEW_TOKENS
         fitting = [switch for switch in switches if switch.length < limits.max_entries]
@@ -87,10 +90,10 @@ class _Trial:
 
     def verdict(self, build: Callable[[], Program], make_core: MakeCore) -> GroupVerdict:
         """What comes of it."""
-        if self._shared is not None:
-            return GroupVerdict(0, f"with {self._shared} it reads lengths on the host")
         if self._loaded.dtype not in TOLERANCE:
             return GroupVerdict(0, f"its weights are {self._loaded.dtype}")
+        if not self._lengths:
+            return GroupVerdict(0, f"beyond {self._shared} documents would change each other")
         try:
             worst = self._worst(build(), make_core)
         except torch.AcceleratorError:
@@ -100,9 +103,13 @@ class _Trial:
             return GroupVerdict(0, f"its code raised {type(error).__name__}: {error}")
         if not worst <= TOLERANCE[self._loaded.dtype]:
             return GroupVerdict(0, f"its scores come out otherwise, by {worst:.2g} of their spread")
+        is_eager = self._shared is not None
         if self._open is not None:
-            return GroupVerdict(self._open.length, f"beyond {self._open} nothing is proven")
-        return GroupVerdict(self._limits.max_entries)
+            return GroupVerdict(
+                self._open.length, f"beyond {self._open} nothing is proven", is_eager=is_eager
+            )
+        why = f"beyond {self._shared} documents would change each other" if is_eager else None
+        return GroupVerdict(self._limits.max_entries, why, is_eager=is_eager)
 
     def _worst(self, program: Program, make_core: MakeCore) -> float:
         """Between our scores and the model's own, over each text's first and last beam."""

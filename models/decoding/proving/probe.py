@@ -50,6 +50,7 @@ class Verdict:
     proven_tokens: int
     why: str | None = None  #: not all lengths
     is_fused: bool = False  #: with fused kernels inside
+    is_eager: bool = False  #: steps read on the host, and no graph does that
 
 
 def prove(loaded: LoadedModel, reference: Reference, program: Program, limits: Limits) -> Verdict:
@@ -65,11 +66,12 @@ def prove(loaded: LoadedModel, reference: Reference, program: Program, limits: L
 def _try(loaded: LoadedModel, reference: Reference, program: Program, limits: Limits) -> Verdict:
     switches = find_switches(loaded.config.to_dict())
     shared = next((switch for switch in switches if switch.is_shared), None)
-    if shared is not None:
-        return Verdict(0, f"with {shared} it reads lengths on the host")
     if loaded.dtype not in TOLERANCE:
         return Verdict(0, f"its weights are {loaded.dtype}")
-    longest = limits.max_entries - _NEW_TOKENS
+    most = limits.max_entries if shared is None else min(limits.max_entries, shared.length)
+    longest = most - _NEW_TOKENS
+    if longest < 1:
+        return Verdict(0, f"beyond {shared} documents would change each other")
     lengths = {length for length in _LENGTHS if length <= longest}
     crossed = {switch: switch.length + _BEYOND for switch in switches if switch.length <= _LONGEST_TRIED}
     lengths |= {length for length in crossed.values() if length <= longest}
@@ -80,12 +82,14 @@ def _try(loaded: LoadedModel, reference: Reference, program: Program, limits: Li
         return Verdict(0, f"its code raised {type(error).__name__}: {error}")
     if not worst <= TOLERANCE[loaded.dtype]:
         return Verdict(0, f"its scores come out otherwise, by {worst:.2g} of their spread")
-    open_ones = [
-        each for each in switches if crossed.get(each) not in lengths and each.length < limits.max_entries
-    ]
+    open_ones = [each for each in switches if crossed.get(each) not in lengths and each.length < most]
     if open_ones:
-        return Verdict(open_ones[0].length, f"beyond {open_ones[0]} nothing is proven")
-    return Verdict(limits.max_entries)
+        return Verdict(
+            open_ones[0].length, f"beyond {open_ones[0]} nothing is proven", is_eager=shared is not None
+        )
+    if shared is not None:
+        return Verdict(most, f"beyond {shared} documents would change each other", is_eager=True)
+    return Verdict(most)
 
 
 def _worst_difference(

@@ -12,13 +12,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from models.decoding.parameters.options import OptionsMaker
-from models.decoding.proving.fitting import agrees, layouts_of
 from models.decoding.proving.trials import Trial, crossing_trial, is_same, short_trials
 from models.errors import CannotLoad, CannotLoadNow
 from models.loading.registry import LoadedModel
@@ -54,23 +52,21 @@ class Proof:
 def prove(
     loaded: LoadedModel,
     reference: Reference,
-    layouts: Mapping[str, Check] | None = None,
+    layouts: Mapping[str, Check],
     *,
-    kind: str = "decoding",
+    kind: str,
 ) -> Proof:
     """The proof of a model, found before or now.
 
     Args:
         loaded: the model.
         reference: how it decodes by itself.
-        layouts: ways of the engine by their names, the best first; None: the first engine's.
+        layouts: ways of the engine by their names, the best first; none: only `generate` is tried.
         kind: what the verdict is remembered as.
 
     Raises:
         CannotLoad: transformers itself cannot decode with this model.
     """
-    if layouts is None:
-        layouts = {layout.value: partial(agrees, loaded, layout) for layout in layouts_of(loaded)}
     verdict = remembered(loaded, kind, lambda: asdict(_Prover(loaded, reference, layouts).proof()))
     proof = Proof(**verdict)
     reference.uses_cache = proof.uses_cache
@@ -108,6 +104,8 @@ class _Prover:
             if reason is None:
                 return layout, None
             reasons.append(reason)
+        if not reasons:
+            return None, None
         return None, f"the engine does not suit this architecture ({reasons[0][:200]})"
 
     def _proven_tokens(self, check: Check) -> tuple[int | None, str | None]:

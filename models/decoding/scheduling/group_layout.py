@@ -63,6 +63,13 @@ def group_shape(
     return GroupShape(**vars(plain), width=wide, num_candidates=num_candidates)
 
 
+def exact_shape(
+    num_rows: int, num_prompt: int, num_blocks: int, *, longest: int, width: int, num_candidates: int
+) -> GroupShape:
+    """As large as what it computes."""
+    return GroupShape(num_rows, num_prompt, longest, num_blocks, width, num_candidates)
+
+
 def stage_group(records: Ints, first_column: int, group: Group, tables: list[Pages]) -> None:
     """The rows of a group that enters, and before each the seat that it goes to."""
     beams, seats = group.beams, group.seats

@@ -21,7 +21,7 @@ class GroupState(BatchState):
 
     def __init__(
         self, *, num_seats: int, most_pages: int, most_source_pages: int, max_chunk: int, vocabulary: int,
-        device: torch.device,
+        device: torch.device, is_exact: bool = False,
     ) -> None:  # fmt: skip
         """Makes the tensors.
 
@@ -32,12 +32,13 @@ class GroupState(BatchState):
             max_chunk: prompt tokens of a step.
             vocabulary: tokens that there are.
             device: where the model computes.
+            is_exact: whether steps are as large as what they compute.
         """
         self.first_column = layout.PAGES + most_pages
         self.most_source_pages = most_source_pages
         super().__init__(
             num_seats=num_seats, most_pages=most_pages, max_chunk=max_chunk, max_begun=num_seats,
-            vocabulary=vocabulary, device=device, keeps_seen=False,
+            vocabulary=vocabulary, device=device, is_exact=is_exact, keeps_seen=False,
             more_columns=group_layout.SOURCE_PAGES + most_source_pages,
         )  # fmt: skip
         shape = (2, num_seats + 1, most_pages * PAGE_TOKENS)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from models.decoding.tensors.host_pages import HostPages
 from models.decoding.tensors.kv_pages import KVPages, LayerSize
 
 
@@ -20,7 +21,11 @@ class PairedPages(KVPages):
         device: torch.device,
     ) -> None:
         super().__init__(layers, dtype, device)
-        self.source = KVPages(source_layers, dtype, device)
+        self.source = self._pool(source_layers, dtype, device)
+
+    def _pool(self, layers: Sequence[LayerSize], dtype: torch.dtype, device: torch.device) -> KVPages:
+        """Of what encoders read."""
+        return KVPages(layers, dtype, device)
 
     @property
     def page_bytes(self) -> int:
@@ -49,3 +54,10 @@ class PairedPages(KVPages):
         """Gives all of them back."""
         super().release()
         self.source.release()
+
+
+class HostPairedPages(PairedPages, HostPages):
+    """As `PairedPages`, in a CPU's memory."""
+
+    def _pool(self, layers: Sequence[LayerSize], dtype: torch.dtype, device: torch.device) -> KVPages:
+        return HostPages(layers, dtype, device)

@@ -1,4 +1,4 @@
-"""Attention over the pages of groups against a plain float64 one: the reference, and the kernels of GPUs."""
+"""Attention over the pages of groups against a plain float64 one: the reference, and the kernels of GPUs and CPUs."""
 
 from __future__ import annotations
 
@@ -83,6 +83,12 @@ def _case(
 def _backend(kind: str, case: _Case, split: int) -> Any:
     if kind == "torch":
         return AncestralAttention()
+    if kind == "cpu":
+        if DEVICE.type != "cpu":
+            pytest.skip("computes in a CPU's memory")
+        from models.decoding.attention.ancestry_cpu import AncestralCpu
+
+        return AncestralCpu()
     pytest.importorskip("triton")
     from models.decoding.attention.ancestry_cuda import AncestralTriton
 
@@ -124,8 +130,8 @@ def _wanted(case: _Case) -> Tensor:
 
 @pytest.mark.parametrize(
     ("kind", "split"),
-    [("torch", 0), ("triton", 512), ("triton", 32)],
-    ids=["torch", "triton", "triton, split"],
+    [("torch", 0), ("triton", 512), ("triton", 32), ("cpu", 0)],
+    ids=["torch", "triton", "triton, split", "cpu"],
 )
 @pytest.mark.parametrize(
     ("heads", "key_heads", "size", "window", "bias"),
@@ -143,7 +149,7 @@ def test_a_beam_sees_what_its_ancestors_wrote(
     assert float((got - wanted).norm() / wanted.norm()) < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["torch", "triton"])
+@pytest.mark.parametrize("kind", ["torch", "triton", "cpu"])
 @pytest.mark.parametrize(("heads", "key_heads", "size"), [(4, 4, 64), (8, 2, 48), (1, 1, 16)])
 def test_all_beams_of_a_document_see_its_source_and_nothing_else(
     heads: int, key_heads: int, size: int, kind: str

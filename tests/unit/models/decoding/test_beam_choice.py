@@ -1,8 +1,9 @@
-"""The kernels that choose beams on GPUs, against the same in torch, step for step."""
+"""The kernels that choose beams on GPUs and on CPUs, against the same in torch, step for step."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,22 @@ from models.decoding.tensors.group_state import GroupState
 from tests.support.seated import DEVICE
 from tests.support.seated_groups import group_of, make_group_state, seat_groups
 
-pytest.importorskip("triton")
-
 _VOCABULARY = 150
+
+
+def _chooser(kind: str, state: GroupState, *, group: int = 16, groups: int = 8) -> Any:
+    if kind == "torch":
+        return ReferenceBeams()
+    if kind == "cpu":
+        if DEVICE.type != "cpu":
+            pytest.skip("computes in a CPU's memory")
+        from models.decoding.sampling.beams_cpu import CpuBeams
+
+        return CpuBeams()
+    pytest.importorskip("triton")
+    from models.decoding.sampling.beams_cuda import TritonBeams
+
+    return TritonBeams(state, group=group, groups=groups)
 
 
 def _groups() -> list[Group]:
@@ -74,17 +88,25 @@ def _floats(state: GroupState, count: int) -> Tensor:
     return torch.stack([scores, torch.where(length > 0, kept, 0.0)])
 
 
-@pytest.mark.parametrize(("dtype", "steps"), [(torch.float32, 12), (torch.bfloat16, 2)])
-def test_groups_of_every_kind_are_chosen_for_as_the_reference_does(dtype: torch.dtype, steps: int) -> None:
-    from models.decoding.sampling.beams_cuda import TritonBeams
-
+@pytest.mark.parametrize(
+    ("kind", "dtype", "steps"),
+    [
+        ("triton", torch.float32, 12),
+        ("triton", torch.bfloat16, 2),
+        ("cpu", torch.float32, 12),
+        ("cpu", torch.bfloat16, 12),
+    ],
+)
+def test_groups_of_every_kind_are_chosen_for_as_the_reference_does(
+    kind: str, dtype: torch.dtype, steps: int
+) -> None:
     plain = make_group_state(24, _VOCABULARY)
     groups = _groups()
     shape = seat_groups(plain, groups)
     count = sum(group.num_rows for group in groups)
     plain.seats[count : shape.num_rows] = plain.num_seats
     fast = copy.deepcopy(plain)
-    chooser = TritonBeams(fast, group=16, groups=8)
+    chooser = _chooser(kind, fast)
     ended = 0
     for step in range(steps):
         scores = _scores(step, shape.num_rows, dtype=dtype)
@@ -104,9 +126,8 @@ def test_groups_of_every_kind_are_chosen_for_as_the_reference_does(dtype: torch.
     assert ended == len(groups) or steps < 12
 
 
-def test_a_rows_log_probabilities_are_those_of_float64() -> None:
-    from models.decoding.sampling.beams_cuda import TritonBeams
-
+@pytest.mark.parametrize("kind", ["torch", "triton", "cpu"])
+def test_a_rows_log_probabilities_are_those_of_float64(kind: str) -> None:
     state = make_group_state(8, _VOCABULARY)
     beams = BeamParameters(num_beams=4, num_candidates=8, early_stopping=0)
     shape = seat_groups(state, [group_of(beams, banned_ids=(3, 140))])
@@ -114,24 +135,22 @@ def test_a_rows_log_probabilities_are_those_of_float64() -> None:
     wanted = torch.log_softmax(scores[0].cpu().double(), -1)
     wanted[[3, 140]] = -torch.inf
     best, tokens = wanted.topk(4)
-    TritonBeams(state, group=16, groups=2).choose(state, shape, scores)
+    _chooser(kind, state, groups=2).choose(state, shape, scores)
     rows = state.rows[state.seats[:4].long()]
     assert rows[:, layout.TOKEN].tolist() == tokens.tolist()
     got = rows[:, state.first_column + group_layout.SCORE].contiguous().view(torch.float32)
     assert torch.allclose(got.cpu().double(), best, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["torch", "triton", "cpu"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_scores_that_are_no_numbers_end_their_document_alone(bad: float) -> None:
-    from models.decoding.sampling.beams_cuda import TritonBeams
-
-    for make in (lambda _: ReferenceBeams(), TritonBeams):
-        state = make_group_state(8, _VOCABULARY)
-        beams = BeamParameters(num_beams=3, num_candidates=6, early_stopping=0)
-        shape = seat_groups(state, [group_of(beams), group_of(beams)])
-        scores = _scores(6, shape.num_rows)
-        scores[1, 17] = bad
-        make(state).choose(state, shape, scores)
-        assert int(state.said[0, SAID_TOKEN]) == layout.NOT_FINITE
-        assert state.said[:6, SAID_DONE].tolist() == [1, 0, 0, 0, 0, 0]
-        assert (state.said[3:6, SAID_TOKEN] >= 0).all()
+def test_scores_that_are_no_numbers_end_their_document_alone(bad: float, kind: str) -> None:
+    state = make_group_state(8, _VOCABULARY)
+    beams = BeamParameters(num_beams=3, num_candidates=6, early_stopping=0)
+    shape = seat_groups(state, [group_of(beams), group_of(beams)])
+    scores = _scores(6, shape.num_rows)
+    scores[1, 17] = bad
+    _chooser(kind, state).choose(state, shape, scores)
+    assert int(state.said[0, SAID_TOKEN]) == layout.NOT_FINITE
+    assert state.said[:6, SAID_DONE].tolist() == [1, 0, 0, 0, 0, 0]
+    assert (state.said[3:6, SAID_TOKEN] >= 0).all()

@@ -30,6 +30,6 @@ def test_the_benchmark_measures_every_system_with_tiny_models(
     assert "generation" in capsys.readouterr().out
 
 
-def test_a_step_of_beams_costs_the_host_a_fifth_of_what_it_costs_in_the_first_engine() -> None:
-    costs = beams_host_cost.measure(documents=32, beams=4)
-    assert costs["second engine"] < costs["first engine"] / 5
+def test_what_a_step_of_beams_costs_the_host_hardly_grows_with_the_documents() -> None:
+    """Nothing of it is done document by document: with an object for each it was 16 times as much."""
+    assert beams_host_cost.measure(documents=64, beams=4) < 4 * beams_host_cost.measure(documents=4, beams=4)

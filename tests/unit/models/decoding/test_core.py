@@ -1,4 +1,4 @@
-"""The second decoding engine against `generate`, by its reference backend; on a GPU by Triton and graphs."""
+"""The decoding engine against `generate`, by its reference backend; on a GPU by Triton and graphs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _compare_with_each_alone(name: str, count: int, small: Loader, tiny_models: 
     model = small("generation", name)
     prompts = _prompts(model, count, seed=7)
     core, program = make_paged_core(model)
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     plain = hf.AutoModelForCausalLM.from_pretrained(tiny_models[name]).eval().to(model.device.torch)
     expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0
@@ -129,10 +129,10 @@ def test_sampled_documents_are_the_same_in_any_company_and_order(small: Loader) 
     model = small("generation", "llama")
     prompts = _sampled(model, 24)
     wide = Limits(max_rows=24, num_pages=400, max_entries=128, chunk_sizes=(64,), max_begun=24)
-    wanted = decode_with_random_arrivals(make_paged_core(model, wide)[0], prompts, seed=1)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_paged_core(model, wide)[0], prompts, seed=1)
     for seed in (2, 3):
         core, _ = make_paged_core(model)
-        assert decode_with_random_arrivals(core, prompts, seed=seed) == wanted  # type: ignore[arg-type]
+        assert decode_with_random_arrivals(core, prompts, seed=seed) == wanted
     other = dataclasses.replace(prompts[1], seed=10_001, max_new_tokens=12)
     core, _ = make_paged_core(model)
     core.add("other", other, priority=6)
@@ -175,7 +175,7 @@ def test_sampled_tokens_follow_the_models_distribution(ways: dict[str, Any], sma
 def test_cancelled_documents_leave_at_once_and_the_others_go_on(small: Loader) -> None:
     model = small("generation", "gpt2")
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=9, params={}) for n in range(8)]
-    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=2)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=2)
     core, program = make_paged_core(model)
     for key, prompt in enumerate(prompts):
         core.add(key, prompt, priority=6)
@@ -195,7 +195,7 @@ def test_nan_from_the_model_fails_its_document_alone_and_leaves_nothing_behind(s
     model = small("generation", "llama")
     poison = 66
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(6)]
-    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=6)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=6)
     bad = [Prompt(input_ids=[poison, 9], max_new_tokens=6, params={})] * 4
     limits = dataclasses.replace(
         TIGHT, max_rows=3, num_pages=8
@@ -205,7 +205,7 @@ def test_nan_from_the_model_fails_its_document_alone_and_leaves_nothing_behind(s
         lambda _, inputs, output: output.masked_fill((inputs[0] == poison)[..., None], float("nan"))
     )
     try:
-        results = decode_with_random_arrivals(core, [*bad, *prompts], seed=6)  # type: ignore[arg-type]
+        results = decode_with_random_arrivals(core, [*bad, *prompts], seed=6)
     finally:
         hook.remove()
     assert [getattr(results[place], "code", None) for place in range(4)] == ["not_finite"] * 4
@@ -226,7 +226,7 @@ def test_a_document_that_raises_fails_alone(small: Loader) -> None:
     model = small("generation", "gpt2")
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(9)]
     poison = Prompt(input_ids=[66, 67], max_new_tokens=6, params={})
-    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)
     core, _ = make_paged_core(model)
 
     def refuse(_: Any, inputs: Any) -> None:
@@ -234,7 +234,7 @@ def test_a_document_that_raises_fails_alone(small: Loader) -> None:
             raise ValueError("sixty-six")
 
     with _before_embedding(model, refuse):
-        results = decode_with_random_arrivals(core, [*prompts, poison], seed=5)  # type: ignore[arg-type]
+        results = decode_with_random_arrivals(core, [*prompts, poison], seed=5)
     failed = results[len(prompts)]
     assert isinstance(failed, DocumentError)
     assert "sixty-six" in str(failed)
@@ -244,7 +244,7 @@ def test_a_document_that_raises_fails_alone(small: Loader) -> None:
 def test_a_step_that_runs_out_of_memory_is_run_again_by_fewer(small: Loader) -> None:
     model = small("generation", "gpt2")
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(9)]
-    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)
     core, _ = make_paged_core(model)
     failures = iter([False, False, True, False, True])
 
@@ -253,7 +253,7 @@ def test_a_step_that_runs_out_of_memory_is_run_again_by_fewer(small: Loader) -> 
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with _before_embedding(model, run_out):
-        results = decode_with_random_arrivals(core, prompts, seed=5)  # type: ignore[arg-type]
+        results = decode_with_random_arrivals(core, prompts, seed=5)
     assert results == wanted
 
 

@@ -1,4 +1,4 @@
-"""The decoding engine against transformers' own `generate` on one document at a time."""
+"""Whatever decodes a model, against transformers' own `generate` on one document at a time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from models.decoding.first import attention
-from models.decoding.first.scheduler import Limits
 from models.decoding.parameters.prompt import Decoded, Prompt
+from models.decoding.scheduling.scheduler import Limits
 from models.errors import DocumentError
 from tests.support.decoding import (
+    TIGHT,
     decode_with_random_arrivals,
     expect_each_alone,
     generate_alone,
@@ -34,33 +34,27 @@ def _plain(name: str, tiny_models: TinyModels) -> Any:
 
 
 @pytest.mark.parametrize("name", [*_CAUSAL, *_TRANSLATING])
-def test_two_hundred_documents_in_one_batch_equal_each_alone(
+def test_documents_of_every_kind_in_any_company_equal_each_alone(
     name: str, loaded: Loader, tiny_models: TinyModels
 ) -> None:
-    _compare_with_each_alone(name, 200, loaded, tiny_models)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", [*_CAUSAL, *_TRANSLATING])
-def test_two_hundred_documents_on_a_gpu_equal_each_alone(
-    name: str, loaded_on_gpu: Loader, tiny_models: TinyModels
-) -> None:
-    _compare_with_each_alone(name, 200, loaded_on_gpu, tiny_models)
-
-
-@pytest.mark.parametrize("name", ["gpt2", "llama", "mistral", "marian", "t5"])
-def test_the_attention_of_gpus_sees_the_same_entries(
-    name: str, loaded: Loader, tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A CPU has one of its own; what other devices compute by is compared here too."""
-    monkeypatch.setattr(attention, "reads_what_is_seen", lambda device, dtype: False)
     _compare_with_each_alone(name, 60, loaded, tiny_models)
 
 
-def _compare_with_each_alone(name: str, count: int, loaded: Loader, tiny_models: TinyModels) -> None:
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", _TRANSLATING)
+def test_two_hundred_documents_on_a_gpu_equal_each_alone(
+    name: str, loaded_on_gpu: Loader, tiny_models: TinyModels
+) -> None:
+    """Rows of decoder-only models draw from a stream of the engine's own there: `test_core`."""
+    _compare_with_each_alone(name, 200, loaded_on_gpu, tiny_models, limits=None)
+
+
+def _compare_with_each_alone(
+    name: str, count: int, loaded: Loader, tiny_models: TinyModels, *, limits: Limits | None = TIGHT
+) -> None:
     model = loaded("generation" if name in _CAUSAL else "translation", name)
     prompts = random_prompts(model, count, seed=7, longest=20 if name in _CAUSAL else 9)
-    results = decode_with_random_arrivals(make_core(model), prompts, seed=8)
+    results = decode_with_random_arrivals(make_core(model, limits), prompts, seed=8)
     plain = _plain(name, tiny_models).to(model.device.torch)
     expect_each_alone(results, prompts, plain, model.tokenizer)
 
@@ -119,7 +113,7 @@ def test_sampled_tokens_follow_the_models_distribution(loaded: Loader) -> None:
     params = {"do_sample": True, "top_k": 8, "temperature": 1.5}
     count = 2000
     prompts = [Prompt(input_ids=ids, max_new_tokens=1, params=params, seed=seed) for seed in range(count)]
-    core = make_core(model, Limits(max_rows=500, max_entries=100_000, max_chunk_tokens=4000))
+    core = make_core(model, None)
     results = decode_with_random_arrivals(core, prompts, seed=3).values()
     drawn = Counter(result.sequences[0][0] for result in results if isinstance(result, Decoded))
     with torch.inference_mode():
@@ -134,21 +128,24 @@ def test_sampled_tokens_follow_the_models_distribution(loaded: Loader) -> None:
     assert chi_square < 24.3  # 0.999 of the distribution with 7 degrees of freedom
 
 
-def test_documents_that_the_cache_has_no_room_for_start_again_and_end_the_same(
+def test_documents_that_there_are_no_pages_for_wait_and_end_the_same(
     loaded: Loader, tiny_models: TinyModels
 ) -> None:
     model = loaded("generation", "llama")
+    params: tuple[dict[str, object], ...] = ({"min_new_tokens": 90}, {"min_new_tokens": 90, "num_beams": 2})
     prompts = [
         Prompt(
-            input_ids=model.tokenizer(text)["input_ids"], max_new_tokens=100, params={"min_new_tokens": 90}
+            input_ids=model.tokenizer(text)["input_ids"],
+            max_new_tokens=100,
+            params=way,
+            num_rows=1 + ("num_beams" in way),
         )
         for text in ("the dog", "the cat in the hall", "nobody", "trains from the north")
+        for way in params
     ]
-    core = make_core(model, Limits(max_rows=8, max_entries=300, max_chunk_tokens=64))
-    results = decode_with_random_arrivals(core, prompts, seed=4)
-    plain = _plain("llama", tiny_models)
-    for place, prompt in enumerate(prompts):
-        assert results[place].sequences == generate_alone(plain, model.tokenizer, prompt)  # type: ignore[union-attr]
+    limits = Limits(max_rows=8, num_pages=20, max_entries=128, chunk_sizes=(64,), is_exact=True)
+    results = decode_with_random_arrivals(make_core(model, limits), prompts, seed=4)
+    expect_each_alone(results, prompts, _plain("llama", tiny_models), model.tokenizer)
 
 
 @pytest.mark.parametrize(("task", "name"), [("generation", "gpt2"), ("translation", "marian")])
@@ -192,8 +189,9 @@ def test_nan_from_the_model_fails_its_document_alone_and_leaves_nothing_behind(
     ]
     wanted = decode_with_random_arrivals(make_core(model), prompts, seed=6)
     bad = [Prompt(input_ids=[poison, 9], max_new_tokens=6, params={"num_beams": 2}, num_rows=2)] * 4
-    # Few rows, so that the healthy take over the slots of the poisoned.
-    core = make_core(model, Limits(max_rows=6, max_entries=1000, max_chunk_tokens=8))
+    # Few rows, so that the healthy take over the seats of the poisoned.
+    few = Limits(max_rows=6, num_pages=40, max_entries=64, chunk_sizes=(8,), is_exact=True)
+    core = make_core(model, few)
     reads = (
         model.model.get_encoder().embed_tokens
         if task == "translation"
@@ -225,18 +223,3 @@ def test_cancelled_documents_leave_at_once_and_the_others_go_on(name: str, loade
         results |= dict(core.step())
     assert set(results) == {0, 2, 4, 6, 7}
     assert all(results[key] == wanted[key] for key in results)
-
-
-@pytest.mark.parametrize("name", ["gpt2", "marian"])
-def test_an_engine_without_work_keeps_no_cache(name: str, loaded: Loader) -> None:
-    """It used to keep the slots of its fullest hour for as long as the model was warm."""
-    model = loaded("generation" if name in _CAUSAL else "translation", name)
-    core = make_core(model)
-    for number, prompt in enumerate(random_prompts(model, 6, seed=3, longest=8)):
-        core.add(number, prompt, priority=6)
-    core.step()
-    arenas = [core._forward.own, *([core._forward.cross] if name == "marian" else [])]  # type: ignore[attr-defined]
-    assert all(each.num_bytes > 0 for each in arenas)
-    while core.has_work:
-        core.step()
-    assert [each.num_bytes for each in arenas] == [0] * len(arenas)

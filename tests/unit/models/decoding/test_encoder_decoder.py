@@ -1,4 +1,4 @@
-"""Encoder-decoders by the second decoding engine against `generate`, each document alone."""
+"""Encoder-decoders by the decoding engine against `generate`, each document alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import transformers as hf
 
+from models.decoding.factory import Kernels
 from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.prompt import Prompt
 from models.decoding.passes.positions import adapt_positions
@@ -20,15 +21,16 @@ from tests.support.tiny_models import Loader, TinyModels
 _WAYS: tuple[Mapping[str, Any], ...] = ({}, {"min_new_tokens": 5}, {"num_beams": 1}, *BEAMS)
 
 
+@pytest.mark.parametrize("by", ["reference", "cpu"])
 @pytest.mark.parametrize("name", ["marian", "t5", "bart", "nllb"])
 def test_forty_documents_in_any_company_equal_each_alone(
-    name: str, loaded: Loader, tiny_models: TinyModels
+    name: str, by: Kernels, loaded: Loader, tiny_models: TinyModels
 ) -> None:
     model = loaded("translation", name)
     prompts = prompts_of(model, 40, seed=7, ways=_WAYS)
-    core, program = make_group_core(model, layout=layout_of(name))
+    core, program = make_group_core(model, layout=layout_of(name), by=by)
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     plain: Any = hf.AutoModelForSeq2SeqLM.from_pretrained(tiny_models[name]).eval()
     expect_each_alone(results, prompts, plain, model.tokenizer)
     assert program.pages.num_bytes == 0
@@ -82,7 +84,7 @@ def test_documents_on_a_gpu_equal_each_alone(
     core = group_core(model, program, CapturedSteps(program), TIGHT)
     ways = _WAYS if task == "translation" else BEAMS
     prompts = prompts_of(model, 40, seed=7, ways=ways)
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     kind: Any = hf.AutoModelForSeq2SeqLM if task == "translation" else hf.AutoModelForCausalLM
     plain = kind.from_pretrained(tiny_models[name]).eval().to(model.device.torch)
     expect_each_alone(results, prompts, plain, model.tokenizer)

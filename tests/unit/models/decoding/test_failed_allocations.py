@@ -10,16 +10,20 @@ import pytest
 from models.decoding.parameters.prompt import Decoded, Prompt, PromptMaker
 from models.errors import DocumentError, OutOfMemory
 from models.loading.registry import LoadedModel
-from tests.support.decoding import generate_alone, make_core
+from tests.support.decoding import generate_alone
 from tests.support.failing_memory import FailingMemory
+from tests.support.groups import make_group_core
 from tests.support.paged import make_paged_core
 from tests.support.tiny_models import Loader, TinyModels
 
 _PARAMETERS: tuple[dict[str, Any], ...] = ({}, {"repetition_penalty": 1.3}, {"num_beams": 3})
+_BEAMS: tuple[dict[str, Any], ...] = (
+    {"num_beams": 2}, {"num_beams": 2, "repetition_penalty": 1.3}, {"num_beams": 3},
+)  # fmt: skip
 
 
-def _by_slots(loaded: LoadedModel) -> Any:
-    return make_core(loaded)
+def _by_groups(loaded: LoadedModel) -> Any:
+    return make_group_core(loaded, by="cpu")[0]
 
 
 def _by_pages(loaded: LoadedModel) -> Any:
@@ -27,11 +31,11 @@ def _by_pages(loaded: LoadedModel) -> Any:
 
 
 _ENGINES = {
-    "slots, decoder": (_by_slots, "generation", "gpt2", _PARAMETERS),
-    "slots, encoder-decoder": (_by_slots, "translation", "marian", _PARAMETERS),
+    "groups, decoder": (_by_groups, "generation", "gpt2", _BEAMS),
+    "groups, encoder-decoder": (_by_groups, "translation", "marian", _PARAMETERS),
     "pages, decoder": (_by_pages, "generation", "gpt2", _PARAMETERS[:2]),
 }
-_QUICK = {"slots, decoder": 29, "slots, encoder-decoder": 29, "pages, decoder": 61}
+_QUICK = {"groups, decoder": 61, "groups, encoder-decoder": 61, "pages, decoder": 61}
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,18 @@ import transformers as hf
 from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.sampling.group_choice import GroupChoice
 from models.errors import DocumentError, NotFinite
+from tests.support import groups
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, random_prompts
 from tests.support.groups import TIGHT, layout_of, make_group_core, prompts_of
 from tests.support.tiny_models import Loader, TinyModels
 
 _DECODERS = ("gpt2", "llama")
+
+
+@pytest.fixture(autouse=True, params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs by plain torch and by the kernels of CPUs."""
+    monkeypatch.setattr(groups, "kernels", request.param)
 
 
 def _loaded(name: str, loaded: Loader) -> Any:
@@ -38,7 +45,7 @@ def test_documents_of_every_kind_in_any_company_equal_each_alone(
         prompts = [prompt for prompt in prompts if prompt.num_rows > 1]
     core, program = make_group_core(model, layout=layout_of(name))
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=8)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=8)
     expect_each_alone(results, prompts, _plain(name, tiny_models), model.tokenizer)
     assert program.pages.num_bytes == 0
 
@@ -57,7 +64,7 @@ def test_searches_of_any_width_equal_each_alone(name: str, loaded: Loader, tiny_
     prompts = prompts_of(model, 12, seed=3, ways=ways)
     core, _ = make_group_core(model, dataclasses.replace(TIGHT, max_rows=40, num_pages=400))
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=5)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=5)
     expect_each_alone(results, prompts, _plain(name, tiny_models), model.tokenizer)
 
 
@@ -74,7 +81,7 @@ def test_sampled_documents_keep_their_own_minimum_in_company(
     )
     prompts = prompts_of(model, 30, seed=4, ways=ways)
     core, _ = make_group_core(model)
-    results = decode_with_random_arrivals(core, prompts, seed=3)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=3)
     expect_each_alone(results, prompts, _plain(name, tiny_models), model.tokenizer)
 
 
@@ -86,7 +93,7 @@ def test_a_choice_that_raises_fails_alone(name: str, loaded: Loader, monkeypatch
     bad = Prompt(
         input_ids=[5, 6, 7], max_new_tokens=9, params={"num_beams": 2, "repetition_penalty": 9.0}, num_rows=2
     )
-    wanted = decode_with_random_arrivals(make_group_core(model)[0], prompts, seed=2)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_group_core(model)[0], prompts, seed=2)
     choose = GroupChoice._processed
 
     def picky(self: Any, sequences: Any, scores: Any) -> Any:
@@ -95,7 +102,7 @@ def test_a_choice_that_raises_fails_alone(name: str, loaded: Loader, monkeypatch
         return choose(self, sequences, scores)
 
     monkeypatch.setattr(GroupChoice, "_processed", picky)
-    results = dict(decode_with_random_arrivals(make_group_core(model)[0], [*prompts, bad], seed=2))  # type: ignore[arg-type]
+    results = dict(decode_with_random_arrivals(make_group_core(model)[0], [*prompts, bad], seed=2))
     failed = results.pop(len(prompts))
     assert isinstance(failed, DocumentError)
     assert "nine" in str(failed)
@@ -107,7 +114,7 @@ def test_nan_fails_its_document_alone(params: dict[str, Any], loaded: Loader) ->
     model = _loaded("llama", loaded)
     way = params if "num_beams" in params else {**params, "do_sample": True}
     prompts = prompts_of(model, 5, seed=6, ways=[way])
-    wanted = decode_with_random_arrivals(make_group_core(model)[0], prompts, seed=2)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_group_core(model)[0], prompts, seed=2)
     poison = 66
     bad = dataclasses.replace(prompts[0], input_ids=[poison, 9])
     hook = model.model.get_input_embeddings().register_forward_hook(
@@ -115,7 +122,7 @@ def test_nan_fails_its_document_alone(params: dict[str, Any], loaded: Loader) ->
     )
     try:
         core, _ = make_group_core(model)
-        results = dict(decode_with_random_arrivals(core, [*prompts, bad], seed=2))  # type: ignore[arg-type]
+        results = dict(decode_with_random_arrivals(core, [*prompts, bad], seed=2))
     finally:
         hook.remove()
     assert isinstance(results.pop(len(prompts)), NotFinite)
@@ -131,7 +138,7 @@ def test_what_was_begun_again_comes_out_the_same(loaded: Loader, monkeypatch: py
         {"num_beams": 3},
     )
     prompts = [dataclasses.replace(each, seed=7) for each in prompts_of(model, 9, seed=6, ways=ways)]
-    wanted = decode_with_random_arrivals(make_group_core(model)[0], prompts, seed=2)  # type: ignore[arg-type]
+    wanted = decode_with_random_arrivals(make_group_core(model)[0], prompts, seed=2)
     core, program = make_group_core(model)
     run, calls = type(program).run, iter(range(10**6))
 
@@ -141,6 +148,6 @@ def test_what_was_begun_again_comes_out_the_same(loaded: Loader, monkeypatch: py
             raise MemoryError
 
     monkeypatch.setattr(type(program), "run", fails_sometimes)
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     assert all(isinstance(result, Decoded) for result in results.values())
     assert results == wanted

@@ -1,4 +1,4 @@
-"""Which engine takes beams and translations where there is a GPU, and that each answers as `generate` does."""
+"""Which engine takes beams and translations on each device, and that each answers as `generate` does."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def on_cuda(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> Any:
     return load
 
 
+@pytest.fixture
+def on_a_cpu(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Models on a CPU, by the kernels for it."""
+    limits = dataclasses.replace(_LIMITS, is_exact=True)
+    monkeypatch.setattr(group_factory, "group_limits_for", lambda _: limits)
+    return partial(loaded, "generation")
+
+
 _TEXTS = ("the old clock", "A warm film on the moon", "snow", "two people walked")
 _KINDS: tuple[tuple[dict[str, Any], str], ...] = (  # and which models' documents go by groups
     ({"max_new_tokens": 9}, "bart"),
@@ -55,11 +63,16 @@ _KINDS: tuple[tuple[dict[str, Any], str], ...] = (  # and which models' document
 )
 
 
+@pytest.mark.parametrize("device", ["on_cuda", "on_a_cpu"])
 @pytest.mark.parametrize("name", ["llama", "bart"])
 def test_documents_of_every_kind_come_out_as_generate_says_whichever_engine_they_go_by(
-    name: str, on_cuda: Any, tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    device: str,
+    tiny_models: TinyModels,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    model = on_cuda(name)
+    model = request.getfixturevalue(device)(name)
     engine = GenerationEngine(model)
     taken: set[Any] = set()
     add = GroupCore.add

@@ -1,4 +1,4 @@
-"""What the second engine does where memory is short, and how much of it it takes."""
+"""What the decoding engine does where memory is short, and how much of it it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More architectures, languages, ends and accidents of encoder-decoders by the second engine."""
+"""More architectures, languages, ends and accidents of encoder-decoders by the decoding engine."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.errors import DocumentError, NotFinite
 from models.loading.device import Device
 from models.loading.registry import LoadedModel
+from tests.support import groups
 from tests.support.decoding import decode_with_random_arrivals, expect_each_alone, generate_alone, is_same
 from tests.support.groups import BEAMS, TIGHT, make_group_core, prompts_of
 from tests.support.random_models import ENCODER_DECODER, EOS, NUM_TOKENS, PAD, load_random, save_random
@@ -42,11 +43,17 @@ _ARCHITECTURES: dict[str, tuple[Any, Any, Layout]] = {
 }
 
 
+@pytest.fixture(autouse=True, params=["reference", "cpu"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs by plain torch and by the kernels of CPUs."""
+    monkeypatch.setattr(groups, "kernels", request.param)
+
+
 def _compare(
     model: LoadedModel, core: GroupCore, prompts: list[Prompt], plain: Any, padding: set[int]
 ) -> list[Any]:
     assert all(map(core.serves, prompts))
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     expect_each_alone(results, prompts, plain, model.tokenizer, padding)
     return [results[place] for place in range(len(prompts))]
 
@@ -129,7 +136,7 @@ def test_a_source_that_cannot_be_read_fails_alone(
         return encode(self, ids, mask)
 
     monkeypatch.setattr(EncoderDecoderForward, "encode", picky)
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     failure = results.pop(5)
     assert isinstance(failure, DocumentError)
     assert "cannot read this" in str(failure)
@@ -157,7 +164,7 @@ def test_a_source_whose_states_are_no_numbers_fails_alone(
         return states
 
     monkeypatch.setattr(EncoderDecoderForward, "encode", spoiled)
-    results = decode_with_random_arrivals(core, prompts, seed=2)  # type: ignore[arg-type]
+    results = decode_with_random_arrivals(core, prompts, seed=2)
     assert isinstance(results.pop(2), NotFinite)
     assert all(isinstance(result, Decoded) for result in results.values())
 

@@ -1,4 +1,4 @@
-"""Which documents of a model on CUDA go by the second engine, and that all come out as `generate` says."""
+"""Which documents of a model on CUDA go by the decoding engine, and that all come out as `generate` says."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-"""The first engine, for what pages do not serve yet."""
