@@ -32,9 +32,7 @@ class _Progress:
         now = time.monotonic()
         if now - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now
-            with contextlib.suppress(
-                OperationalError, RedisError, OSError
-            ):  # who looks on sees less; work goes on
+            with contextlib.suppress(OperationalError, RedisError, OSError):  # only Flower listens
                 self._task.send_event("task-progress", result=f"{settled}/{total} documents")
 
 
