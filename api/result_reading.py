@@ -33,8 +33,8 @@ def answer(
         store: The ledger.
         job: As it was before this call.
         after: The `seq` to begin behind.
-        limit: Most results of a page; None: all of a finished job, and of a running one as
-            much as is held at a time (or with gaps: all that is settled).
+        limit: Most results of a page, fewer where they are large; None: all of a finished job, and of
+            a running one as much as is held at a time (or with gaps: all that is settled).
         only: Which results.
         has_gaps: Pass over documents that are still open instead of ending there.
 
@@ -54,10 +54,8 @@ def answer(
 
 
 def _page_with_gaps(store: Store, job: Job, after: int, limit: int, only: ResultFilter) -> Answer:
-    rows = store.results(job.id, after=after, limit=limit + 1, only=only)
-    is_full = len(rows) > limit
-    rows = rows[:limit]
-    return Answer(iter([rows]), len(rows), rows[-1].seq if is_full else None)
+    page = store.result_page(job.id, after=after, limit=limit, only=only, has_gaps=True)
+    return Answer(iter([page.rows]), len(page.rows), page.rows[-1].seq if page.has_more else None)
 
 
 def _all(store: Store, job: Job, after: int, first: ResultPage, only: ResultFilter) -> Answer:
@@ -76,7 +74,7 @@ def _strictly(store: Store, job: Job, page: ResultPage, only: ResultFilter) -> I
 
 
 def _check_is_whole(page: ResultPage, job: Job) -> None:
-    if page.has_more and len(page.rows) < _PAGE:
+    if page.is_open_next:
         raise ResultsChanged(f"{job.id} was retried while its results were read: read them again")
 
 

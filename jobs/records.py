@@ -315,11 +315,13 @@ class ResultFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultPage:
-    """Results of one page, and whether the page is the last one."""
+    """Results of one page, and what comes behind it."""
 
     rows: list[ResultRow]
     #: more may come behind these rows: settled ones, or documents that are still open
     has_more: bool
+    #: the next document is one that is still open
+    is_open_next: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

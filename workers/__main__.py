@@ -89,6 +89,7 @@ def _run(
     # Celery installs its own signal handlers when it starts; ours must be the last.
     worker_ready.connect(lambda **_: install_signals(process), weak=False)
     consumer.start()
+    process.stop()  # Celery ended by itself: what is held here must not lapse as of a crash
     return int(consumer.exitcode or 0)
 
 

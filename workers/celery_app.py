@@ -8,6 +8,7 @@ from __future__ import annotations
 from jobs.broker import make_celery, num_threads
 from jobs.catalogue import Catalogue
 from jobs.settings import Settings
+from workers.broker_link import survive_a_lost_redis
 from workers.remote_control import allow_inspection_only
 
 settings = Settings.load()
@@ -27,3 +28,4 @@ app.conf.update(
 )
 app.set_default()
 allow_inspection_only()
+survive_a_lost_redis()

@@ -6,8 +6,12 @@ is passed over, since the ledger has all that a slice needs.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from jobs.broker import TASK_NAMES
 from jobs.records import SliceKey, Task
@@ -28,7 +32,8 @@ class _Progress:
         now = time.monotonic()
         if now - self._told_at >= _PROGRESS_SECONDS:
             self._told_at = now
-            self._task.send_event("task-progress", result=f"{settled}/{total} documents")
+            with contextlib.suppress(OperationalError, RedisError, OSError):  # only Flower listens
+                self._task.send_event("task-progress", result=f"{settled}/{total} documents")
 
 
 def _run(task: Any, key: str) -> dict[str, Any]:

@@ -114,14 +114,13 @@ def _index(context: Context, caller: Caller, owner: str | None) -> Response:
 def _job(context: Context, job_id: str, owner: str, after: int) -> Response:
     job = context.rates.view(context.store.get_job(job_id, owner=owner))
     page = context.store.result_page(job_id, after=after, limit=_SHOWN_RESULTS)
-    is_full = len(page.rows) == _SHOWN_RESULTS
     return _page(
         "job.html",
         job=job,
         rows=[(row, _short(row)) for row in page.rows],
         after=after,
-        next=page.rows[-1].seq if is_full and page.has_more else None,
-        waits=page.has_more and not is_full,
+        next=page.rows[-1].seq if page.has_more and not page.is_open_next else None,
+        waits=page.is_open_next,
     )
 
 

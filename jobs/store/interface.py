@@ -100,15 +100,26 @@ class Store(Protocol):
     def results(
         self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
     ) -> list[ResultRow]:
-        """What is settled behind `after` now, by seq; gaps are documents still open."""
+        """What is settled behind `after` now, by seq; gaps are documents still open.
+
+        No more than are held at a time, and none only when there is none.
+        """
         ...
 
     def result_page(
-        self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
+        self,
+        job_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        only: ResultFilter = EVERY_RESULT,
+        has_gaps: bool = False,
     ) -> ResultPage:
         """As `results`, but ends before the first document still open that `only` may let through.
 
-        So the last `seq` of a page is a safe `after` for the next: pages read one behind
+        With `has_gaps` it passes over those. A page whose rows are large ends before its limit.
+
+        Without gaps the last `seq` of a page is a safe `after` for the next: pages read one behind
         the other hold every result once, however documents finish. (`retry` reopens
         documents behind a cursor: whoever retries reads anew.)
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, func, select, true
+from sqlalchemy import ColumnElement, Connection, CursorResult, FromClause, Row, and_, func, select, true
 
 from jobs import records
 from jobs.errors import JobNotFound
@@ -16,31 +16,25 @@ from jobs.store.database import Database
 from jobs.store.outcomes import find_job
 from jobs.store.stages import unwritten
 
-
-def results(
-    database: Database, job_id: str, *, after: int, limit: int, only: ResultFilter
-) -> list[records.ResultRow]:
-    """Settled documents in the order of the input, gaps and all."""
-
-    def work(connection: Connection) -> list[records.ResultRow]:
-        return _rows(connection, _found(connection, job_id), after=after, limit=limit, only=only)
-
-    return database.read(work)
+#: A page ends behind the row with which its rows hold so many characters: a row may hold a million.
+_PAGE_CHARACTERS = 8_000_000
+#: Rows that are fetched at a time.
+_FETCHED_ROWS = 20
 
 
-def result_page(database: Database, job_id: str, *, after: int, limit: int, only: ResultFilter) -> ResultPage:
-    """Settled documents up to the first that is open."""
+def result_page(
+    database: Database, job_id: str, *, after: int, limit: int, only: ResultFilter, has_gaps: bool
+) -> ResultPage:
+    """Settled documents in the order of the input: with gaps, or up to the first that is open."""
 
     def work(connection: Connection) -> ResultPage:
         job = _found(connection, job_id)
-        rows = _rows(connection, job, after=after, limit=limit + 1, only=only)
-        is_full = len(rows) > limit
-        rows = rows[:limit]
-        end = rows[-1].seq if is_full else None
-        stop = _first_open(connection, job, after=after, upto=end, only=only)
-        if stop is not None:
-            rows = [row for row in rows if row.seq < stop]
-        return ResultPage(rows=rows, has_more=is_full or stop is not None)
+        page = _settled(connection, job, after=after, limit=limit, only=only)
+        end = page.rows[-1].seq if page.has_more else None
+        stop = None if has_gaps else _first_open(connection, job, after=after, upto=end, only=only)
+        if stop is None:
+            return page
+        return ResultPage(rows=[row for row in page.rows if row.seq < stop], has_more=True, is_open_next=True)
 
     return database.read(work)
 
@@ -120,12 +114,31 @@ def _of_kind(only: ResultFilter) -> list[ColumnElement[bool]]:
     return wanted
 
 
-def _rows(
+def _settled(
     connection: Connection, job: Row[Any], *, after: int, limit: int, only: ResultFilter
-) -> list[records.ResultRow]:
+) -> ResultPage:
+    """As many as were asked for, or as are held at a time."""
+    rest = unwritten(job)
+    rows: list[records.ResultRow] = []
+    num_characters = 0
+    with _found_rows(connection, job, after=after, limit=limit + 1, only=only) as found:
+        for row in found:
+            if len(rows) == limit or num_characters >= _PAGE_CHARACTERS:
+                return ResultPage(rows=rows, has_more=True)
+            rows.append(_result(row, rest))
+            num_characters += sum(
+                len(text or "") for text in (row.output, row.metadata_json, row.error_message)
+            )
+    return ResultPage(rows=rows, has_more=False)
+
+
+def _found_rows(
+    connection: Connection, job: Row[Any], *, after: int, limit: int, only: ResultFilter
+) -> CursorResult[Any]:
+    """Fetched as they are read: nobody need hold them all."""
     d, r, s = t.document.c, t.result.c, t.slice_.c
     view = _view(job, only, of_kind=True)
-    rows = connection.execute(
+    return connection.execute(
         select(
             view.seq, d.custom_id, r.status, s.task, s.model, r.output, r.error_code, r.error_message,
             r.input_tokens, r.output_tokens, r.truncated, d.metadata_json, r.provenance,
@@ -134,9 +147,8 @@ def _rows(
         .where(view.seq > after, *view.wanted)
         .order_by(view.seq)
         .limit(limit)
+        .execution_options(yield_per=_FETCHED_ROWS)
     )  # fmt: skip
-    rest = unwritten(job)
-    return [_result(row, rest) for row in rows]
 
 
 def _result(row: Row[Any], rest: Outcome | None) -> records.ResultRow:

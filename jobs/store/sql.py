@@ -95,12 +95,20 @@ class SqlStore:
     def results(
         self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
     ) -> list[ResultRow]:
-        return results.results(self._database, job_id, after=after, limit=limit, only=only)
+        return self.result_page(job_id, after=after, limit=limit, only=only, has_gaps=True).rows
 
     def result_page(
-        self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT
+        self,
+        job_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        only: ResultFilter = EVERY_RESULT,
+        has_gaps: bool = False,
     ) -> ResultPage:
-        return results.result_page(self._database, job_id, after=after, limit=limit, only=only)
+        return results.result_page(
+            self._database, job_id, after=after, limit=limit, only=only, has_gaps=has_gaps
+        )
 
     def count_results(self, job_id: str, *, after: int = -1, only: ResultFilter = EVERY_RESULT) -> int:
         return results.count_results(self._database, job_id, after=after, only=only)

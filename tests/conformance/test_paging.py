@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
@@ -163,3 +164,31 @@ def test_a_list_of_jobs_costs_as_many_queries_however_long_it_is(ledger: Ledger)
         assert [job.counts.running for job in jobs] == [3] * limit
         counts.append(len(statements))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("has_gaps", [False, True])
+def test_a_page_of_large_rows_ends_before_its_limit_and_the_next_goes_on(
+    ledger: Ledger, has_gaps: bool
+) -> None:
+    """L7, its relative: a page was bounded by rows alone, 10,000 of them, and a row may hold a megabyte."""
+    note = "x" * 900_000
+    rows = (
+        NewDocument(
+            seq=n, custom_id=str(n), task=Task.SENTIMENT, model="m", text="t", metadata={"note": note}
+        )
+        for n in range(30)
+    )
+    job, _ = ledger.store.submit(NewJob(), rows)
+    ledger.drain(job)
+    seen: list[int] = []
+    sizes: list[int] = []
+    while len(seen) < 30:
+        page = ledger.store.result_page(
+            job.id, after=seen[-1] if seen else -1, limit=10_000, has_gaps=has_gaps
+        )
+        assert page.rows
+        assert page.has_more == (page.rows[-1].seq < 29)
+        seen += [row.seq for row in page.rows]
+        sizes.append(len(page.rows) * len(note))
+    assert seen == list(range(30))
+    assert max(sizes) < 10_000_000

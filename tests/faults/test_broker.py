@@ -50,6 +50,24 @@ def test_a_killed_redis_comes_back_with_its_file(cluster: MakeCluster, profile: 
     profile.settle(audit(c.database_url))
 
 
+def test_workers_outlive_a_redis_that_dies_under_them(cluster: MakeCluster, profile: Profile) -> None:
+    """A soak found it: Celery could not hand messages back, and ended; its slices counted as crashes."""
+    c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.01")
+    rounds = profile.pick(2, 20)
+    for _ in range(rounds):
+        job = submit(c, 600)
+        running(job)
+        c.kill("broker")
+        c.start_broker()
+        wait_until(
+            lambda job=job: any(map(c.has_ended, c.workers)) or job.status().is_final,  # type: ignore[misc]
+            timeout_seconds=600, what="the job is finished", poll_seconds=0.2,
+        )  # fmt: skip
+        assert not any(map(c.has_ended, c.workers))
+    profile.note(rounds=rounds)
+    profile.settle(audit(c.database_url))
+
+
 def cut_tail(folder: Path, num_bytes: int) -> None:
     """Shortens the part of the append-only file that grew last."""
     last = max(folder.glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
