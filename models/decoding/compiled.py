@@ -5,11 +5,13 @@ bfloat16 is the upper half of a float32, so such numbers come and go as bit patt
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -65,6 +67,19 @@ def stored_type(dtype: torch.dtype) -> Any:
     return types.float32 if dtype == torch.float32 else types.uint16
 
 
+def keep_by_code(folder: Path) -> None:
+    """Has numba keep what it compiles apart for each state of the code in a folder.
+
+    By itself it looks at the file of the outermost function alone: when a helper or a constant in
+    another file changed, it would go on with what it compiled before.
+    """
+    code = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        code.update(path.read_bytes())
+    base = Path(config.CACHE_DIR or folder / "__pycache__")  # type: ignore[attr-defined]
+    config.CACHE_DIR = str(base / code.hexdigest()[:16])  # type: ignore[attr-defined]
+
+
 def compiled(signature: Any, function: Callable[..., Any], *, parallel: bool = True) -> Callable[..., Any]:
     """Takes seconds; what was compiled is kept on disk, and read from there the next time."""
     try:
@@ -72,6 +87,9 @@ def compiled(signature: Any, function: Callable[..., Any], *, parallel: bool = T
     except Exception as error:  # nowhere to keep it, a full disk, a file cut short by a power failure
         logger.warning("compiled anew", extra={"action": "compiled_anew", "reason": repr(error)})
         return numba.njit(signature, parallel=parallel, **OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+keep_by_code(Path(__file__).parent)
 
 
 @numba.njit(inline="always")

@@ -32,22 +32,25 @@ class House:
     """An API with keys on."""
 
     api: Api
+    read: str = ""  #: a finished job of OWN's, for calls that change nothing
 
     def call(self, method: str, path: str, key: str | None) -> int:
         """The status of a call, with the identifiers of the path filled in."""
-        filled = path.replace("{job_id}", self._job() if "{job_id}" in path else "").replace(
-            "{key_id}", "key_unknown"
-        )
+        job_id = self._job(is_read=method in ("GET", "HEAD")) if "{job_id}" in path else ""
+        filled = path.replace("{job_id}", job_id).replace("{key_id}", "key_unknown")
         filled = filled.replace("{name}", "console.css").replace("{name:path}", "console.css")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         return self.api.http.request(method, filled, headers=headers, json=BODIES.get(path)).status_code
 
-    def _job(self) -> str:
+    def _job(self, *, is_read: bool) -> str:
         """A finished one of OWN's: a call for its events ends, and every action gets past the door."""
+        if is_read and self.read:
+            return self.read
         body = {"task": "sentiment", "text": "good"}
         headers = {"Authorization": f"Bearer {OWN}"}
         job_id = str(self.api.http.post("/v1/jobs", json=body, headers=headers).json()["id"])
         self.api.work_off(job_id)
+        self.read = self.read or (job_id if is_read else "")
         return job_id
 
 

@@ -56,7 +56,7 @@ def test_a_single_stop_string_is_a_list_of_one() -> None:
         (Task.GENERATION, {"max_new_tokens": True}, "params.max_new_tokens", "integer"),
         (Task.GENERATION, {"max_new_tokens": 5, "max_length": 9}, "params.max_length", "not both"),
         (Task.TRANSLATION, {"num_return_sequences": 2, "num_beams": 2}, "params.num_return_sequences", "one"),
-        (Task.TRANSLATION, {"add_special_tokens": False}, "params.add_special_tokens", "unknown parameter"),
+        (Task.TRANSLATION, {"add_special_tokens": False}, "params.add_special_tokens", "add_special_tokens"),
         (Task.SENTIMENT, {"max_new_tokens": 5}, "params.max_new_tokens", "allowed: parse_special_tokens"),
         (Task.QA, {"top_k": 0}, "params.top_k", "greater than or equal to 1"),
     ],

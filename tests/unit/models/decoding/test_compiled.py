@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import numba
+import numpy as np
 import pytest
+from numba import types
+
+from models.decoding import compiled
 
 _SCRIPT = """
 import sys, threading, torch
@@ -42,3 +49,51 @@ def test_the_threads_that_a_worker_was_given_stay_so_many_after_the_first_loop(t
         [sys.executable, "-c", _SCRIPT, thread], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["1", "1", "1"]
+
+
+@pytest.mark.parametrize("content", [b"", b"cut sho"])
+def test_damaged_files_of_what_was_compiled_do_no_harm(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert _doubled(4) == 8
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(content)
+    assert _doubled(4) == 8
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba refuses to compile for a cache that has no place, as in a container that is read-only."""
+    monkeypatch.setattr(numba.core.caching.CacheImpl, "_locator_classes", [])
+    assert _doubled(4) == 8
+
+
+def test_what_was_compiled_is_not_used_when_another_file_of_ours_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that changed in a file of its own went on as it was, compiled into who calls it."""
+    (tmp_path / "kernel.py").write_text("# calls the helper")
+    (tmp_path / "helper.py").write_text("TWICE = 2")
+
+    def kept_in() -> str:
+        monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+        compiled.keep_by_code(tmp_path)
+        return str(numba.config.CACHE_DIR)  # type: ignore[attr-defined]
+
+    before = kept_in()
+    assert kept_in() == before
+    (tmp_path / "helper.py").write_text("TWICE = 3")
+    assert kept_in() != before
+
+
+def _doubled(number: int) -> int:
+    numbers = np.array([number], np.int64)
+    compiled.compiled(types.void(types.int64[::1]), _double)(numbers)
+    return int(numbers[0])
+
+
+def _double(numbers: Any) -> None:
+    for i in numba.prange(len(numbers)):
+        numbers[i] *= 2
