@@ -16,9 +16,9 @@ from models.loading.registry import LoadedModel
 _CACHE_SHARE = 0.2
 #: An eighth of them is kept for urgent requests: 64 rows on an ordinary day on a CPU, 504 on CUDA.
 _CPU_ROWS, _CUDA_ROWS = 73, 576
-#: An encoder-decoder has several rows a document (beams) and a decoder that is a part of it. In
-#: bfloat16 the products of a row take a third less time among 192 than among 64; more gain nothing.
-_CPU_WIDE_ROWS = 219
+#: Groups have several rows a document. In bfloat16 the products of a row take a third less time
+#: among 192 than among 64; more gain nothing.
+_CPU_GROUP_ROWS = 219
 #: Who wrote what a beam continues stands in a table of so many places a row.
 _MOST_GROUP_ENTRIES = 8192
 _LEAST_TOKENS = 4096
@@ -48,8 +48,7 @@ def limits_for(loaded: LoadedModel) -> Limits:
 def group_limits_for(loaded: LoadedModel) -> Limits:
     """The same for groups."""
     limits = limits_for(loaded)
-    is_wide = loaded.device.is_cpu and loaded.config.is_encoder_decoder
-    max_rows = _CPU_WIDE_ROWS if is_wide else limits.max_rows
+    max_rows = _CPU_GROUP_ROWS if loaded.device.is_cpu else limits.max_rows
     max_entries = min(limits.max_entries, _MOST_GROUP_ENTRIES)
     return replace(
         limits,

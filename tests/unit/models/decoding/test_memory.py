@@ -15,8 +15,9 @@ from models.decoding.core import PagedCore
 from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.scheduling.scheduler import Limits
 from models.loading.device import Device
+from tests.support.groups import make_group_core
 from tests.support.paged import make_paged_core
-from tests.support.random_models import DECODER, load_random, save_random
+from tests.support.random_models import DECODER, EOS, NUM_TOKENS, PAD, load_random, save_random
 from tests.support.tiny_models import Loader
 
 
@@ -60,6 +61,35 @@ def test_a_cpus_cache_stays_within_its_budget_and_falls_back_while_one_document_
     most = max(size for _, size in taken)
     assert budget / 2 < most <= 1.1 * budget
     assert min(size for count, size in taken if count == 60) < most / 4
+    assert all(isinstance(result, Decoded) for result in results.values())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux for the process's memory")
+def test_what_encoders_have_read_is_given_back_while_one_document_goes_on(
+    tmp_path: Path, cpu: Device
+) -> None:
+    """L3: of encoder-decoders both kinds of pages count, the decoder's own and those of sources."""
+    sizes = {"d_kv": 128, "num_heads": 8, "num_layers": 4}
+    ids = {"pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": PAD}
+    config = hf.T5Config(vocab_size=NUM_TOKENS, d_model=32, d_ff=48, **sizes, **ids)
+    model = load_random(save_random(tmp_path / "m", config, hf.T5ForConditionalGeneration), cpu)
+    limits = Limits(max_rows=64, num_pages=240, max_entries=160, chunk_sizes=(256,), max_begun=64)
+    core, program = make_group_core(model, limits, by="cpu")
+    assert program.pages.page_bytes == 2**20
+    source = [9, 8, 7] * 20
+    core.add("warm", Prompt(input_ids=source, max_new_tokens=2, params={}), priority=6)
+    _run(core)
+    before, taken = _resident_bytes(), []
+    for number, length in enumerate([130, *[20] * 50]):
+        prompt = Prompt(input_ids=source, max_new_tokens=length, params={"min_new_tokens": length})
+        core.add(number, prompt, priority=6)
+    results: dict[Any, Any] = {}
+    while core.has_work:
+        results |= dict(core.step())
+        taken.append((len(results), _resident_bytes() - before))
+    most = max(size for _, size in taken)
+    assert 2**26 < most <= 1.1 * limits.num_pages * program.pages.page_bytes
+    assert min(size for count, size in taken if count == 50) < most / 4
     assert all(isinstance(result, Decoded) for result in results.values())
 
 
