@@ -85,8 +85,9 @@ up: $(VENV)/.runtime  ## Starts the same stack and leaves it running (Ctrl-C sto
 
 .PHONY: test
 test: lint  ## Set-up, lint, types, import contracts and every test that needs no GPU
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance tests/faults  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo tests/soak
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance  # real processes: one at a time
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/faults  # these mostly wait
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts
@@ -106,6 +107,13 @@ faults: $(VENV)/.dev  ## Kills, freezes and cuts everything at length (half an h
 	@TEXTMILL_FAULTS_FULL=.faults.jsonl $(BIN)/python -m pytest -q tests/faults || echo "the report says which"
 	@$(BIN)/python -m tests.faults.report .faults.jsonl docs/faults.md
 	@rm -f .faults.jsonl; echo "wrote docs/faults.md"
+
+# How long the load lasts.
+SOAK_MINUTES ?= 60
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## An hour of mixed load with kills (SOAK_MINUTES=N: shorter); writes docs/soak.md
+	@$(BIN)/python -m tests.soak docs/soak.md --minutes $(SOAK_MINUTES)
 
 .PHONY: zoo
 zoo: $(VENV)/.dev  ## Checks tiny models of 100+ architectures beside transformers; writes docs/models.md

@@ -22,7 +22,7 @@ from api.connections import BoundedProtocol, backlog_of, most_connections
 from api.context import Context
 from api.log_lines import Throttle
 from jobs.errors import ConfigurationError, StoreUnavailable, TextmillError
-from jobs.privacy import keep_files_private
+from jobs.privacy import keep_files_private, make_private
 from jobs.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def main() -> int:
     try:
         settings = Settings.load(host=options.host, port=options.port)
         _refuse_open_doors(settings)
+        _close_data_folder(settings.data)
         most = most_connections(settings)
         app = make_app(settings, most_connections=most)
         _log.info(_who_may_enter(app.state.context))
@@ -57,6 +58,13 @@ def _set_up_logs(level: str) -> None:
     )
     for chatty in ("uvicorn", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _close_data_folder(folder: Path) -> None:
+    try:
+        make_private(folder)
+    except OSError as error:
+        raise ConfigurationError(f"cannot use the data folder {folder}: {error.strerror}") from error
 
 
 def _spool_in(folder: Path) -> None:

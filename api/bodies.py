@@ -110,16 +110,21 @@ def _json(head: Head, spool: IO[bytes], settings: Settings) -> Body:
         max_body_bytes=settings.max_body_bytes,
     )  # fmt: skip
     given = request_fields(reader.text(_from_start(spool)), max_value_bytes=settings.max_line_bytes)
+    if given is not None and given.get("encoding") is not None:
+        raise RequestError(
+            "encoding stands in the bytes that it is for: say it in the query, or as a charset"
+        )
     fields = _fields(head.query if given is None else _merged(head.query, given))
     if fields.delimiter is not None:
         raise RequestError("delimiter is for tables (CSV, TSV), and this is JSON")
     columns = _columns(fields)
+    notes: list[str] = []
 
     def rows(chunks: Iterable[bytes]) -> Iterable[RawRow]:
         found = request_rows(reader.text(chunks), max_value_bytes=settings.max_line_bytes)
-        return as_table(found, columns) if columns.given else found
+        return as_table(found, columns, notes.append) if columns.given else found
 
-    return Body(fields, _from_start(spool), rows)
+    return Body(fields, _from_start(spool), rows, notes)
 
 
 def _from_start(spool: IO[bytes]) -> Iterator[bytes]:
@@ -167,8 +172,8 @@ def _fields(values: dict[str, Any]) -> JobIn:
         if isinstance(values.get(name), str):
             try:
                 values[name] = jsontext.loads(values[name])
-            except jsontext.JSONDecodeError:
-                raise RequestError(f"{name} must be a JSON object") from None
+            except jsontext.JSONDecodeError as error:
+                raise RequestError(f"{name} must be a JSON object: {error.msg}") from None
     try:
         return JobIn.model_validate(values)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -39,6 +40,7 @@ class Doors:
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
         self._hosts = frozenset(name.lower().rstrip(".") for name in settings.allowed_hosts)
+        self._origins = frozenset(settings.allowed_origins)
         self._has_keys = bool(settings.has_keys)
         self._operations_port = settings.operations_port
 
@@ -65,7 +67,7 @@ class Doors:
             )
         self._check_host(headers)
         if not self._has_keys and scope["method"] not in _SAFE_METHODS:
-            _check_origin(headers)
+            _check_origin(headers, self._origins)
         self._check_port(scope)
 
     def _check_host(self, headers: Headers) -> None:
@@ -107,9 +109,11 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def _check_origin(headers: Headers) -> None:
+def _check_origin(headers: Headers, allowed: frozenset[str]) -> None:
     """Browsers name the page that a request comes from; other programs have no reason to."""
     origin = headers.get("origin")
+    if origin in allowed:
+        return
     if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
         raise _Refused(
             403, "foreign_origin", f"this request comes from a page of {echoed(origin)}, not of ours"
@@ -127,6 +131,25 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def cors_options(settings: Settings) -> dict[str, Any]:
+    """For Starlette's middleware: what pages of the origins that are named may send, and read.
+
+    No cookies: a page that may call has a key of its own, and sends it.
+    """
+    return {
+        "allow_origins": settings.allowed_origins,
+        "allow_methods": ["GET", "HEAD", "POST", "PATCH", "DELETE"],
+        "allow_headers": [
+            "Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "If-None-Match",
+            "Last-Event-ID", "Prefer",
+        ],
+        "expose_headers": [
+            "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "Textmill-Job-Status",
+            "Textmill-Note", "Textmill-Result-Count",
+        ],
+    }  # fmt: skip
 
 
 class HeadAnswers:

@@ -96,6 +96,11 @@ class JobIn(BaseModel):
     delimiter: str | None = None
     encoding: str | None = None
 
+    @field_validator("params", "metadata", mode="before")
+    @classmethod
+    def _null_is_nothing(cls, value: Any) -> Any:
+        return {} if value is None else value
+
     @field_validator("params", "metadata")
     @classmethod
     def _is_flat_enough(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from jobs.errors import TextmillError
-from jobs.privacy import keep_files_private
+from jobs.privacy import keep_files_private, refuse_foreign
 from jobs.settings import Settings
 from jobs.store.backup import restore, save
 from jobs.store.database import Database
@@ -21,7 +21,9 @@ def main() -> int:
     options = parser.parse_args()
     keep_files_private()
     try:
-        database = Database(Settings.load().database)
+        settings = Settings.load()
+        refuse_foreign(settings.data)
+        database = Database(settings.database)
         (save if options.verb == "save" else restore)(database, options.file.absolute())
         database.close()
     except (TextmillError, OSError) as error:

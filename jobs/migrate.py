@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from jobs.errors import TextmillError
-from jobs.privacy import keep_files_private
+from jobs.privacy import keep_files_private, refuse_foreign
 from jobs.settings import Settings
 from jobs.store.database import Database
 from jobs.store.migrate import head_revision, migrate
@@ -17,9 +17,11 @@ def main() -> int:
     argparse.ArgumentParser(prog="python -m jobs.migrate", description=__doc__).parse_args()
     keep_files_private()
     try:
-        database = Database(Settings.load().database)
+        settings = Settings.load()
+        refuse_foreign(settings.data)
+        database = Database(settings.database)
         migrate(database)
-    except TextmillError as error:
+    except (TextmillError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     database.close()

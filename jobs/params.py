@@ -90,6 +90,11 @@ class QaParams(_Params):
 
 
 _SHOWN_PROBLEMS = 20
+#: What may be of several kinds, for which the checker would say what is wrong with it as each of them.
+_OF_SEVERAL_KINDS = {
+    "stop": "must be a string of 1 to 200 characters, or a list of at most 16 of them",
+    "early_stopping": 'must be true, false or "never"',
+}
 
 _MODELS: dict[Task, type[_Params]] = {
     Task.GENERATION: GenerationParams,
@@ -139,7 +144,8 @@ def validate_each(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
     try:
         checked = _MODELS[task].model_validate(dict(params)).model_dump(exclude_none=True)
     except ValidationError as error:
-        raise InvalidParams([_problem(task, dict(e)) for e in error.errors()]) from None
+        problems = dict.fromkeys(_problem(task, dict(e)) for e in error.errors())
+        raise InvalidParams(list(problems)) from None
     if isinstance(checked.get("stop"), str):
         checked["stop"] = [checked["stop"]]
     return checked
@@ -171,4 +177,6 @@ def _problem(task: Task, error: dict[str, Any]) -> tuple[str, str]:
             f"unknown parameter {echoed(name)} for {task}; allowed: {allowed}",
         )
     field = f"params.{name}" if name else "params"
+    if name in _OF_SEVERAL_KINDS:
+        return field, _OF_SEVERAL_KINDS[name]
     return field, str(error["msg"]).removeprefix("Value error, ")

@@ -7,7 +7,7 @@ Values that are secrets can come from a file: `TEXTMILL_DATABASE_URL_FILE=/run/s
 
 from __future__ import annotations
 
-import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
@@ -18,19 +18,20 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from jobs.errors import ConfigurationError
 from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
 from jobs.limits import parse_limits
+from jobs.secret_files import ENV_FILE, PREFIX, secrets_from_files
 
-_PREFIX = "TEXTMILL_"
-_FILE_SUFFIX = "_FILE"
 #: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-_FROM_FILES = ("DATABASE_URL", "REDIS_URL", "API_KEYS", "ADMIN_KEY", "SECRET")
+
+#: No path, no wildcard, not the `null` of pages from files: every page of the world is not named one by one.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 
 
 class Settings(BaseSettings):
     """The settings, with their defaults."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
 
     data: Path = Field(Path(".textmill"), description="Folder for the embedded database, broker, uploads.")
     database_url: SecretStr | None = Field(
@@ -50,6 +51,9 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names this server may be called by; default: any with keys, loopback without.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may call the API (CORS), as https://app.example; default: none."
     )
     operations_port: int | None = Field(
         None,
@@ -157,6 +161,13 @@ class Settings(BaseSettings):
                 raise ValueError(problem)
         return value
 
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("is set, and empty; leave it out for the one of `textmill up`")
+        return value
+
     @field_validator("admin_key", mode="before")
     @classmethod
     def _strip_key(cls, value: object) -> object:
@@ -180,7 +191,15 @@ class Settings(BaseSettings):
     def _parse_limits(cls, value: object) -> object:
         return parse_limits(value) if isinstance(value, str) else value
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:80]!r} is no origin: write https://HOST or https://HOST:PORT")
+        return value
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
@@ -203,14 +222,14 @@ class Settings(BaseSettings):
             ConfigurationError: a value is wrong; the message names the variable.
         """
         values: dict[str, object] = {
-            **_secrets_from_files(),
+            **secrets_from_files(),
             **{k: v for k, v in overrides.items() if v is not None},
         }
         try:
             return cls(**values)  # type: ignore[arg-type]
         except ValidationError as error:
             problems = "; ".join(
-                f"{_PREFIX}{'_'.join(str(p) for p in e['loc'][:1]).upper()}: {e['msg']}"
+                f"{PREFIX}{'_'.join(str(p) for p in e['loc'][:1]).upper()}: {e['msg']}"
                 for e in error.errors()
             )
             raise ConfigurationError(problems) from error
@@ -233,15 +252,3 @@ class Settings(BaseSettings):
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
         return f"redis+socket://{self.data.absolute() / 'broker.sock'}?virtual_host=0"
-
-
-def _secrets_from_files() -> dict[str, object]:
-    found: dict[str, object] = {}
-    for name in _FROM_FILES:
-        variable = f"{_PREFIX}{name}{_FILE_SUFFIX}"
-        if path := os.environ.get(variable):
-            try:
-                found[name.lower()] = Path(path).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
-    return found

@@ -22,6 +22,7 @@ import httpx2
 
 from jobs import jsontext
 from textmill.administration import Administration
+from textmill.documents import plain
 from textmill.errors import UnreadableInput
 from textmill.handle import JobHandle
 from textmill.row_options import RowOptions
@@ -258,7 +259,14 @@ def _job_fields(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, s
         if fields.setdefault(name, value) != value:
             raise UnreadableInput(f"the input itself names another {name} ({fields[name]!r}); leave one out")
     return {
-        name: json.dumps(dict(value), separators=(",", ":")) if isinstance(value, Mapping) else value
+        name: _as_json(name, value) if isinstance(value, Mapping) else value
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _as_json(name: str, value: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(value), separators=(",", ":"), allow_nan=False, default=plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnreadableInput(f"{name} cannot be written as JSON: {error}") from error

@@ -113,7 +113,7 @@ def _line(number: int, row: Mapping[str, Any]) -> bytes:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain)
 
 
 def _without_nan(value: Any) -> Any:
@@ -128,11 +128,15 @@ def _without_nan(value: Any) -> Any:
         return None if math.isnan(value) else value
     if isinstance(value, str | int | None):
         return value
-    return _without_nan(_plain(value))
+    return _without_nan(plain(value))
 
 
-def _plain(value: Any) -> Any:
-    """A value as one that JSON has."""
+def plain(value: Any) -> Any:
+    """A value as one that JSON has.
+
+    Raises:
+        TypeError: it is none that could be.
+    """
     kind = type(value).__name__
     if kind in _MISSING:
         return None

@@ -10,7 +10,7 @@ import httpx2
 
 from jobs import jsontext
 from textmill.errors import ServerUnreachable, WaitTimedOut
-from textmill.result_reader import ResultChoice, ResultReader
+from textmill.result_reader import ResultChoice, ResultReader, path_of
 from textmill.transport import Transport
 from textmill.views import Event, JobView, Result
 
@@ -33,7 +33,7 @@ class JobHandle:
 
     @property
     def _path(self) -> str:
-        return f"/v1/jobs/{self.id}"
+        return path_of(self.id)
 
     # -- following -----------------------------------------------------------------
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
 from jobs import jsontext
 from jobs.records import JobStatus
-from textmill.errors import IncompleteResults, ServerUnreachable
+from textmill.errors import IncompleteResults, ServerUnreachable, UnreadableInput
 from textmill.transport import Transport
 from textmill.views import JobView
 
@@ -102,7 +101,7 @@ class ResultReader:
         query: dict[str, Any] = {"after": after, **self.choice.query}
         if not is_gapless:
             query["gaps"] = "true"
-        with self.transport.stream("GET", f"/v1/jobs/{self.job_id}/results", query=query) as response:
+        with self.transport.stream("GET", f"{path_of(self.job_id)}/results", query=query) as response:
             head.read(response)
             num_lines = 0
             for line in split_lines(response.iter_bytes()):
@@ -132,7 +131,7 @@ class ResultReader:
         query: dict[str, Any] = {"format": "csv", "limit": _CSV_PAGE, "after": -1, **self.choice.query}
         query |= {} if follow else {"gaps": "true"}
         query |= {"spreadsheet": "true"} if spreadsheet else {}
-        path = f"/v1/jobs/{self.job_id}/results"
+        path = f"{path_of(self.job_id)}/results"
         is_first = True
         while True:
             head, body, following = self._csv_page(path, query)
@@ -151,8 +150,7 @@ class ResultReader:
             response = self.transport.request("GET", path, query=query)
             head = _Head()
             head.read(response)
-            rows = csv.reader(io.StringIO(response.content.decode(), newline=""))
-            num_rows = max(0, sum(1 for _ in rows) - 1)
+            num_rows = max(0, num_csv_rows(response.content) - 1)
             if head.count is None or num_rows >= head.count:
                 self.num_read += num_rows
                 return head, response.content, response.links.get("next", {}).get("url")
@@ -165,6 +163,25 @@ class ResultReader:
                 f"after {self.num_read} ({error})"
             )
         return ServerUnreachable(f"the results of {self.job_id} keep breaking off: {error}")
+
+
+def path_of(job_id: str) -> str:
+    """Where a job is, whatever its caller takes for its id.
+
+    Raises:
+        UnreadableInput: it would lead to another address.
+    """
+    if not job_id.strip(" .") or "/" in job_id:
+        raise UnreadableInput(f"{job_id!r} is no id of a job: it looks like job_01a2...")
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def num_csv_rows(content: bytes) -> int:
+    """Rows of a CSV, its header among them, by the row ends outside quotes (RFC 4180).
+
+    Python's reader takes no cell above 128 KiB, and its limit is one for the whole process.
+    """
+    return sum(outside.count(b"\r\n") for outside in content.split(b'"')[::2])
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

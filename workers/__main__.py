@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.broker import num_threads
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
-from jobs.privacy import keep_files_private
+from jobs.privacy import keep_files_private, refuse_foreign
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def main(build: BuildEngine | None = None) -> int:
         device = _resolve(named, catalogue)
         entries = _served(catalogue, options.models, device)
         settings = Settings.load()
-    except TextmillError as error:
+        refuse_foreign(settings.data)
+    except (TextmillError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return _run(settings, catalogue, entries, options, build, device)

@@ -1,4 +1,8 @@
-"""The Celery tasks: one per kind of work, so that Flower tells them apart. Thin on purpose."""
+"""The Celery tasks: one per kind of work, so that Flower tells them apart. Thin on purpose.
+
+While a release is replaced, messages of both are in the queues: what a later one adds to a message
+is passed over, since the ledger has all that a slice needs.
+"""
 
 from __future__ import annotations
 
@@ -32,24 +36,24 @@ def _run(task: Any, key: str) -> dict[str, Any]:
 
 
 @app.task(name=TASK_NAMES[Task.GENERATION], bind=True)
-def generate(self: Any, key: str) -> dict[str, Any]:
+def generate(self: Any, key: str, **_of_later_releases: Any) -> dict[str, Any]:
     """Continues the prompts of one slice."""
     return _run(self, key)
 
 
 @app.task(name=TASK_NAMES[Task.TRANSLATION], bind=True)
-def translate(self: Any, key: str) -> dict[str, Any]:
+def translate(self: Any, key: str, **_of_later_releases: Any) -> dict[str, Any]:
     """Translates the documents of one slice."""
     return _run(self, key)
 
 
 @app.task(name=TASK_NAMES[Task.SENTIMENT], bind=True)
-def sentiment(self: Any, key: str) -> dict[str, Any]:
+def sentiment(self: Any, key: str, **_of_later_releases: Any) -> dict[str, Any]:
     """Labels the documents of one slice."""
     return _run(self, key)
 
 
 @app.task(name=TASK_NAMES[Task.QA], bind=True)
-def answer(self: Any, key: str) -> dict[str, Any]:
+def answer(self: Any, key: str, **_of_later_releases: Any) -> dict[str, Any]:
     """Answers the questions of one slice."""
     return _run(self, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,9 +115,16 @@ class Layout:
         return f"carried as metadata, not read as a field: column {names} (a role would change that)"
 
 
-def as_table(rows: Iterable[RawRow], columns: Columns) -> Iterable[RawRow]:
-    """JSON objects as rows of a table whose columns are their keys."""
+def as_table(rows: Iterable[RawRow], columns: Columns, note: Callable[[str], None]) -> Iterable[RawRow]:
+    """JSON objects as rows of a table whose columns are their keys.
+
+    Args:
+        rows: as they were read.
+        columns: what the caller said of them.
+        note: called once with each thing that the caller may want to know.
+    """
     layouts: dict[tuple[str, ...], Layout] = {}
+    said: set[str] = set()  # of three names at most
     for row in rows:
         if row.fields is None:
             yield row
@@ -128,4 +135,7 @@ def as_table(rows: Iterable[RawRow], columns: Columns) -> Iterable[RawRow]:
             if len(layouts) > 256:  # rows of ever new keys
                 layouts.clear()
             layout = layouts[names] = columns.layout(names)
+            if layout.note and layout.note not in said:
+                said.add(layout.note)
+                note(layout.note)
         yield layout.row(row.line, row.fields.items(), position=row.position)

@@ -55,7 +55,8 @@ class Ids:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not 0 < len(value) <= MAX_CHARACTERS:
-            raise ValueError(f"must be a string of 1 to {MAX_CHARACTERS} characters, or an integer")
+            found = "" if isinstance(value, str) else f", not {type(value).__name__}"
+            raise ValueError(f"must be a string of 1 to {MAX_CHARACTERS} characters, or an integer{found}")
         if _NUMBER.fullmatch(value) and (number := int(value)) < len(self._unnamed) and self._unnamed[number]:
             raise ValueError(
                 f"{echoed(value)} is the number of the row of {noun} {self._unnamed[number]}, "

@@ -62,7 +62,7 @@ class RowReader:
                 note=self.note,
             )
         rows = read_json(text, max_line_bytes=self.max_line_bytes)
-        return as_table(rows, self.columns) if self.columns.given else rows
+        return as_table(rows, self.columns, self.note) if self.columns.given else rows
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The body without compression, as UTF-8."""

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from jobs.errors import StoreUnavailable
 from jobs.quota import Queued
 from jobs.records import (
     Job,
@@ -39,7 +38,7 @@ from jobs.store.database import Database
 from jobs.store.interface import EVERY_RESULT
 from jobs.store.lapses import LedgerWatch
 from jobs.store.lease_ends import LeaseEnds
-from jobs.store.migrate import current_revision, head_revision
+from jobs.store.migrate import check_schema
 
 
 class SqlStore:
@@ -193,12 +192,7 @@ class SqlStore:
 
     def ping(self) -> None:
         self._database.read(lambda connection: connection.execute(text("SELECT 1")))
-        found, wanted = self._database.read(current_revision), head_revision()
-        if found != wanted:
-            raise StoreUnavailable(
-                f"the database is at schema {found or 'none'}, this code needs {wanted}: "
-                "run `python -m jobs.migrate`"
-            )
+        check_schema(self._database)
 
     def close(self) -> None:
         self._database.close()

@@ -82,9 +82,10 @@ def fail_from_the_third_page(served: Served, monkeypatch: pytest.MonkeyPatch, ti
     monkeypatch.setattr(served.store, "result_page", failing)
 
 
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
 @pytest.mark.parametrize("query", ["", "?format=csv"])
 def test_a_download_whose_store_fails_half_way_breaks_off(
-    served: Served, monkeypatch: pytest.MonkeyPatch, query: str
+    served: Served, monkeypatch: pytest.MonkeyPatch, query: str, coding: str
 ) -> None:
     """S1: it ended as a complete 200."""
     with Textmill(served.url) as client:
@@ -92,9 +93,15 @@ def test_a_download_whose_store_fails_half_way_breaks_off(
     fail_from_the_third_page(served, monkeypatch, times=99)
     with (
         pytest.raises(httpx2.RemoteProtocolError),
-        httpx2.stream("GET", f"{served.url}/v1/jobs/{job_id}/results{query}", trust_env=False) as answer,
+        httpx2.stream(
+            "GET",
+            f"{served.url}/v1/jobs/{job_id}/results{query}",
+            trust_env=False,
+            headers={"Accept-Encoding": coding},
+        ) as answer,
     ):
         answer.read()
+    assert answer.headers.get("content-encoding", "identity") == coding
 
 
 def test_the_client_reads_on_behind_a_break_and_gives_up_on_what_stays_broken(

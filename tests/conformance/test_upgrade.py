@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Boolean, Connection, MetaData, Table, insert, text
 
-from jobs.errors import IllegalTransition
+from jobs.errors import ConfigurationError, IllegalTransition, StoreUnavailable
 from jobs.records import DocumentStatus, Job, JobStatus, LeaseState, NewJob, SliceKey
 from jobs.store.database import Database
 from jobs.store.migrate import _config, migrate
@@ -112,3 +112,19 @@ def test_a_job_of_the_old_release_can_be_deleted_and_new_ones_get_numbers_of_the
             upgraded.store.cancel(job.id)
         upgraded.store.delete(job.id)
     assert upgraded.drain(upgraded.submit(3)).counts.succeeded == 3
+
+
+def test_a_ledger_of_a_later_release_is_neither_served_nor_migrated(
+    ledger: Ledger, database_url: str
+) -> None:
+    """The advice was `python -m jobs.migrate`, which ended with a traceback."""
+    database = Database(database_url)
+    database.write(
+        lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    )
+    told = "schema 9999, which a newer release made"
+    with pytest.raises(StoreUnavailable, match=told):
+        ledger.store.ping()
+    with pytest.raises(ConfigurationError, match=told):
+        migrate(database)
+    database.close()

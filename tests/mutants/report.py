@@ -45,6 +45,7 @@ def write(
     seed: int,
     per_module: int,
     num_made: int,
+    num_late: int,
     seconds: float,
 ) -> None:
     """Writes the file anew."""
@@ -52,7 +53,7 @@ def write(
     is_accepted = {name for name, change in survivors.items() if change in accepted}
     facts = (
         f"\n{datetime.now(UTC):%Y-%m-%d}, seed {seed}: {len(tried)} of {num_made} mutants, at most {per_module} of a "
-        f"module, in {seconds / 60:.0f} minutes.\n"
+        f"module, in {seconds / 60:.0f} minutes; {num_late} more were chosen and the time was over.\n"
     )
     path.write_text(
         _HEAD + facts + _table(tried, is_accepted) + _list("Open", survivors, is_accepted, accepted)

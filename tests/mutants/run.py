@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import signal
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +24,7 @@ from tests.mutants.survivors import read_accepted
 _PROCESSES = 2
 #: Of a mutant's tests, quickest first; what these do not notice counts as survived.
 _MOST_TEST_SECONDS = 30.0
+_NOT_TRIED = ("not checked", "check was interrupted by user")
 
 
 def main() -> None:
@@ -30,11 +34,13 @@ def main() -> None:
     _prefer_quick_tests()
     names = sample(_make(), per_module=options.sample, seed=options.seed, only=options.only)
     begun = time.monotonic()
+    _end_after(options.minutes)
     mutmut._run(tuple(names), _PROCESSES)
-    tried = [Tried(name, status) for name, status in _outcomes() if name in names]
+    outcomes = _outcomes()
+    tried = [Tried(*each) for each in outcomes if each[0] in names and each[1] not in _NOT_TRIED]
     write(
         Path(options.report), tried, accepted=read_accepted(), seed=options.seed, per_module=options.sample,
-        seconds=time.monotonic() - begun, num_made=sum(1 for _ in _outcomes()),
+        seconds=time.monotonic() - begun, num_made=len(outcomes), num_late=len(names) - len(tried),
     )  # fmt: skip
 
 
@@ -55,9 +61,18 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=main.__doc__)
     parser.add_argument("report", help="the file to write")
     parser.add_argument("--sample", type=int, default=12, help="most mutants of one module")
+    parser.add_argument("--minutes", type=float, default=55.0, help="after which no other one is tried")
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--only", default="", help="modules whose names begin so")
     return parser.parse_args()
+
+
+def _end_after(minutes: float) -> None:
+    """As Ctrl-C does: mutmut keeps what it has found out. Not by an alarm, which the tests' timeouts use."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(60 * minutes, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
 
 
 def _make() -> list[str]:

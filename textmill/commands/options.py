@@ -54,15 +54,20 @@ def parse_params(pairs: Sequence[str] | None) -> dict[str, Any] | None:
     """`NAME=VALUE` flags as a mapping; a value that reads as JSON is one, else it is a string.
 
     Raises:
-        typer.BadParameter: there is no `=`.
+        typer.BadParameter: there is no `=`, or a name is given twice.
     """
     if not pairs:
         return None
-    params = {}
+    params: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
             raise typer.BadParameter(f"{pair!r}: write NAME=VALUE", param_hint="--param")
+        if name in params:
+            raise typer.BadParameter(
+                f'{name} is given twice; several values are one list, as in \'stop=["a", "b"]\'',
+                param_hint="--param",
+            )
         try:
             params[name] = json.loads(text)
         except ValueError:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import json
-import logging
 import os
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from jobs.errors import ConfigurationError
+from jobs.privacy import is_own, make_private
 from textmill.errors import FolderInUse, StackError
 
-_log = logging.getLogger(__name__)
 _NOTE = "up.json"
 _LOCK = "up.lock"
 
@@ -46,11 +45,12 @@ class DataFolder:
             StackError: the folder cannot be made or written, or others may write it or own it.
         """
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _make_private(self.path)
+            make_private(self.path)
             self.logs.mkdir(mode=0o700, exist_ok=True)
             self._lock = (self.path / _LOCK).open("w")
             (self.path / _LOCK).chmod(0o600)
+        except ConfigurationError as error:
+            raise StackError(str(error)) from error
         except OSError as error:
             raise StackError(f"cannot use the data folder {self.path}: {error.strerror}") from error
         try:
@@ -101,7 +101,7 @@ def running(path: Path) -> RunningStack | None:
     nobody holds: an archive can bring a note that names any process, but no lock.
     """
     note = read_note(path)
-    if note is None or not _is_ours(path) or not _is_ours(path / _NOTE) or not _is_local(note.url):
+    if note is None or not is_own(path) or not is_own(path / _NOTE) or not _is_local(note.url):
         return None
     try:
         os.kill(note.pid, 0)
@@ -109,31 +109,7 @@ def running(path: Path) -> RunningStack | None:
         return None
     except PermissionError:
         pass  # it runs as somebody else
-    return note if _is_ours(path / _LOCK, mode=0o077) and is_held(path) else None
-
-
-def _make_private(path: Path) -> None:
-    """The texts in here are their owner's only, whoever made the folder."""
-    if not _is_ours(path):
-        raise StackError(
-            f"the data folder {path} belongs to somebody else, or others may write it; "
-            "choose another with --data, or take their rights away (chmod go-w)"
-        )
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o700)
-        _log.warning("data_folder_closed: others could read %s; now only its owner can", path)
-    for file in path.iterdir():  # of earlier versions, which left them readable
-        if file.is_file() and not file.is_symlink() and file.stat().st_uid == os.geteuid():
-            file.chmod(stat.S_IMODE(file.stat().st_mode) & 0o700)
-
-
-def _is_ours(path: Path, *, mode: int = stat.S_IWGRP | stat.S_IWOTH) -> bool:
-    """Whether it is this user's, and nobody else has these rights (to write it)."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return False
-    return facts.st_uid == os.geteuid() and not facts.st_mode & mode
+    return note if is_own(path / _LOCK, rights=0o077) and is_held(path) else None
 
 
 def _is_local(url: str) -> bool:

@@ -6,10 +6,11 @@ them in pages and attends, by the backend of the step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -72,11 +73,11 @@ class Step(Cache):
         self._pages = pages
         self._shape = shape
         #: length before each token, less its place in the step: a model that counts positions adds that
-        self.past: Tensor | int = 0
+        self.past: Callable[[], Tensor | int] = int
 
     def get_seq_length(self, layer_idx: int = 0) -> Any:
         """Positions are given to the model; those that count them by themselves begin here."""
-        return self.past
+        return self.past()
 
     def get_mask_sizes(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         """Masks are not used."""
@@ -148,6 +149,10 @@ def refuse_unknown(options: dict[str, Any]) -> None:
         raise NotSuited(f"attention with {', '.join(sorted(unknown))}")
 
 
+#: By model and function: the configurations, of the model and its parts, that name it while it is ours.
+_TAKING: WeakKeyDictionary[Any, dict[str, list[Any]]] = WeakKeyDictionary()
+
+
 @contextmanager
 def attending(model: Any, name: str = NAME) -> Iterator[None]:
     """Lets a model call an attention function of ours, as long as it lasts.
@@ -157,14 +162,31 @@ def attending(model: Any, name: str = NAME) -> Iterator[None]:
     Raises:
         NotSuited: its code calls no function of anybody's choice.
     """
-    before = model.config._attn_implementation
-    model.set_attn_implementation(name)
-    if model.config._attn_implementation != name:  # all it does then is write a warning
-        raise NotSuited("attention that its own code computes")
+    taking = _TAKING.setdefault(model, {})
+    if name not in taking:
+        taking[name] = _configurations_taking(model, name)
+    before = [config._attn_implementation for config in taking[name]]
+    for config in taking[name]:
+        config._attn_implementation_internal = name
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        for config, implementation in zip(taking[name], before, strict=True):
+            config._attn_implementation_internal = implementation
+
+
+def _configurations_taking(model: Any, name: str) -> list[Any]:
+    """Those that transformers' own setter changes, which goes over all modules: too long for each step."""
+    parts = [part.config for part in model.modules() if hasattr(part, "config")]
+    found = {id(config): config for config in parts if hasattr(config, "_attn_implementation_internal")}
+    before = [(config, config._attn_implementation) for config in found.values()]
+    model.set_attn_implementation(name)
+    taking = [config for config in found.values() if config._attn_implementation == name]
+    for config, implementation in before:
+        config._attn_implementation_internal = implementation
+    if not any(config is model.config for config in taking):  # all it does then is write a warning
+        raise NotSuited("attention that its own code computes")
+    return taking
 
 
 AttentionInterface.register(NAME, attend)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -82,17 +83,21 @@ class WholeForward:
 
     def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
         """As the interface says."""
-        numbers = torch.arange(len(positions), device=positions.device)
-        step.past = positions - numbers  # models that count positions by themselves begin there
         options: dict[str, Any] = {self._cache_name: step}
         if self._takes_positions:
             options["position_ids"] = positions[None]
-        if self._keeps_some:
-            options["logits_to_keep"] = numbers[: max(1, num_rows)]
+        step.past = partial(_past, positions)
+        if self._keeps_some and num_rows < len(positions):
+            options["logits_to_keep"] = torch.arange(max(1, num_rows), device=positions.device)
         result: Tensor = self.model(
             input_ids=token_ids[None], attention_mask=self._any_mask, use_cache=True, **options
         ).logits[0, :num_rows]
         return result
+
+
+def _past(positions: Tensor) -> Tensor:
+    """Where a model that counts positions by itself begins: it adds the place in the step."""
+    return positions - torch.arange(len(positions), device=positions.device)
 
 
 class PackedForward:

@@ -16,15 +16,13 @@ import torch
 from numba import types
 
 from models.decoding.compiled import OPTIONS, compiled, exp, narrow, stored_type, wide
-from models.decoding.sampling.cpu_kernels import _INFINITY, _LEAST, _SIGN, _key
+from models.decoding.sampling.largest import EXACT, INFINITY, LEAST, SIGN, key_of
 from models.decoding.scheduling import group_layout as columns
 from models.decoding.scheduling import layout
 from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
 
 _BLOCK = 64  #: tokens whose largest score is noted
 _NEVER = np.float32(columns.NEVER)
-#: Divisions stay divisions: scores are compared.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
 # The best tokens of a row.
@@ -67,7 +65,7 @@ def _best(
             _largest(scores[number, :vocabulary], row, mine, ids)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _forced(row: Any, own: Any) -> Any:
     """The token that is certain; -1: none is."""
     if row[layout.FORCED_LAST] >= 0 and row[layout.POSITION] + 1 >= row[layout.LAST_POSITION]:
@@ -77,7 +75,7 @@ def _forced(row: Any, own: Any) -> Any:
     return np.int32(-1)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _largest(scores: Any, row: Any, mine: Any, ids: Any) -> None:
     """The largest log probabilities, of equals the first token."""
     tops = np.empty((len(scores) + _BLOCK - 1) // _BLOCK, np.float32)
@@ -103,16 +101,16 @@ def _largest(scores: Any, row: Any, mine: Any, ids: Any) -> None:
         mine[i] = np.float32(mine[i] - largest) - np.float32(total)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _top(scores: Any) -> Any:
     """The largest of a block; NaN if it holds one."""
-    top, widest = _LEAST, np.int32(0)
+    top, widest = LEAST, np.int32(0)
     for i in range(len(scores)):
-        top = max(top, _key(scores[i]))
-        widest = max(widest, np.float32(wide(scores[i])).view(np.int32) & _SIGN)
-    if widest > _INFINITY:
+        top = max(top, key_of(scores[i]))
+        widest = max(widest, np.float32(wide(scores[i])).view(np.int32) & SIGN)
+    if widest > INFINITY:
         return np.float32(np.nan)
-    return np.int32(top ^ ((top >> np.int32(31)) & _SIGN)).view(np.float32)
+    return np.int32(top ^ ((top >> np.int32(31)) & SIGN)).view(np.float32)
 
 
 @numba.njit(**OPTIONS)
@@ -127,7 +125,7 @@ def _mass(scores: Any, largest: Any) -> Any:
     return total
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _forbid(scores: Any, row: Any, tops: Any) -> None:
     """Minus infinity for banned tokens, and for those that end below the minimum length."""
     may_end = row[layout.POSITION] >= row[layout.MIN_POSITION]
@@ -139,7 +137,7 @@ def _forbid(scores: Any, row: Any, tops: Any) -> None:
             tops[block] = _top(scores[block * _BLOCK : (block + 1) * _BLOCK])
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _insert(best: Any, ids: Any, size: Any, score: Any, token: Any) -> Any:
     """Puts a candidate behind those that are as good, and drops the last of too many; how many there are."""
     place = min(size, len(best) - 1)
@@ -181,7 +179,7 @@ def _search(
             _step(logs[first:last], tokens[first:last], members, rows, ancestry, said[first:last], own)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _step(logs: Any, tokens: Any, members: Any, rows: Any, ancestry: Any, said: Any, own: Any) -> None:
     """One search."""
     leader, width = rows[members[0]], len(members)
@@ -211,32 +209,32 @@ def _step(logs: Any, tokens: Any, members: Any, rows: Any, ancestry: Any, said: 
         said[beam, columns.SAID_FINISHED :] = kept[beam]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _float(row: Any, column: Any) -> Any:
     """A number that is kept by its bits."""
     return np.int32(row[column]).view(np.float32)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _bits(number: Any) -> Any:
     """The other way round."""
     return np.float32(number).view(np.int32)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _length(leader: Any, own: Any) -> Any:
     """New tokens, the one that is chosen included."""
     return leader[layout.POSITION] - leader[own + columns.FIRST_POSITION] + 1
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _penalty(leader: Any, own: Any, length: Any) -> Any:
     """What the scores of sequences of this length are divided by."""
     exponent = np.float64(_float(leader, own + columns.LENGTH_PENALTY))
     return np.float32(np.float64(length) ** exponent)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _ends(leader: Any, token: Any) -> Any:
     """Whether a sequence ends with this token."""
     is_end = leader[layout.POSITION] + 1 >= leader[layout.LAST_POSITION]
@@ -245,7 +243,7 @@ def _ends(leader: Any, token: Any) -> Any:
     return is_end
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _merge(
     logs: Any, tokens: Any, members: Any, rows: Any, own: Any, scores: Any, beams: Any, ids: Any
 ) -> Any:
@@ -267,7 +265,7 @@ def _merge(
     return is_bad
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _finish(members: Any, rows: Any, own: Any, scores: Any, beams: Any, ids: Any, has_ended: Any) -> Any:
     """What each row keeps of a finished sequence, best first: (beams, columns).
 
@@ -296,7 +294,7 @@ def _finish(members: Any, rows: Any, own: Any, scores: Any, beams: Any, ids: Any
     return found[order]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _going_on(has_ended: Any, width: Any) -> Any:
     """Which candidates go on: the best that have not ended; when too few are left, ended ones fill up."""
     chosen, size = np.zeros(width, np.int64), 0
@@ -308,7 +306,7 @@ def _going_on(has_ended: Any, width: Any) -> Any:
     return chosen
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _is_over(leader: Any, own: Any, kept: Any, best: Any) -> Any:
     """Whether enough is finished that a search ends: transformers' rule of thumb."""
     if not (kept[:, 1] > 0).all():
@@ -324,7 +322,7 @@ def _is_over(leader: Any, own: Any, kept: Any, best: Any) -> Any:
     return not best / _penalty(leader, own, length) > worst
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _inherit(ancestry: Any, position: Any, seat: Any, parent: Any) -> None:
     """A row sees what its parent saw, and what its parent wrote at this position."""
     heir = ancestry[(position + 1) % 2, seat]

@@ -17,18 +17,14 @@ import torch
 from numba import types
 
 from models.decoding.compiled import compiled, exp, stored_type, wide
+from models.decoding.sampling.largest import EXACT, first_of_best, largest, largest_ids
 from models.decoding.sampling.stream import exponential, seeded, skip, uniform
 from models.decoding.scheduling import layout
 from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
 
-_BLOCK, _SCANNED = 64, 1024  #: tokens whose best is noted; tokens that are gone over at once
 #: Tokens that are looked at first for a mass of `top_p`; then so many times as many, until they hold it.
 _FIRST_TOKENS, _TIMES_AS_MANY = 128, 16
 _WORDS = 2  #: of a stream for each token
-#: Divisions stay divisions: at a border a token more or less is another result.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-_LEAST, _SIGN = np.int32(-(2**31)), np.int32(0x7FFFFFFF)
-_INFINITY = np.int32(0x7F800000)
 
 
 @functools.cache
@@ -59,11 +55,11 @@ def _choose(
             chosen[number] = _accept(rows[seat], token, is_bad)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _next_token(scores: Any, row: Any, seen: Any, stream: Any) -> Any:
     """A row's next token, and whether its scores hold NaN or infinity."""
     floats = row.view(np.float32)
-    token, is_bad = _largest(scores)
+    token, is_bad = largest(scores)
     if is_bad:
         return token, True
     has_penalty, is_sampled = floats[layout.PENALTY] != 1, floats[layout.TEMPERATURE] > 0
@@ -74,14 +70,14 @@ def _next_token(scores: Any, row: Any, seen: Any, stream: Any) -> Any:
         _forbid(own, row)
         if has_penalty:
             _penalise(own, seen, floats[layout.PENALTY])
-        token = _drawn(own, row, stream) if is_sampled else _first_of_best(own)
+        token = _drawn(own, row, stream) if is_sampled else first_of_best(own)
     forced = row[layout.FORCED_LAST]
     if forced >= 0 and row[layout.POSITION] + 1 >= row[layout.LAST_POSITION]:
         token = forced
     return token, False
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _accept(row: Any, token: Any, is_bad: Any) -> Any:
     """Puts a token into its row; returns what is said of it."""
     is_end = is_bad or row[layout.POSITION] + 1 >= row[layout.LAST_POSITION]
@@ -95,49 +91,15 @@ def _accept(row: Any, token: Any, is_bad: Any) -> Any:
     return -1 - token if is_end else token
 
 
-# The largest score.
-
-
-@numba.njit(inline="always")
-def _key(number: Any) -> Any:
-    """A score's bits as an integer that is ordered like it."""
-    bits = np.float32(wide(number) + np.float32(0)).view(np.int32)  # -0 is 0
-    return bits ^ ((bits >> np.int32(31)) & _SIGN)
-
-
-@numba.njit(**_OPTIONS)
-def _largest(scores: Any) -> Any:
-    """Where the largest score is, the first of equals, and whether any is NaN or plus infinity."""
-    best, at, widest = _LEAST, 0, np.int32(0)
-    for start in range(0, len(scores), _SCANNED):
-        block = scores[start : start + _SCANNED]
-        top, own = _LEAST, np.int32(0)
-        for i in range(len(block)):
-            top = max(top, _key(block[i]))
-            own = max(own, np.float32(wide(block[i])).view(np.int32) & _SIGN)
-        widest = max(widest, own)
-        if top > best:
-            best, at = top, start
-    for i in range(at, len(scores)):
-        if _key(scores[i]) == best:
-            return np.int32(i), widest > _INFINITY or best >= _INFINITY
-    return np.int32(0), True
-
-
-@numba.njit(**_OPTIONS)
-def _first_of_best(scores: Any) -> Any:
-    return _largest(scores)[0]
-
-
 # Bans and penalties.
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _may_end(row: Any) -> Any:
     return row[layout.POSITION] >= row[layout.MIN_POSITION]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _is_forbidden(row: Any, token: Any) -> Any:
     first = layout.IDS + layout.NUM_END_IDS if _may_end(row) else layout.IDS
     is_off = False
@@ -146,7 +108,7 @@ def _is_forbidden(row: Any, token: Any) -> Any:
     return is_off
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _forbid(scores: Any, row: Any) -> None:
     """Minus infinity for banned tokens, and for those that end below the minimum length."""
     first = layout.IDS + layout.NUM_END_IDS if _may_end(row) else layout.IDS
@@ -155,7 +117,7 @@ def _forbid(scores: Any, row: Any) -> None:
             scores[row[place]] = -np.inf
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _penalise(scores: Any, seen: Any, penalty: Any) -> None:
     for i in range(len(scores)):
         if seen[i]:
@@ -165,7 +127,7 @@ def _penalise(scores: Any, seen: Any, penalty: Any) -> None:
 # Drawing.
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _drawn(scores: Any, row: Any, stream: Any) -> Any:
     """A token of a sampled row; `scores` may be overwritten."""
     floats = row.view(np.float32)
@@ -179,48 +141,22 @@ def _drawn(scores: Any, row: Any, stream: Any) -> Any:
             scores[i] /= temperature
     if top_k == len(scores) and top_p >= 1:
         return _winner_of_all(scores, stream)
-    ids = _largest_ids(scores, top_k) if top_k < len(scores) else _with_mass(scores, top_p)
+    ids = largest_ids(scores, top_k) if top_k < len(scores) else _with_mass(scores, top_p)
     if top_p < 1 and top_k < len(scores):
         ids = _most_likely(scores, ids, 0.0, top_p)
     return _winner(scores, ids, stream)
 
 
-@numba.njit(**_OPTIONS)
-def _largest_ids(scores: Any, count: Any) -> Any:
-    """The tokens with the largest scores, ascending; all that are level with the last of them too."""
-    num_blocks = (len(scores) + _BLOCK - 1) // _BLOCK
-    tops = np.empty(num_blocks, np.float32)
-    for number in range(num_blocks):
-        top = _LEAST
-        for i in range(number * _BLOCK, min(len(scores), (number + 1) * _BLOCK)):
-            top = max(top, _key(scores[i]))
-        tops[number] = np.int32(top ^ ((top >> np.int32(31)) & _SIGN)).view(np.float32)
-    # As many scores as blocks reach what the `count`-th best block has: whoever is below is not wanted.
-    bound = np.float32(-np.inf)
-    if count <= num_blocks:
-        bound = np.partition(tops, num_blocks - count)[num_blocks - count]
-    found = np.empty(len(scores), np.int32)
-    size = 0
-    for number in range(num_blocks):
-        if tops[number] >= bound:
-            for i in range(number * _BLOCK, min(len(scores), (number + 1) * _BLOCK)):
-                found[size] = i
-                size += scores[i] >= bound
-    found = found[:size]
-    least = np.partition(scores[found], size - count)[size - count]
-    return found[scores[found] >= least]
-
-
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _with_mass(scores: Any, share: Any) -> Any:
     """The most likely tokens that hold a share of the mass of all."""
-    top = scores[_first_of_best(scores)]
+    top = scores[first_of_best(scores)]
     total = 0.0
     for i in range(len(scores)):
         total += exp(scores[i] - top)
     count = _FIRST_TOKENS
     while count < len(scores):
-        ids = _largest_ids(scores, count)
+        ids = largest_ids(scores, count)
         held = 0.0
         for i in ids:
             held += exp(scores[i] - top)
@@ -230,25 +166,27 @@ def _with_mass(scores: Any, share: Any) -> Any:
     return _most_likely(scores, np.arange(len(scores)).astype(np.int32), 0.0, share)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _most_likely(scores: Any, ids: Any, below: Any, share: Any) -> Any:
     """Of these, ascending, those that top-p leaves; `below` is the mass of those left out, by e^-best."""
     order = np.argsort(scores[ids], kind="mergesort")
     top = scores[ids[order[-1]]]
+    weights = np.empty(len(ids))
     total = below
-    for i in order:
-        total += math.exp(scores[ids[i]] - top)
+    for place, i in enumerate(order):
+        weights[place] = math.exp(scores[ids[i]] - top)
+        total += weights[place]
     is_kept = np.ones(len(ids), np.bool_)
     mass = below / total
-    for i in order[:-1]:
-        mass += math.exp(scores[ids[i]] - top) / total
+    for place, i in enumerate(order[:-1]):
+        mass += weights[place] / total
         if mass > 1 - np.float64(share):
             break
         is_kept[i] = False
     return ids[is_kept]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**EXACT)
 def _winner(scores: Any, ids: Any, stream: Any) -> Any:
     """Of these tokens, ascending, the one that wins the race: the largest weight over its variable."""
     top = np.float32(-np.inf)
@@ -258,22 +196,30 @@ def _winner(scores: Any, ids: Any, stream: Any) -> Any:
     for i in ids:
         skip(stream, _WORDS * (i - used))
         used = i + 1
-        ratio = np.float32(math.exp(scores[i] - top)) / exponential(uniform(stream))
-        if ratio > best:
-            best, token = ratio, i
+        number, weight = uniform(stream), np.float32(math.exp(scores[i] - top))
+        if _may_win(number, weight, best):
+            ratio = weight / exponential(number)
+            if ratio > best:
+                best, token = ratio, i
     skip(stream, _WORDS * (len(scores) - used))
     return token
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(inline="always")
+def _may_win(number: Any, weight: Any, best: Any) -> Any:
+    """Whether a variable must be computed: -log(1 - u) is at least u, which most are too large for."""
+    return number <= 1.0001 * weight / max(best, np.float32(1e-30))
+
+
+@numba.njit(**EXACT)
 def _winner_of_all(scores: Any, stream: Any) -> Any:
     """The same of all tokens; a variable is computed only where it may be small enough to win."""
-    top = scores[_first_of_best(scores)]
+    top = scores[first_of_best(scores)]
     best, token = np.float32(-1), 0
     for i in range(len(scores)):
         number = uniform(stream)
         weight = exp(scores[i] - top)
-        if number <= 1.0001 * weight / max(best, np.float32(1e-30)):  # -log(1 - u) is at least u
+        if _may_win(number, weight, best):
             ratio = np.float32(math.exp(scores[i] - top)) / exponential(number)
             if ratio > best:
                 best, token = ratio, i

@@ -65,10 +65,12 @@ class Seats:
 
     def advance(self, seats: Ints) -> tuple[Ints, Pages]:
         """One more token for each of these; places in `seats` that got a page for it, and the pages."""
-        growing = np.flatnonzero(self._lengths[seats] % PAGE_TOKENS == 0)
-        rows = seats[growing]
-        taken = self.pages.take(len(rows))
-        self._held[rows, self._num_held[rows]] = taken
-        self._num_held[rows] += 1
-        self._lengths[seats] += 1
-        return growing.astype(np.int32), taken
+        lengths = self._lengths[seats]
+        self._lengths[seats] = lengths + 1
+        growing = np.flatnonzero(lengths % PAGE_TOKENS == 0).astype(np.int32)
+        taken = self.pages.take(len(growing))
+        if len(growing):
+            rows = seats[growing]
+            self._held[rows, self._num_held[rows]] = taken
+            self._num_held[rows] += 1
+        return growing, taken

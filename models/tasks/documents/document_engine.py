@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from models.batching.core import Core, Result, as_document_error
 from models.batching.plan import Piece
 from models.errors import DocumentError
-from models.memory import release_cached_memory
+from models.memory import release_cached_memory, return_freed_memory
 from models.records import DocumentInput, DocumentOutput
 from models.tasks.documents.portions import Portions
 from models.tasks.documents.under_way import UnderWay
@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # it brings all of transformers, and there are engines withou
 
 #: Documents are tokenised so many characters at a time, so that no step takes long.
 _WINDOW_CHARACTERS = 500_000
+#: Tokenising so many leaves tens of megabytes behind.
+_LARGE_CHARACTERS = 100_000
 #: A portion of a long document has as many tokens as so many full batches.
 _PORTION_BATCHES = 2
 #: Of the documents that come in at a time, one in so many may go ahead of those inside, each step.
@@ -170,6 +172,8 @@ class DocumentEngine(ABC):
             else:
                 outputs.append(self._assemble(opened))
         self._core.add(pieces, priority)
+        if sum(document.num_characters for document in documents) >= _LARGE_CHARACTERS:
+            return_freed_memory()
         return outputs
 
     def _go_on(self) -> None:

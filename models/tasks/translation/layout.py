@@ -43,11 +43,14 @@ _LIST_MARK = re.compile(
     """,  # noqa: RUF001
     re.VERBOSE,
 )
+#: A capital that the cutter of sentences did not take for an initial numbers a list: "A. The milk is cold."
+_LETTERED = re.compile(r"[A-Z]\.")
 #: Between lines, and between the cells of a table.
 _BREAK = re.compile("([\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+|(?<= )[|](?=[ \t\r\n]|$))")
 #: So many characters before the end of a sentence are searched for emoji at a time.
 _LONGEST_TAIL = 100
 _EMOJI_OR_TAG = re.compile(rf"{_EMOJI.pattern}|</?[A-Za-z|][^<>\n]{{0,200}}>")
+_OPENING = re.compile(r"<([A-Za-z][A-Za-z0-9-]*)[^<>\n]*>")
 _ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+|[^\s@]+@[^\s@]+\.[^\s@]+", re.IGNORECASE)
 
@@ -113,7 +116,7 @@ def _peeled(piece: str) -> Iterator[_Part]:
     """What stands around the words of a sentence, and the words."""
     start, stop = _lead(piece), _tail(piece)
     core = piece[start:stop]
-    if not has_letters(core) or all(map(_ADDRESS.fullmatch, core.split())):
+    if not has_letters(core) or _LETTERED.fullmatch(core) or all(map(_ADDRESS.fullmatch, core.split())):
         yield False, piece
         return
     yield False, piece[:start]
@@ -153,16 +156,30 @@ def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
 def _cut(sentence: str, knows: Callable[[str], bool], *, is_first: bool) -> Iterator[tuple[bool, str]]:
     """Parts of a sentence, and whether each is kept.
 
-    Kept are emoji that the model has no tokens for, and emoji and tags (`</p>`) behind the end of a
-    sentence.
+    Kept are emoji that the model has no tokens for, emoji and tags (`</p>`) behind the end of a sentence, and
+    tags in front of one that stand around all of it.
     """
-    start = 0
+    start, is_between = 0, not is_first
     if "<" in sentence or not sentence.isascii():
         for found in _EMOJI_OR_TAG.finditer(sentence):
             before = sentence[start : found.start()].rstrip()
-            is_behind = before.endswith(_ENDS) or not (before or is_first or start)
-            if is_behind or not (found.group().startswith("<") or knows(found.group())):
+            if before:
+                is_between = before.endswith(_ENDS)
+            else:
+                is_between = _is_in_front(found.group(), sentence[found.end() :], otherwise=is_between)
+            if is_between or not (found.group().startswith("<") or knows(found.group())):
                 yield False, sentence[start : found.start()]
                 yield True, found.group()
                 start = found.end()
     yield False, sentence[start:]
+
+
+def _is_in_front(found: str, rest: str, *, otherwise: bool) -> bool:
+    """Whether what begins a sentence is no part of it: `</p>`, or `<p>` around all of it."""
+    if found.startswith("</"):
+        return True
+    opened = _OPENING.match(found)
+    if opened is None:
+        return otherwise
+    inside, closing, _ = rest.partition(f"</{opened[1]}")
+    return not closing or inside.rstrip().endswith(_ENDS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.schemas import JobIn
 from tests.unit.api.conftest import Api
 
 NDJSON = "application/x-ndjson"
@@ -80,6 +81,7 @@ def test_a_bomb_is_refused_at_the_limit_of_a_body(make_api: Callable[..., Api]) 
         (b"good\n", "text/plain; charset=klingon", {}, 422, "klingon"),
         (b"id;text\n1;a\n", "text/csv", {}, 422, "delimiter=semicolon"),
         (b'{"text": "a"}\n{"text": "b"}\n', "application/json", {}, 400, "application/x-ndjson"),
+        (b'{"text": "a", "encoding": "cp1252"}', "application/json", {}, 422, "say it in the query"),
     ],
 )
 def test_what_cannot_be_read_is_one_clear_sentence(
@@ -89,6 +91,13 @@ def test_what_cannot_be_read_is_one_clear_sentence(
     problem = refused(api, body, kind, **headers)
     assert (problem["status"], problem.get("errors")) == (status, None)
     assert detail in problem["detail"]
+
+
+def test_a_field_of_the_request_that_is_null_is_not_given(api: Api) -> None:
+    """A relative of H8: clients made from the OpenAPI document send every field that they know."""
+    body = {**dict.fromkeys(JobIn.model_fields), "task": "sentiment", "text": "good"}
+    (line,) = accepted(api, json.dumps(body).encode(), "application/json", "")
+    assert line["output"]["label"] == "GOOD"
 
 
 def test_delimiter_and_encoding_are_query_parameters(api: Api) -> None:
@@ -121,6 +130,23 @@ def test_a_table_of_cars_keeps_its_models(api: Api) -> None:
     api.work_off(answer.json()["id"])
     line = api.http.get(f"/v1/jobs/{answer.json()['id']}/results").json()
     assert line["metadata"] == {"context": "city", "model": "Civic"}
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_rows_of_a_data_frame_are_told_which_columns_are_carried(api: Api, kind: str) -> None:
+    """A relative of H8: a table sent as JSON, as Python's client sends a frame, was told nothing."""
+    rows = [
+        {"review": "good", "model": "Civic"},
+        {"review": "bad", "model": "Jazz"},
+        {"task": "t", "review": "a"},
+    ]
+    body = json.dumps(rows).encode()
+    answer = api.http.post(
+        "/v1/jobs?task=sentiment&text_column=review", content=body, headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 202, answer.text
+    note = answer.headers["textmill-note"]
+    assert note.count("column 'model'") == note.count("column 'task'") == 1
 
 
 def test_roles_apply_to_the_documents_of_a_json_body(api: Api) -> None:

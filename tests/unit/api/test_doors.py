@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from jobs.errors import StoreUnavailable
+from jobs.errors import ConfigurationError, StoreUnavailable
 from tests.unit.api.conftest import BASE_URL, Api
 
 KEY = "a-key-of-16-or-more-characters"
@@ -114,6 +115,64 @@ def test_head_is_get_without_a_body(api: Api, path: str) -> None:
     for name in ("content-type", "content-security-policy", "content-length"):
         if path != "/metrics" or name != "content-length":  # numbers there change
             assert head.headers.get(name) == got.headers.get(name), name
+
+
+def test_answers_are_packed_for_those_who_ask_and_events_never(api: Api) -> None:
+    job_id = api.submit(*["a warm film"] * 200)
+    api.work_off(job_id)
+    path = f"/v1/jobs/{job_id}/results"
+    plain = api.http.get(path, headers={"Accept-Encoding": "identity"})
+    with api.http.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as packed:
+        raw = b"".join(packed.iter_raw())
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.headers["vary"]
+    assert gzip.decompress(raw) == plain.content
+    assert len(raw) < len(plain.content) / 4
+    assert packed.headers["textmill-result-count"] == "200"
+    events = api.http.get(f"/v1/jobs/{job_id}/events", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in events.headers
+
+
+def test_pages_of_origins_that_are_named_may_call_and_no_others(make_api: Callable[..., Api]) -> None:
+    """L21's other side: CORS is off, and opens for whom an operator names."""
+    named, ask = "https://app.example", {"Access-Control-Request-Method": "POST"}
+    shut = make_api()
+    for origin in (named, "https://evil.example"):
+        answer = shut.http.options("/v1/jobs", headers={"Origin": origin, **ask})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    api = make_api(allowed_origins=f"{named}, http://127.0.0.1:3000")
+    asked = {**ask, "Access-Control-Request-Headers": "authorization, content-type, idempotency-key"}
+    assert (
+        api.http.options("/v1/jobs", headers={"Origin": named, **asked}).headers[
+            "access-control-allow-origin"
+        ]
+        == named
+    )
+    body = {"task": "sentiment", "text": "a"}
+    sent = api.http.post("/v1/jobs", json=body, headers={"Origin": named, "Sec-Fetch-Site": "cross-site"})
+    assert (sent.status_code, sent.headers["access-control-allow-origin"]) == (202, named)
+    assert "Location" in sent.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in sent.headers
+    for origin in ("https://evil.example", "null", "https://app.example.evil.example", "http://app.example"):
+        assert api.http.post("/v1/jobs", json=body, headers={"Origin": origin}).status_code == 403
+        answer = api.http.get("/v1/jobs", headers={"Origin": origin})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "app.example", "https://*.example", "https://app.example/", "https://a b"]
+)
+def test_an_origin_that_is_none_is_refused(make_api: Callable[..., Api], origin: str) -> None:
+    with pytest.raises(ConfigurationError, match="TEXTMILL_ALLOWED_ORIGINS"):
+        make_api(allowed_origins=origin)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/models/", "/docs/"])
+def test_nobody_is_sent_to_another_address(api: Api, path: str) -> None:
+    """S7's relative: the address was made of `Host` and http://, and a client behind TLS took its key there."""
+    answer = api.http.get(path, follow_redirects=False)
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
 
 
 def test_head_of_a_stream_ends(api: Api) -> None:

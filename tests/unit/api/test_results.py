@@ -213,7 +213,7 @@ def test_each_result_is_one_line_to_every_reader_of_lines(api: Api) -> None:
     """A relative of W22 and H9: `str.splitlines`, `httpx` and others end lines at U+2028 and U+0085, too."""
     texts = ["a\u2028b", "\u2029", "c\x85d", "\x0b\x0c\x1c\x1d\x1e e", "plain \u2027\u202a\xc2"]
     rows = [{"text": f"{text}!", "custom_id": text, "metadata": {text: text}} for text in texts]
-    job_id = api.submit(*rows)
+    job_id = api.http.post("/v1/jobs", json={"task": "sentiment", "documents": rows}).json()["id"]
     api.work_off(job_id)
     answer = get(api, job_id)
     assert len(answer.text.splitlines()) == len(list(answer.iter_lines())) == len(texts)

@@ -177,3 +177,14 @@ def test_translation_is_held_to_the_same_rules() -> None:
 
 def test_the_sampling_parameters_are_those_of_transformers_and_the_seed() -> None:
     assert set(SAMPLING) - {"seed"} <= set(transformers.GenerationConfig().to_dict())
+
+
+def test_what_a_worker_tells_of_a_model_is_what_it_does_by_itself() -> None:
+    told = {
+        "samples_by_default": True,
+        "beams_by_default": 4,
+        "new_tokens_by_default": 60,
+        "dtype": "float32",
+    }
+    assert Defaults.of(told) == Defaults(samples=True, num_beams=4, max_new_tokens=60)
+    assert Defaults.of({}) == Defaults(samples=None, num_beams=None, max_new_tokens=None)

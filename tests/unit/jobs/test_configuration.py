@@ -90,8 +90,48 @@ def test_keys_that_were_asked_for_and_are_none_are_refused(
 
 
 @pytest.mark.parametrize(
+    "name", ["TEXTMILL_API_KEYS_FILE", "textmill_admin_key_file", "TEXTMILL_SECRET_FILE"]
+)
+@pytest.mark.parametrize("where", ["environment", ".env"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("", "names no file"), ("missing", "cannot read"), ("utf-16", "no text"), ("empty", "")],
+)
+def test_a_file_of_secrets_that_gives_none_is_refused_wherever_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str, value: str, message: str
+) -> None:
+    """S8: named by an empty variable, in `.env` or in small letters it was passed over, and the door stayed open."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "utf-16").write_text(ALPHA, encoding="utf-16")
+    (tmp_path / "empty").touch()
+    if where == ".env":
+        (tmp_path / ".env").write_text(f"{name}={value}\n")
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConfigurationError, match=f"(?i){name.removesuffix('_file').removesuffix('_FILE')}.*{message}"
+    ):
+        Settings.load()
+
+
+def test_a_file_of_keys_named_in_env_file_is_read_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8: the line was passed over without a word."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").write_text(ALPHA)
+    (tmp_path / "b").write_text(BETA)
+    (tmp_path / ".env").write_text("TEXTMILL_API_KEYS_FILE=a\n")
+    assert [key.get_secret_value() for key in Settings.load().api_keys] == [ALPHA]
+    monkeypatch.setenv("TEXTMILL_API_KEYS_FILE", "b")
+    assert [key.get_secret_value() for key in Settings.load().api_keys] == [BETA]
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
+        ("TEXTMILL_DATABASE_URL", "", "empty"),
+        ("TEXTMILL_REDIS_URL", " ", "empty"),
         ("TEXTMILL_API_KEYS", f"{ALPHA} short", "5 characters.*at least 16"),
         ("TEXTMILL_API_KEYS", f"{ALPHA}é", "header"),
         ("TEXTMILL_ADMIN_KEY", "x" * 15, "at least 16"),

@@ -10,6 +10,7 @@ import pytest
 from jobs.blocks import in_blocks
 from jobs.estimate import Estimator
 from jobs.records import NewDocument, NewJob, Task
+from jobs.rows.messages import InvalidMessages, chat_of
 from jobs.rows.validation import RowValidator
 from tests.support.rows import rows_of_objects
 from tests.unit.jobs.test_rows import CATALOGUE, problems_of, validated
@@ -51,6 +52,23 @@ def test_what_is_no_chat_is_refused_by_row_and_place(messages: Any, field: str, 
     found = _problem({"messages": messages}, task=Task.GENERATION)
     assert found[0] == field
     assert message in found[1]
+
+
+def test_a_chat_has_ten_thousand_messages_and_a_role_64_characters_at_most() -> None:
+    def taken(chat: list[dict[str, str]]) -> object:
+        return chat_of({"messages": chat}, Task.GENERATION, lambda field, text: None)
+
+    most = [{"role": "r" * 64, "content": "x"}] * 10_000
+    assert taken(most) == most
+    with pytest.raises(InvalidMessages, match="messages: has 10001 messages; at most 10000"):
+        taken([*most, most[0]])
+    with pytest.raises(InvalidMessages, match=r"messages\[0\].role"):
+        taken([{"role": "r" * 65, "content": "x"}])
+
+
+def test_a_chat_that_is_not_taken_is_named_by_its_field() -> None:
+    assert _problem({"messages": CHAT}, task=Task.TRANSLATION)[0] == "messages"
+    assert _problem({"text": "x", "messages": CHAT}, task=Task.GENERATION)[0] == "messages"
 
 
 def test_a_row_has_a_text_or_a_chat_and_only_generation_takes_a_chat() -> None:

@@ -46,6 +46,9 @@ def test_a_single_stop_string_is_a_list_of_one() -> None:
     [
         (Task.GENERATION, {"temperature": 0}, "params.temperature", "greater than 0"),
         (Task.GENERATION, {"temperature": 1e-40, "do_sample": True}, "params.temperature", "at least 1e-20"),
+        (Task.GENERATION, {"stop": 2}, "params.stop", "a string of 1 to 200 characters, or a list"),
+        (Task.GENERATION, {"stop": [""]}, "params.stop", "a string of 1 to 200 characters, or a list"),
+        (Task.GENERATION, {"early_stopping": "maybe", "num_beams": 2}, "params.early_stopping", '"never"'),
         (Task.TRANSLATION, {"repetition_penalty": 1e-40}, "params.repetition_penalty", "0.000001"),
         (Task.GENERATION, {"temperature": float("nan")}, "params.temperature", "finite"),
         (Task.GENERATION, {"top_p": 1.5}, "params.top_p", "less than or equal to 1"),
@@ -53,7 +56,7 @@ def test_a_single_stop_string_is_a_list_of_one() -> None:
         (Task.GENERATION, {"max_new_tokens": True}, "params.max_new_tokens", "integer"),
         (Task.GENERATION, {"max_new_tokens": 5, "max_length": 9}, "params.max_length", "not both"),
         (Task.TRANSLATION, {"num_return_sequences": 2, "num_beams": 2}, "params.num_return_sequences", "one"),
-        (Task.TRANSLATION, {"add_special_tokens": False}, "params.add_special_tokens", "unknown parameter"),
+        (Task.TRANSLATION, {"add_special_tokens": False}, "params.add_special_tokens", "add_special_tokens"),
         (Task.SENTIMENT, {"max_new_tokens": 5}, "params.max_new_tokens", "allowed: parse_special_tokens"),
         (Task.QA, {"top_k": 0}, "params.top_k", "greater than or equal to 1"),
     ],

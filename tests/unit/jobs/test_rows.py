@@ -41,6 +41,7 @@ def problems_of(text: str, **job: Any) -> list[RowError]:
         ('{"text": 7}', "text", "string"),
         ('{"text": "a\\u0000b"}', "text", "NUL"),
         ('{"text": "a", "custom_id": ""}', "custom_id", "1 to 512"),
+        ('{"text": "a", "custom_id": 1.0}', "custom_id", "or an integer, not float"),
         ('{"text": "a", "task": "poetry"}', "task", "poetry"),
         ('{"text": "a", "model": "gpt-9"}', "model", "gpt-9"),
         ('{"text": "a", "model": "m-qa"}', "model", "is for qa"),

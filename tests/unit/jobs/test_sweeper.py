@@ -19,16 +19,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExc
 class Scene:
     """A sweeper over a store that fails as it is told."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error: Exception | None = error
+    def __init__(self, error: Exception | None = None, **settings: float) -> None:
+        self.error = error
         self.num_sweeps = 0
+        self.asked: list[dict[str, object]] = []
         self.deaths: list[str] = []
         self.sweeper = Sweeper(
-            self, self, Settings(sweep_seconds=0.01), on_death=lambda: self.deaths.append("x")  # type: ignore[arg-type]
+            self, self, Settings(sweep_seconds=0.01, **settings), on_death=lambda: self.deaths.append("x")  # type: ignore[arg-type]
         )  # fmt: skip
 
-    def sweep(self, **_: object) -> SweepReport:
+    def sweep(self, **asked: object) -> SweepReport:
         self.num_sweeps += 1
+        self.asked.append(asked)
         if self.error is not None:
             raise self.error
         return SweepReport()
@@ -62,3 +64,11 @@ def test_what_no_time_mends_ends_the_process(scene: Callable[[Exception], Scene]
     running = scene(error)
     wait_until(lambda: running.deaths == ["x"], timeout_seconds=LONG, what="the process is told")
     assert running.num_sweeps == 1
+
+
+@pytest.mark.parametrize(("keep_days", "keep_seconds"), [(None, None), (0.5, 43_200.0), (30, 2_592_000.0)])
+def test_a_sweep_is_told_what_the_settings_say(keep_days: float | None, keep_seconds: float | None) -> None:
+    """Days that were divided where they are multiplied delete every finished job at once."""
+    scene = Scene(max_crashes=7, **({} if keep_days is None else {"keep_days": keep_days}))
+    scene.sweeper.sweep()
+    assert scene.asked == [{"max_crashes": 7, "keep_seconds": keep_seconds}]

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -121,6 +122,7 @@ def test_a_server_that_stays_unavailable_is_exit_code_3(run: Run, server: FakeSe
         ["submit"],
         ["submit", "rows.jsonl", "--format", "xml"],
         ["submit", "rows.jsonl", "--param", "temperature"],
+        ["submit", "rows.jsonl", "-p", "stop=a", "-p", "stop=b"],
         ["status", "job_unknown"],
         ["nonsense"],
         ["up", "--workers", "many"],
@@ -130,6 +132,19 @@ def test_a_server_that_stays_unavailable_is_exit_code_3(run: Run, server: FakeSe
 )
 def test_wrong_usage_is_exit_code_2(run: Run, rows: Path, arguments: list[str]) -> None:
     assert run(*arguments) == 2
+
+
+@pytest.mark.parametrize("job", ["", " ", "/", "..", "a/b", "x?y", "a b", "%2e%2e", "\u00e9", "#"])
+@pytest.mark.parametrize("command", ["status", "results", "cancel", "retry"])
+def test_what_is_no_jobs_id_is_said_and_reaches_no_other_address(
+    command: str, job: str, run: Run, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A relative of H19: an empty id was a traceback, and `x?y` a question of another kind."""
+    assert run(command, job) == 2
+    assert "job" in capsys.readouterr().err
+    for request in server.requests:
+        assert request.url.raw_path.decode().removeprefix("/v1/jobs/").split("/")[0] == quote(job, safe="")
+        assert not request.url.query or command == "results"
 
 
 def test_parameters_are_read_as_json_where_they_are(run: Run, server: FakeServer, rows: Path) -> None:

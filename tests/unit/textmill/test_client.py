@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 
 from jobs.errors import ConfigurationError
@@ -263,6 +264,19 @@ def test_integers_keep_their_digits_on_the_way_to_the_server_and_back(
     (result,) = job.results()
     assert str(result.raw["metadata"]) == str(metadata)
     assert str(metadata["id"]) in next(job.result_lines()).decode()
+
+
+def test_parameters_are_numbers_of_any_kind_that_json_has(client: Textmill, server: FakeServer) -> None:
+    """A relative of W23: numpy's numbers were fine in rows, and a TypeError of json's in params."""
+    client.submit(
+        ["a"], params={"temperature": np.float32(0.5), "max_new_tokens": np.int64(5), "stop": ("x",)}
+    )
+    sent = json.loads(server.requests[0].url.params["params"])
+    assert sent == {"temperature": 0.5, "max_new_tokens": 5, "stop": ["x"]}
+    for value in (float("nan"), {1, 2}, np.float64("inf"), b"x"):
+        with pytest.raises(UnreadableInput, match="params cannot be written as JSON"):
+            client.submit(["a"], params={"temperature": value})
+    assert len(server.requests) == 1
 
 
 def test_an_address_without_a_scheme_is_refused() -> None:

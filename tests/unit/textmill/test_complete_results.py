@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.support.fake_server import FakeJob, FakeServer, problem
 from tests.unit.textmill.conftest import Run, settle_all
 from textmill.client import JobHandle, Textmill
 from textmill.errors import IncompleteResults
+from textmill.result_reader import num_csv_rows
 
 
 def finished(client: Textmill, server: FakeServer, count: int) -> JobHandle:
@@ -58,6 +61,25 @@ def test_a_csv_page_that_is_cut_or_broken_is_fetched_again(client: Textmill, ser
     server.trouble = [httpx2.ReadError("cut"), problem(503, "Unavailable", "no database")]
     text += b"".join(chunks)
     assert text == b"custom_id,label\r\n" + b"".join(b"%d,POSITIVE\r\n" % n for n in range(5))
+
+
+def test_a_csv_with_a_long_cell_is_counted(client: Textmill, server: FakeServer) -> None:
+    """A relative of W20: Python's reader takes no cell above 128 KiB; the download ended in a traceback."""
+    job = finished(client, server, 2)
+    server.jobs[job.id].results[1]["custom_id"] = "x" * 200_000
+    assert len(b"".join(job.reader().csv(follow=False))) > 200_000
+
+
+@pytest.mark.parametrize("cell", ["", "a", 'a"b', '"', "\r\n", 'a\r\n"\r\n', ',"",', "\n", "\r", '""\r\n""'])
+def test_rows_of_a_csv_are_counted_as_python_counts_them(cell: str) -> None:
+    text = io.StringIO(newline="")
+    rows = [["custom_id", "output"], [cell, "b"], ["c", cell], [cell, cell]]
+    csv.writer(text).writerows(rows)
+    assert num_csv_rows(text.getvalue().encode()) == len(rows)
+    for quoting in (csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC):
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=quoting).writerows(rows)
+        assert num_csv_rows(text.getvalue().encode()) == len(rows)
 
 
 def test_results_that_are_filtered_are_counted_too(client: Textmill, server: FakeServer) -> None:

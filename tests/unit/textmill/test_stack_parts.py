@@ -163,6 +163,15 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
         DataFolder(tmp_path).hold()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_somebody_else_in_the_folder_is_refused(tmp_path: Path) -> None:
+    """S10: who puts a database there reads every document, whoever the folder belongs to later."""
+    (tmp_path / "textmill.db").touch()
+    os.chown(tmp_path / "textmill.db", 65534, -1)
+    with pytest.raises(StackError, match=r"somebody else owns textmill\.db"):
+        DataFolder(tmp_path).hold()
+
+
 def test_a_note_without_a_lock_is_not_believed(tmp_path: Path) -> None:
     """S7: an unpacked archive names a process that exists and an address where somebody listens."""
     folder = DataFolder(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -244,6 +245,28 @@ def test_who_has_the_device_alone_waits_for_others_and_others_wait_for_him(rig: 
         assert other.num_open == 1
         assert other.outcomes(0) == []
     assert texts_of(other) == {0: "OTHER"}
+
+
+def test_who_asked_for_the_device_while_others_computed_has_it_when_they_are_done(
+    rig: Callable[..., Rig],
+) -> None:
+    gated = GatedEngine()  # a document a step
+    loop = rig(lambda _: gated).loop
+    inside = loop.submit("a", documents("x", "y", "z"))
+    assert gated.entered.wait(LONG)
+    is_mine = threading.Event()
+
+    def take() -> None:
+        with loop.alone(timeout_seconds=LONG):
+            is_mine.set()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    wait_until(lambda: not loop._inbox.empty(), timeout_seconds=LONG, what="it stands in line")
+    gated.gate.set()  # it is looked at with two documents still inside
+    assert is_mine.wait(LONG)
+    thread.join(LONG)
+    assert texts_of(inside) == {0: "X", 1: "Y", 2: "Z"}
 
 
 def test_two_documents_with_one_key_are_refused(rig: Callable[..., Rig]) -> None:

@@ -139,3 +139,49 @@ def test_whatever_a_model_raises_while_it_loads_concerns_it_alone(
     assert pool.failures["a"].is_retryable == (kind is CannotLoadNow)
     builder.error = None
     load(pool, "b")
+
+
+def test_a_model_that_turns_out_larger_than_estimated_makes_room_when_it_is_loaded(builder: Builder) -> None:
+    pool = WarmPool(specs("a", "b", "c"), build=builder, budget_bytes=25, estimate=lambda _: 1)
+    load(pool, "a", "b", "c")
+    assert pool.warm == ("b", "c")
+    assert builder.built["a"].is_closed
+    assert pool.used_bytes == 20
+
+
+def test_what_a_model_took_is_remembered_when_it_comes_again(builder: Builder) -> None:
+    """An estimate of one byte let it in beside others that it then had no room beside."""
+    pool = WarmPool(specs("a", "b"), build=builder, budget_bytes=10, estimate=lambda _: 1)
+    load(pool, "a", "b")
+    builder.built["b"].submit(documents("x"))
+    assert pool.warm == ("b",)
+    assert not pool.make_room("a")
+
+
+def test_a_refusal_for_want_of_room_is_told_too(builder: Builder) -> None:
+    pool = make_pool(builder, budget_bytes=9)
+    with pytest.raises(CannotLoad):
+        pool.make_room("a")
+    assert "10 bytes" in str(pool.failures["a"])
+
+
+def test_a_refusal_is_forgotten_after_half_a_minute_and_not_before(builder: Builder) -> None:
+    now = [100.0]
+    pool = WarmPool(specs("a"), build=builder, budget_bytes=20, clock=lambda: now[0])
+    builder.error = CannotLoad("no such folder")
+    with pytest.raises(CannotLoad):
+        pool.load("a")
+    now[0] += 29.9
+    with pytest.raises(CannotLoad):
+        pool.make_room("a")
+    now[0] += 0.1
+    assert pool.make_room("a")
+
+
+def test_a_closed_pool_has_closed_every_engine(builder: Builder) -> None:
+    pool = make_pool(builder)
+    load(pool, "a", "b")
+    assert {name: told["memory_bytes"] for name, told in pool.describe().items()} == {"a": 10, "b": 10}
+    pool.close()
+    assert pool.warm == ()
+    assert all(engine.is_closed for engine in builder.built.values())

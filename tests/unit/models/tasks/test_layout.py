@@ -74,6 +74,33 @@ def test_list_marks_are_kept_and_not_translated(mark: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("html", "words"),
+    [
+        ("<p>The milk is cold.</p><p>The bread is warm.</p>", ["The milk is cold.", "The bread is warm."]),
+        ("<ul>\n<li>The milk\n</ul>", ["The milk"]),
+        ('<div class="a">\n<p>One. Two.</p>\n</div>', ["One.", "Two."]),
+        ("One.</p><br/><p>Two.", ["One.", "Two."]),
+        ("<b>Bold</b> words are here.", ["<b>Bold</b> words are here."]),
+        ("One. <em>Two</em> three.", ["One.", "<em>Two</em> three."]),
+        ("I sold my <s>old</s> dog.", ["I sold my <s>old</s> dog."]),
+    ],
+)
+def test_tags_around_sentences_are_kept_and_those_of_words_go_with_them(html: str, words: list[str]) -> None:
+    """A relative of W13 and W17: the bundled model made "Depo“, „ Milch ist kalt." of `<p>The milk is cold.`"""
+    found = segments(html, "en", knows=lambda _: False)
+    assert "".join(segment.text for segment in found) == html
+    assert [segment.text for segment in found if segment.is_translated] == words
+
+
+@pytest.mark.parametrize("mark", ["A. ", "B. ", "Z.  ", "\tC. "])
+def test_a_list_of_capitals_is_kept_where_they_are_no_initials(mark: str) -> None:
+    """A relative of W18: "A." was cut off and translated as a sentence of its own."""
+    assert _shown(f"{mark}The milk is cold.") == [mark, "«The milk is cold.»"]
+    for text in ("A. B. Smith came home.", "J. Smith was old.", "Plan B. It works."):
+        assert "".join(_shown(text)).count("«") == (2 if text.startswith("Plan") else 1)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "-5 degrees",
