@@ -21,6 +21,7 @@ from models.decoding.parameters.options import OptionsMaker
 from models.decoding.parameters.prompt import Prompt
 from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.steps import EagerSteps
+from models.decoding.proving.group_probe import REBUILT
 from models.decoding.proving.trials import Trial, is_same
 from models.decoding.scheduling import group_layout, layout
 from models.decoding.scheduling.group import BeamParameters, Group
@@ -50,7 +51,10 @@ def agrees(loaded: LoadedModel, tried: Layout, trial: Trial, alone: Sequence[Ten
     """
     try:
         with forgetting(loaded.model):
+            made_of = [*loaded.model.modules()]
             ours = _scores(loaded, tried, trial)
+            if made_of != [*loaded.model.modules()]:
+                return REBUILT
     except torch.AcceleratorError:
         raise
     except Exception as error:  # a model's own code may raise anything at all
@@ -101,14 +105,17 @@ def _start_ids(loaded: LoadedModel, ids: list[int]) -> list[int]:
 
 
 def _limits(trial: Trial, groups: Sequence[Group]) -> Limits:
-    longest = max(map(len, trial.prompts))
+    longest, count = max(map(len, trial.prompts)), len(groups)
+    has_sources = any(len(group.source_ids) for group in groups)
+    # Sources are read together, padded to the longest: for some encoders that is not neutral.
+    chunk = longest * count if has_sources else max(_LEAST_CHUNK, longest // _CHUNK_SHARE)
     pages = sum(group.num_rows * num_pages_for(group.max_entries) for group in groups)
     pages += sum(num_pages_for(len(prompt)) for prompt in trial.prompts)
     return Limits(
-        max_rows=_WIDTH * len(groups),
+        max_rows=_WIDTH * count,
         num_pages=2 * pages + 2,
         max_entries=max(group.max_entries for group in groups),
-        chunk_sizes=(max(_LEAST_CHUNK, longest // _CHUNK_SHARE),),
+        chunk_sizes=(chunk,),
         is_exact=True,
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from models.decoding.attention.ancestry_cpu import AncestralCpu
 from models.decoding.passes.arrangement import Layout
+from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.decoding.passes.positions import adapt_positions
 from models.decoding.proving.group_trial import agrees
 from models.decoding.proving.trials import short_trials
@@ -78,3 +79,12 @@ def test_a_layout_that_a_model_counts_wrong_in_is_noticed(loaded: Loader) -> Non
     check = partial(_tried, loaded("translation", "bart"))
     assert check(Layout.ROWS) is not None
     assert check(Layout.PACKED) is None
+
+
+def test_an_encoder_that_looks_at_padding_is_noticed(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W4: sources are read together, so a shorter one is padded."""
+    encode = EncoderDecoderForward.encode
+    monkeypatch.setattr(
+        EncoderDecoderForward, "encode", lambda self, ids, mask: encode(self, ids, mask.new_ones(mask.shape))
+    )
+    assert "differ" in str(_tried(loaded("translation", "bart"), layout_of("bart")))
