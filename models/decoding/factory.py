@@ -61,7 +61,7 @@ def paged_core(
         program = build_program(loaded, limits, by="cpu" if is_cpu else "triton")
     except NotSuited as error:
         return None, Verdict(0, f"not served: {error}")
-    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits, for_groups=False))
     verdict = (proof or _remembered_proof)(loaded, reference, program, limits)
     if not verdict.proven_tokens:
         return None, verdict
@@ -79,7 +79,7 @@ def cpu_core(loaded: LoadedModel, limits: Limits | None = None) -> PagedCore:
     """The core for a decoder-only model on a CPU, for which pages are proven (`proving/trial`)."""
     limits = limits or limits_for(loaded)
     program = build_program(loaded, limits, by="cpu")
-    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits, for_groups=False))
     return PagedCore(program, EagerSteps(program), limits, SamplingMaker(loaded, draws=is_torchs()))
 
 

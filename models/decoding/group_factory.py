@@ -69,7 +69,7 @@ def grouped_core(
     program = build(Layout(verdict.layout))
     limits = replace(
         most,
-        num_pages=affordable_pages(loaded, program.pages, most),
+        num_pages=affordable_pages(loaded, program.pages, most, for_groups=True),
         max_entries=min(most.max_entries, verdict.proven_tokens),
     )
     is_cpu = loaded.device.is_cpu
@@ -85,7 +85,7 @@ def cpu_group_core(loaded: LoadedModel, layout: Layout, limits: Limits | None = 
     limits = limits or group_limits_for(loaded)
     most_source = 0 if loaded.family is Family.CAUSAL else limits.max_entries
     program = build_group_program(loaded, limits, by="cpu", layout=layout, most_source=most_source)
-    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits))
+    limits = replace(limits, num_pages=affordable_pages(loaded, program.pages, limits, for_groups=True))
     return group_core(loaded, program, EagerSteps(program), limits)
 
 

@@ -10,10 +10,12 @@ import torch
 from models.decoding.scheduling.pages import num_pages_for
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.kv_pages import KVPages
-from models.loading.registry import LoadedModel
+from models.loading.registry import Family, LoadedModel
 
 #: Share of the device's memory that keys and values may take.
 _CACHE_SHARE = 0.2
+#: Of it, for a decoder-only model's groups: they have pages of their own beside those of single rows.
+_GROUPS_PART = 0.25
 #: An eighth of them is kept for urgent requests: 64 rows on an ordinary day on a CPU, 504 on CUDA.
 _CPU_ROWS, _CUDA_ROWS = 73, 576
 #: Groups have several rows a document. In bfloat16 the products of a row take a third less time
@@ -58,9 +60,12 @@ def group_limits_for(loaded: LoadedModel) -> Limits:
     )
 
 
-def affordable_pages(loaded: LoadedModel, pages: KVPages, limits: Limits) -> int:
-    """As many as are wanted, within the share of the memory."""
-    affordable = int(loaded.device.memory_bytes * _CACHE_SHARE) // pages.page_bytes
+def affordable_pages(loaded: LoadedModel, pages: KVPages, limits: Limits, *, for_groups: bool) -> int:
+    """As many as are wanted, within the share of the memory; a model's two pools share it."""
+    part = 1.0
+    if loaded.family is Family.CAUSAL:
+        part = _GROUPS_PART if for_groups else 1 - _GROUPS_PART
+    affordable = int(loaded.device.memory_bytes * _CACHE_SHARE * part) // pages.page_bytes
     return max(2, min(limits.num_pages, affordable))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import transformers as hf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.decoding.core import PagedCore
+from models.decoding.limits import affordable_pages
 from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.scheduling.scheduler import Limits
 from models.loading.device import Device
@@ -136,3 +139,19 @@ def test_an_allocation_that_fails_anywhere_costs_no_document_that_has_company(
         core, program = make_paged_core(model, by=by)
         assert decode(core, failing) == wanted, failing
         assert not program.pages.is_allocated
+
+
+@pytest.mark.parametrize(("task", "name"), [("generation", "gpt2"), ("translation", "marian")])
+def test_the_pages_of_rows_and_groups_fit_one_share_of_the_memory(
+    task: str, name: str, loaded: Loader
+) -> None:
+    """Each of a model's two pools might have taken the whole share."""
+    model = loaded(task, name)
+    model = replace(model, device=replace(model.device, memory_bytes=2**30))
+    limits = Limits(max_rows=64, num_pages=10**9, max_entries=400, chunk_sizes=(256,))
+    pages: Any = SimpleNamespace(page_bytes=2**16)
+    in_all = sum(
+        affordable_pages(model, pages, limits, for_groups=for_groups)
+        for for_groups in ([False, True] if task == "generation" else [True])
+    )
+    assert 0.19 < in_all * pages.page_bytes / 2**30 <= 0.2
