@@ -77,11 +77,8 @@ def _decode(
     for task in numba.prange(num_rows * key_heads):
         leader, head = task // key_heads, task % key_heads
         seat = seats[leader]
-        if seat == nobody:
-            outputs[leader, head * group : (head + 1) * group] = 0
+        if not _leads(seat, rows, outputs[leader, head * group : (head + 1) * group], nobody, own):
             continue
-        if rows[seat, own + group_layout.BEAM] != 0:
-            continue  # its leader's task
         position = positions[leader]
         first = max(0, position + 1 - window) if window > 0 else 0
         query, sums = np.empty(keys.shape[1], np.float32), np.empty(values.shape[1], np.float32)
@@ -100,6 +97,15 @@ def _decode(
                 _blend(scores, values, seen, keys, (head + 1 < key_heads) * _PAGE, sums)
                 for d in range(len(sums)):
                     outputs[row, number, d] = narrow(sums[d] / total, outputs)
+
+
+@numba.njit(**OPTIONS)
+def _leads(seat: Any, rows: Any, outputs: Any, nobody: Any, own: Any) -> Any:
+    """Whether a row computes for all beams of its document; what nobody asks for is zero."""
+    if seat == nobody:
+        outputs[:] = 0
+        return False
+    return rows[seat, own + group_layout.BEAM] == 0
 
 
 @functools.cache
@@ -126,11 +132,8 @@ def _source(
     for task in numba.prange(num_rows * key_heads):
         leader, head = task // key_heads, task % key_heads
         seat = seats[leader]
-        if seat == nobody:
-            outputs[leader, head * group : (head + 1) * group] = 0
+        if not _leads(seat, rows, outputs[leader, head * group : (head + 1) * group], nobody, own):
             continue
-        if rows[seat, own + group_layout.BEAM] != 0:
-            continue  # its leader's task
         table = rows[seat, own + group_layout.SOURCE_PAGES :]
         soon = min(head + 1, key_heads - 1)
         query, sums = np.empty(keys.shape[3], np.float32), np.empty(values.shape[3], np.float32)

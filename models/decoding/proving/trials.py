@@ -97,8 +97,3 @@ def _ordinary_tokens(loaded: LoadedModel) -> list[int]:
     special |= {value for value in named if isinstance(value, int)}
     size = min(vocabulary_size(loaded), len(loaded.tokenizer))
     return [token for token in range(size) if token not in special] or list(range(size))
-
-
-def on_cpu(rows: Sequence[Tensor]) -> list[Tensor]:
-    """Logits as they are compared."""
-    return [torch.as_tensor(row).float().cpu() for row in rows]

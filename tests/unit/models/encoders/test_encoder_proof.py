@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,19 +118,29 @@ def test_every_text_is_padded_to_a_window_no_more_than_once_at_loading(
     assert [count for count in long if count > 64] == [512]
 
 
-class _OneWindowForAll(torch.nn.Module):
-    """A classifier whose texts of more than a window change with the longest beside them."""
+class _Around(torch.nn.Module):
+    """A classifier whose scores are changed."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.config = model.config
 
+    @abstractmethod
+    def change(self, logits: Any, input_ids: Any) -> Any: ...
+
     def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Any:
         outputs = self.model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-        is_beyond = input_ids.shape[1] > self.config.attention_window
-        outputs.logits = outputs.logits + float(is_beyond) * input_ids.shape[1]
+        outputs.logits = self.change(outputs.logits, input_ids)
         return outputs
+
+
+class _OneWindowForAll(_Around):
+    """Texts of more than a window change with the longest beside them."""
+
+    def change(self, logits: Any, input_ids: Any) -> Any:
+        is_beyond = input_ids.shape[1] > self.config.attention_window
+        return logits + float(is_beyond) * input_ids.shape[1]
 
     def num_parameters(self) -> int:
         return int(self.model.num_parameters())
@@ -167,18 +178,11 @@ def test_a_model_that_draws_random_numbers_gives_a_text_the_same_scores_each_tim
     assert all(once[n].output == again[n].output for n in range(6))
 
 
-class _Drawing(torch.nn.Module):
+class _Drawing(_Around):
     """Adds noise to a model's scores, as hashing with random planes does."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        self.config = model.config
-
-    def forward(self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None) -> Any:
-        outputs = self.model(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-        outputs.logits = outputs.logits + torch.randn_like(outputs.logits)
-        return outputs
+    def change(self, logits: Any, input_ids: Any) -> Any:
+        return logits + torch.randn_like(logits)
 
     def num_parameters(self) -> int:
         return int(self.model.num_parameters())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from models.records import DocumentInput
+from models.loading.registry import LoadedModel
+from models.records import DocumentInput, DocumentOutput
 from models.tasks.generation import GenerationEngine
 from models.tasks.translation.task import TranslationEngine
 from tests.support.engines import drain
@@ -34,6 +37,19 @@ def _documents(seed: int, count: int, *, longest: int) -> list[DocumentInput]:
     ]
 
 
+def _text(output: DocumentOutput) -> Any:
+    assert output.output is not None
+    return output.output["text"]
+
+
+def _alone(model: LoadedModel, text: str, params: Mapping[str, Any]) -> str:
+    """What transformers makes of one text."""
+    inputs = model.tokenizer(text, return_tensors="pt")
+    whole = model.model.generate(**inputs, **params)[0]
+    new = whole if model.config.is_encoder_decoder else whole[inputs["input_ids"].shape[1] :]
+    return str(model.tokenizer.decode(new, skip_special_tokens=True))
+
+
 @pytest.mark.parametrize("name", ["gpt2", "llama", "qwen"])
 def test_generation_in_batches_equals_generate_alone(name: str, loaded: Loader) -> None:
     model = loaded("generation", name)
@@ -56,11 +72,8 @@ def test_translation_in_batches_equals_generate_alone(name: str, loaded: Loader)
     answered = drain(TranslationEngine(model), documents)
     prefix = "translate English to German: " if name == "t5" else ""
     for document in documents:
-        inputs = model.tokenizer(prefix + document.text, return_tensors="pt")
-        alone = model.model.generate(**inputs, **document.params)
-        output = answered[document.key].output
-        assert output is not None
-        assert output["text"] == model.tokenizer.decode(alone[0], skip_special_tokens=True).strip()
+        right = _alone(model, prefix + document.text, document.params)
+        assert _text(answered[document.key]) == right.strip()
 
 
 @pytest.mark.parametrize("name", ["t5", "bart"])
@@ -69,11 +82,7 @@ def test_an_encoder_decoder_also_generates(name: str, loaded: Loader) -> None:
     documents = _documents(3, 6, longest=10)
     answered = drain(GenerationEngine(model), documents)
     for document in documents:
-        inputs = model.tokenizer(document.text, return_tensors="pt")
-        alone = model.model.generate(**inputs, **document.params)
-        output = answered[document.key].output
-        assert output is not None
-        assert output["text"] == model.tokenizer.decode(alone[0], skip_special_tokens=True)
+        assert _text(answered[document.key]) == _alone(model, document.text, document.params)
 
 
 def test_nllb_is_told_both_languages_and_refuses_unknown_ones(loaded: Loader) -> None:
@@ -167,10 +176,4 @@ def test_a_model_that_cannot_run_continuously_decodes_by_generate(loaded: Loader
     documents = _documents(4, 8, longest=10)
     answered = drain(GenerationEngine(model), documents)
     for document in documents:
-        inputs = model.tokenizer(document.text, return_tensors="pt")
-        alone = model.model.generate(**inputs, **document.params)
-        output = answered[document.key].output
-        assert output is not None
-        assert output["text"] == model.tokenizer.decode(
-            alone[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        assert _text(answered[document.key]) == _alone(model, document.text, document.params)
