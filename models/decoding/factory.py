@@ -14,7 +14,7 @@ from models.decoding.core import PagedCore
 from models.decoding.limits import affordable_pages, limits_for
 from models.decoding.parameters.columns import SamplingMaker
 from models.decoding.passes.forward import Forward, PackedForward, WholeForward
-from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.decoding.passes.steps import EagerSteps, Program, StepRunner, steps_on_cuda
 from models.decoding.proving.measuring import Measures, measure
 from models.decoding.proving.probe import Verdict, prove
 from models.decoding.sampling.interface import Sampler
@@ -72,9 +72,10 @@ def paged_core(
         program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
     is_eager = is_cpu or verdict.is_eager
-    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
     shapes = popular_shapes(limits.max_rows, limits.chunk_sizes, limits.max_entries)
-    steps.capture_ahead(shapes, within_seconds=_CAPTURE_SECONDS)
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu)
+    if not is_eager:
+        steps = steps_on_cuda(program, shapes, within_seconds=_CAPTURE_SECONDS)
     return PagedCore(program, steps, limits, SamplingMaker(loaded, draws=not is_cpu or is_torchs())), verdict
 
 

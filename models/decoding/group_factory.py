@@ -10,20 +10,21 @@ from models.decoding.attention.ancestry import AncestralAttention
 from models.decoding.encoding import Encoding, measure, take_head_apart
 from models.decoding.factory import Kernels, fusion_of, stored_dtype
 from models.decoding.group_core import GroupCore
-from models.decoding.limits import affordable_pages, group_limits_for, limits_for
+from models.decoding.limits import affordable_pages, group_limits_for
 from models.decoding.parameters.beam_columns import BeamParametersMaker
 from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
 from models.decoding.passes.forward import PackedForward, WholeForward
 from models.decoding.passes.joint_step import SourceBackend
-from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.decoding.passes.reading import CapturedReadings, EagerReadings, Reading
+from models.decoding.passes.steps import EagerSteps, Program, StepRunner, steps_on_cuda
 from models.decoding.proving.group_probe import GroupVerdict, prove_groups
 from models.decoding.proving.measuring import measure as measure_packed
 from models.decoding.sampling.beams import ReferenceBeams
 from models.decoding.sampling.interface import Sampler
 from models.decoding.scheduling.group import MOST_BEAMS
 from models.decoding.scheduling.group_layout import GroupShape, group_shape
-from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.pages import PAGE_TOKENS, num_pages_for
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.group_state import GroupState
 from models.decoding.tensors.host_pages import HostPages
@@ -36,6 +37,8 @@ from models.proving.verdicts import remembered
 
 #: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
 _CAPTURE_SECONDS = 5.0
+#: Chunks of prompts that a captured pass over sources is as large as: what may enter in one step.
+_PASSES = 2
 
 
 def grouped_core(
@@ -53,7 +56,7 @@ def grouped_core(
     Returns:
         None where the model does not come out right; the verdict says why.
     """
-    most = limits or limits_for(loaded)
+    most = limits or group_limits_for(loaded)
     by: Kernels = "reference" if loaded.device.is_cpu else "triton"
     most_source = 0 if loaded.family is Family.CAUSAL else most.max_entries
     build = partial(_built, loaded, most, by, most_source)
@@ -76,10 +79,10 @@ def grouped_core(
     )
     is_cpu = loaded.device.is_cpu
     is_eager = is_cpu or verdict.is_eager
-    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
-    core = group_core(loaded, program, steps, limits)
-    steps.capture_ahead(_popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
-    return core, verdict
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu)
+    if not is_eager:
+        steps = steps_on_cuda(program, _popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
+    return group_core(loaded, program, steps, limits), verdict
 
 
 def cpu_group_core(loaded: LoadedModel, layout: Layout, limits: Limits | None = None) -> GroupCore:
@@ -120,16 +123,21 @@ def _eager_core(loaded: LoadedModel, program: Program, limits: Limits) -> GroupC
 def group_core(loaded: LoadedModel, program: Program, runner: StepRunner, limits: Limits) -> GroupCore:
     """The core of a program that `build_group_program` has built."""
     parameters = BeamParametersMaker(loaded, program.state.vocabulary)
-    encoding = None
-    if isinstance(program, EncoderDecoderProgram):
-        config: Any = loaded.config.get_text_config(decoder=True)
-        encoding = Encoding(
-            program.forward,
-            program.pages.source,
-            max_tokens=limits.chunk_sizes[-1],
-            pad_id=int(getattr(config, "pad_token_id", None) or 0),
-        )
-    return GroupCore(program, runner, limits, parameters, encoding)
+    return GroupCore(program, runner, limits, parameters, _encoding(loaded, program, runner, limits))
+
+
+def _encoding(loaded: LoadedModel, program: Program, runner: StepRunner, limits: Limits) -> Encoding | None:
+    if not isinstance(program, EncoderDecoderProgram):
+        return None
+    reading = Reading(program.forward, program.attention, program.pages.source)
+    is_captured = runner.is_captured
+    most_tokens = program.state.most_source_pages * PAGE_TOKENS
+    config: Any = loaded.config.get_text_config(decoder=True)
+    return Encoding(
+        CapturedReadings(reading, most_tokens=most_tokens) if is_captured else EagerReadings(reading),
+        max_tokens=limits.chunk_sizes[-1] * (_PASSES if is_captured else 1),
+        pad_id=int(getattr(config, "pad_token_id", None) or 0),
+    )
 
 
 def build_group_program(

@@ -21,10 +21,11 @@ from transformers.masking_utils import sdpa_mask
 from models.decoding.attention.interface import attending, refuse_unknown
 from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.head import Head
-from models.decoding.passes.joint_step import Entries, JointStep
+from models.decoding.passes.joint_step import Entries, JointStep, SourceBackend
 from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.group_state import GroupState
 from models.decoding.tensors.paired_pages import PairedPages
 from models.loading.registry import LoadedModel
 
@@ -134,6 +135,8 @@ class EncoderDecoderProgram(Program):
     """From the inbox to chosen tokens; sources are in pages already."""
 
     forward: EncoderDecoderForward  # type: ignore[assignment]
+    attention: SourceBackend
+    state: GroupState
     pages: PairedPages
 
     def run(self, shape: Shape, slow: SlowRows = ()) -> None:
