@@ -16,7 +16,7 @@ import torch
 from numba import types
 
 from models.decoding.compiled import OPTIONS, compiled, exp, narrow, stored_type, wide
-from models.decoding.sampling.largest import EXACT, INFINITY, LEAST, SIGN, key_of
+from models.decoding.sampling.largest import EXACT, top_of
 from models.decoding.scheduling import group_layout as columns
 from models.decoding.scheduling import layout
 from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
@@ -79,38 +79,40 @@ def _forced(row: Any, own: Any) -> Any:
 def _largest(scores: Any, row: Any, mine: Any, ids: Any) -> None:
     """The largest log probabilities, of equals the first token."""
     tops = np.empty((len(scores) + _BLOCK - 1) // _BLOCK, np.float32)
+    is_bad = False
     for block in range(len(tops)):
-        tops[block] = _top(scores[block * _BLOCK : (block + 1) * _BLOCK])
+        tops[block], is_worse = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])
+        is_bad = is_bad or is_worse
     largest = tops.max()
-    if not -np.inf < largest < np.inf:  # NaN, or nothing at all is possible
+    if is_bad or largest == -np.inf:  # nothing at all is possible
         mine[0] = np.float32(np.nan)
         return
-    total = math.log(_mass(scores, largest))
+    total = np.float32(math.log(_mass(scores, largest)))
     _forbid(scores, row, tops)
-    bound = np.float32(-np.inf)  # whoever is below cannot be among them: as many blocks reach it
-    if len(mine) <= len(tops):
-        bound = np.partition(tops, len(tops) - len(mine))[len(tops) - len(mine)]
-    size = 0
+    bound, size = _bound(tops, mine, ids), 0
     for block in range(len(tops)):
         if tops[block] >= bound:
-            for token in range(block * _BLOCK, min(len(scores), (block + 1) * _BLOCK)):
-                score = wide(scores[token])
+            first = block * _BLOCK
+            own = scores[first : first + _BLOCK]
+            for i in range(len(own)):
+                score = wide(own[i])
                 if score >= bound and (size < len(mine) or score > mine[-1]):
-                    size = _insert(mine, ids, size, score, token)
+                    size = _insert(mine, ids, size, score, first + i)
     for i in range(size):
-        mine[i] = np.float32(mine[i] - largest) - np.float32(total)
+        mine[i] = np.float32(mine[i] - largest) - total
 
 
 @numba.njit(**EXACT)
-def _top(scores: Any) -> Any:
-    """The largest of a block; NaN if it holds one."""
-    top, widest = LEAST, np.int32(0)
-    for i in range(len(scores)):
-        top = max(top, key_of(scores[i]))
-        widest = max(widest, np.float32(wide(scores[i])).view(np.int32) & SIGN)
-    if widest > INFINITY:
-        return np.float32(np.nan)
-    return np.int32(top ^ ((top >> np.int32(31)) & SIGN)).view(np.float32)
+def _bound(tops: Any, best: Any, ids: Any) -> Any:
+    """What the tops of as many blocks reach as candidates are wanted: whoever is below is none.
+
+    `best` and `ids` are overwritten.
+    """
+    size = 0
+    for block in range(len(tops)):
+        if size < len(best) or tops[block] > best[-1]:
+            size = _insert(best, ids, size, tops[block], block)
+    return best[-1] if size == len(best) else np.float32(-np.inf)
 
 
 @numba.njit(**OPTIONS)
@@ -119,8 +121,9 @@ def _mass(scores: Any, largest: Any) -> Any:
     total = np.float64(0)
     for start in range(0, len(scores), 16 * _BLOCK):
         part = np.float32(0)
-        for i in range(start, min(len(scores), start + 16 * _BLOCK)):
-            part += exp(wide(scores[i]) - largest)
+        own = scores[start : start + 16 * _BLOCK]  # by places of its own the loop is vectorised
+        for i in range(len(own)):
+            part += exp(np.float32(wide(own[i]) - largest))
         total += part
     return total
 
@@ -134,7 +137,7 @@ def _forbid(scores: Any, row: Any, tops: Any) -> None:
         if 0 <= token < len(scores):
             scores[token] = narrow(np.float32(-np.inf), scores)
             block = token // _BLOCK
-            tops[block] = _top(scores[block * _BLOCK : (block + 1) * _BLOCK])
+            tops[block] = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])[0]
 
 
 @numba.njit(**EXACT)
