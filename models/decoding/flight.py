@@ -63,9 +63,10 @@ class RowFlight(Flight):
         stopping: dict[int, list[Request]] = {}  # by what stops them
         tokens = token_of(said).tolist()
         for row, request in self.lineup.watched:
-            if said[row] > NOT_FINITE:
-                request.new_tokens.append(tokens[row])
-            if said[row] >= 0 and request.stop is not None and not request.is_gone:
+            if request.is_gone or said[row] in (NOTHING, NOT_FINITE):
+                continue
+            request.new_tokens.append(tokens[row])
+            if said[row] >= 0 and request.stop is not None:
                 stopping.setdefault(id(request.stop), []).append(request)
         return [request for requests in stopping.values() for request in _stopped(requests)]
 

@@ -78,26 +78,24 @@ def _forced(row: Any, own: Any) -> Any:
 @numba.njit(**EXACT)
 def _largest(scores: Any, row: Any, mine: Any, ids: Any) -> None:
     """The largest log probabilities, of equals the first token."""
-    tops = np.empty((len(scores) + _BLOCK - 1) // _BLOCK, np.float32)
-    is_bad = False
+    tops, largest = np.empty((len(scores) + _BLOCK - 1) // _BLOCK, np.float32), np.float32(-np.inf)
     for block in range(len(tops)):
-        tops[block], is_worse = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])
-        is_bad = is_bad or is_worse
-    largest = tops.max()
-    if is_bad or largest == -np.inf:  # nothing at all is possible
+        tops[block] = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])
+        largest = max(largest, tops[block])
+    mass = _mass(scores, largest)
+    if not (-np.inf < largest < np.inf and mass > 0):  # NaN, or nothing at all is possible
         mine[0] = np.float32(np.nan)
         return
-    total = np.float32(math.log(_mass(scores, largest)))
+    total = np.float32(math.log(mass))
     _forbid(scores, row, tops)
-    bound, size = _bound(tops, mine, ids), 0
+    bound = _bound(tops, mine, ids)
+    size, reaching = 0, np.empty(_BLOCK, np.int32)
     for block in range(len(tops)):
         if tops[block] >= bound:
-            first = block * _BLOCK
-            own = scores[first : first + _BLOCK]
-            for i in range(len(own)):
-                score = wide(own[i])
-                if score >= bound and (size < len(mine) or score > mine[-1]):
-                    size = _insert(mine, ids, size, score, first + i)
+            own = scores[block * _BLOCK : (block + 1) * _BLOCK]
+            for i in reaching[: _reach(own, bound, reaching)]:
+                if size < len(mine) or wide(own[i]) > mine[-1]:
+                    size = _insert(mine, ids, size, wide(own[i]), block * _BLOCK + i)
     for i in range(size):
         mine[i] = np.float32(mine[i] - largest) - total
 
@@ -113,6 +111,16 @@ def _bound(tops: Any, best: Any, ids: Any) -> Any:
         if size < len(best) or tops[block] > best[-1]:
             size = _insert(best, ids, size, tops[block], block)
     return best[-1] if size == len(best) else np.float32(-np.inf)
+
+
+@numba.njit(**EXACT)
+def _reach(scores: Any, bound: Any, reaching: Any) -> Any:
+    """Writes the places of those that reach a bound, without a branch for each; how many there are."""
+    size = 0
+    for i in range(len(scores)):
+        reaching[size] = i
+        size += wide(scores[i]) >= bound
+    return size
 
 
 @numba.njit(**OPTIONS)
@@ -137,7 +145,7 @@ def _forbid(scores: Any, row: Any, tops: Any) -> None:
         if 0 <= token < len(scores):
             scores[token] = narrow(np.float32(-np.inf), scores)
             block = token // _BLOCK
-            tops[block] = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])[0]
+            tops[block] = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])
 
 
 @numba.njit(**EXACT)

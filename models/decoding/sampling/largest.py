@@ -29,17 +29,33 @@ def key_of(number: Any) -> Any:
 
 @numba.njit(**EXACT)
 def top_of(scores: Any) -> Any:
-    """The largest score, and whether any is NaN or plus infinity.
+    """The largest score; a NaN is not seen, or is the largest.
 
     Bits of floats that are not negative are ordered like them, those of negative ones the other way
-    round: two instructions for several scores tell the largest, and whether there is a NaN.
+    round: as integers, one instruction takes the largest of several.
+    """
+    top = LEAST
+    for i in range(len(scores)):
+        top = max(top, np.float32(wide(scores[i])).view(np.int32))
+    if top < 0:  # all are negative
+        top = _MOST
+        for i in range(len(scores)):
+            top = min(top, np.float32(wide(scores[i])).view(np.int32))
+    return np.int32(top).view(np.float32)
+
+
+@numba.njit(**EXACT)
+def _checked_top(scores: Any) -> Any:
+    """The largest score, and whether any is NaN or plus infinity.
+
+    The same loop again with one instruction more: as two, or with a call in it, it takes half as long again.
     """
     top, widest = LEAST, np.uint32(0)
     for i in range(len(scores)):
         bits = np.float32(wide(scores[i])).view(np.int32)
         top = max(top, bits)
         widest = max(widest, np.uint32(bits))
-    if top < 0:  # all are negative
+    if top < 0:
         top = _MOST
         for i in range(len(scores)):
             top = min(top, np.float32(wide(scores[i])).view(np.int32))
@@ -51,7 +67,7 @@ def largest(scores: Any) -> Any:
     """Where the largest score is, the first of equals, and whether any is NaN or plus infinity."""
     best, at, is_bad = np.float32(-np.inf), 0, False
     for start in range(0, len(scores), _SCANNED):
-        top, is_worse = top_of(scores[start : start + _SCANNED])
+        top, is_worse = _checked_top(scores[start : start + _SCANNED])
         is_bad = is_bad or is_worse
         if top > best:
             best, at = top, start

@@ -32,7 +32,7 @@ def test_the_largest_is_numpys_whatever_the_signs(least: float, level: str) -> N
     scores = np.linspace(least, least + 1, 333, dtype=np.float32)[::-1].copy()
     if level != "none":
         scores[7:] = -np.inf if level == "minus infinity" else -0.0
-    assert top_of(scores) == (scores.max(), False)
+    assert top_of(scores) == scores.max()
     assert largest(scores) == (int(np.argmax(scores)), False)
     assert largest(np.full(200, -np.inf, np.float32)) == (0, False)
 
