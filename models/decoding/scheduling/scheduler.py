@@ -13,6 +13,7 @@ from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
 from models.decoding.scheduling.layout import max_prompts
+from models.decoding.scheduling.lineup import Lineup
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.seats import Seats
 
@@ -50,6 +51,8 @@ class Scheduler:
         self.running: dict[Hashable, Request] = {}  #: everybody who has a seat
         self.decoding: dict[Hashable, Request] = {}  #: those whose prompt is complete
         self.max_running = seats.num_seats  #: fewer for a while after a step that failed
+        self._lineup = Lineup((), *seats.of(()), number=0)
+        self._num_changes = 0  # of `decoding`
         self._seats = seats
         self._waiting: list[Request] = []  # in order
         self._filling: list[Request] = []  # in order
@@ -69,6 +72,13 @@ class Scheduler:
     def num_to_fill(self) -> int:
         """Prompt tokens still to be computed, of those inside."""
         return sum(request.num_to_fill for request in self._filling)
+
+    def lineup(self) -> Lineup:
+        """The rows of those who decode."""
+        if self._lineup.number != self._num_changes:
+            requests = [*self.decoding.values()]
+            self._lineup = Lineup(requests, *self._seats.of(requests), number=self._num_changes)
+        return self._lineup
 
     def add(self, request: Request) -> None:
         """Queues a request behind those of its priority; who comes again keeps its place."""
@@ -94,6 +104,7 @@ class Scheduler:
         del self.running[request.key]
         if self.decoding.pop(request.key, None) is None:
             self._filling.remove(request)
+        self._num_changes += 1
         self._seats.leave(request)
 
     def admit(self) -> list[Request]:
@@ -112,7 +123,7 @@ class Scheduler:
             if request.num_to_fill:
                 bisect.insort(self._filling, request, key=_order)
             else:
-                self.decoding[request.key] = request
+                self._decode(request)
         return admitted
 
     def fill(self) -> tuple[list[Chunk], int]:
@@ -134,8 +145,12 @@ class Scheduler:
             room -= num_tokens
             if not request.num_to_fill:
                 self._filling.pop(0)
-                self.decoding[request.key] = request
+                self._decode(request)
         return chunks, size
+
+    def _decode(self, request: Request) -> None:
+        self.decoding[request.key] = request
+        self._num_changes += 1
 
     def _chunk_of(self, num_waiting: int) -> tuple[int, int]:
         """Tokens and prompts that fit into the chunk of the next step."""
