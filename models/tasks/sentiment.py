@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from models.batching.plan import Piece
 from models.encoders.framing import Tokens
@@ -52,12 +54,12 @@ class SentimentEngine(EncoderEngine):
             for text, one in zip(texts, encoded, strict=True)
         ]
 
-    def compute(self, pieces: Sequence[Piece]) -> list[list[float] | DocumentError]:
-        """The scores of each window."""
-        logits = self.forward(pieces).logits.float()
-        scores = probabilities(logits, self.loaded.config.problem_type).tolist()
+    def read(self, pieces: Sequence[Piece], scores: NDArray[np.float32]) -> list[list[float] | DocumentError]:
+        """The probabilities of each window's labels."""
+        logits = torch.from_numpy(scores)
+        found = probabilities(logits, self.loaded.config.problem_type).tolist()
         is_finite = torch.isfinite(logits).all(dim=-1).tolist()
-        return [row if fine else NotFinite() for row, fine in zip(scores, is_finite, strict=True)]
+        return [row if fine else NotFinite() for row, fine in zip(found, is_finite, strict=True)]
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
         """The weighted mean over the windows, best label first."""
@@ -85,16 +87,20 @@ class SentimentEngine(EncoderEngine):
         """A row of these tokens, as of a document."""
         return self.frame.around(ids)
 
-    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
-        """The logits of each row."""
+    def scores(self, outputs: Any, num_rows: int) -> Tensor:
+        """The logits."""
         logits = getattr(outputs, "logits", None)
-        if logits is None or logits.shape != (len(rows), len(self._labels)):
+        if logits is None or logits.shape != (num_rows, len(self._labels)):
             found = "no logits" if logits is None else f"logits of shape {tuple(logits.shape)}"
             raise CannotLoad(
-                f"its head gives {found} for {len(rows)} texts, and id2label in config.json has "
+                f"its head gives {found} for {num_rows} texts, and id2label in config.json has "
                 f"{len(self._labels)} labels: a model that classifies whole texts has one logit a label"
             )
-        return list(logits.float().cpu().numpy())
+        return cast("Tensor", logits)
+
+    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
+        """The logits of each row."""
+        return list(self.scores(outputs, len(rows)).float().cpu().numpy())
 
     def _prepared(self, ids: Sequence[int]) -> Prepared:
         parts = list(_parts(ids, self._room_tokens, self._overlap_tokens))
