@@ -19,7 +19,7 @@ from torch import Tensor
 from models.batching.plan import Piece
 from models.encoders.framing import Tokens
 from models.encoders.likeness import Scores
-from models.encoders.reading import read
+from models.encoders.reading import read_ids
 from models.errors import CannotLoad, DocumentError, NotFinite
 from models.loading.registry import LoadedModel
 from models.records import DocumentInput, DocumentOutput
@@ -48,10 +48,10 @@ class SentimentEngine(EncoderEngine):
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         """Cuts every text into its windows."""
         texts = [document.text for document in documents]
-        encoded = read(self.loaded.tokenizer, texts, [document.params for document in documents])
+        read = read_ids(self.loaded.tokenizer, texts, [document.params for document in documents])
         return [
-            self._prepared(one.ids) if one.ids and not nothing_to_read(text) else unreadable("text")
-            for text, one in zip(texts, encoded, strict=True)
+            self._prepared(ids) if ids and not nothing_to_read(text) else unreadable("text")
+            for text, ids in zip(texts, read, strict=True)
         ]
 
     def read(self, pieces: Sequence[Piece], scores: NDArray[np.float32]) -> list[list[float] | DocumentError]:
