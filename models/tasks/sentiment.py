@@ -23,7 +23,7 @@ from models.encoders.reading import read_ids
 from models.errors import CannotLoad, DocumentError, NotFinite
 from models.loading.registry import LoadedModel
 from models.records import DocumentInput, DocumentOutput
-from models.tasks.documents.document_engine import OpenDocument, Prepared
+from models.tasks.documents.document_engine import OpenDocument, PieceData, Prepared
 from models.tasks.encoder import EncoderEngine, nothing_to_read, unreadable
 from models.tasks.labels import label_names, probabilities
 
@@ -103,18 +103,20 @@ class SentimentEngine(EncoderEngine):
         return list(self.scores(outputs, len(rows)).float().cpu().numpy())
 
     def _prepared(self, ids: Sequence[int]) -> Prepared:
-        parts = list(_parts(ids, self._room_tokens, self._overlap_tokens))
-        windows = [self.frame.around(part) for part in parts]
+        if len(ids) <= self._room_tokens:  # as most are
+            return Prepared(pieces=[self._window(ids)], input_tokens=len(ids))
+        parts = _parts(ids, self._room_tokens, self._overlap_tokens)
         return Prepared(
-            pieces=[self.piece(_Window(tokens=one)) for one in windows],
+            pieces=[self._window(part) for part in parts],
             input_tokens=len(ids),
             facts=[len(parts[0]), *(len(part) - self._overlap_tokens for part in parts[1:])],
         )
 
+    def _window(self, ids: Sequence[int]) -> PieceData:
+        return self.piece(_Window(tokens=self.frame.around(ids)))
+
 
 def _parts(ids: Sequence[int], room_tokens: int, overlap_tokens: int) -> list[Sequence[int]]:
     """Overlapping parts, none longer than there is room for; all of them but the last are full."""
-    if len(ids) <= room_tokens:
-        return [ids]
     step = room_tokens - overlap_tokens
     return [ids[begin : begin + room_tokens] for begin in range(0, len(ids) - overlap_tokens, step)]
