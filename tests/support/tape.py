@@ -20,7 +20,7 @@ from models.decoding.scheduling.layout import Shape
 from models.decoding.tensors.paired_pages import PairedPages
 
 #: Operators that look at values on the host, or whose result's shape depends on them.
-_HOST_READS = frozenset({
+HOST_READS = frozenset({
     "_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "_assert_async", "masked_select",
     "_unique2", "bincount", "lift_fresh",
 })  # fmt: skip
@@ -75,7 +75,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
         flat, _ = tree_flatten((args, kwargs or {}))
-        if name in _HOST_READS or (name in ("index", "index_put_") and any(map(_is_mask, flat[1:]))):
+        if name in HOST_READS or (name in ("index", "index_put_") and any(map(_is_mask, flat[1:]))):
             self.host_reads.add(name)
         self.tape.append((name, tuple(self._seen(each) for each in flat)))
         return function(*args, **(kwargs or {}))
