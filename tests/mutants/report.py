@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.mutants.outcomes import Outcome
 from tests.mutants.survivors import Change, change_of
-
-_NOTICED = ("killed", "timeout", "segfault", "caught by type check")
 
 _HEAD = """# Mutants: would a test notice if this code were wrong?
 
@@ -21,25 +19,9 @@ decorated functions, words that people read, log lines.
 """
 
 
-@dataclass(frozen=True)
-class Tried:
-    """One mutant, by mutmut's name and status."""
-
-    name: str
-    status: str
-
-    @property
-    def module(self) -> str:
-        return self.name.rpartition(".")[0]
-
-    @property
-    def is_noticed(self) -> bool:
-        return self.status in _NOTICED
-
-
 def write(
     path: Path,
-    tried: Sequence[Tried],
+    tried: Sequence[Outcome],
     *,
     accepted: Mapping[Change, str],
     seed: int,
@@ -61,8 +43,8 @@ def write(
     )  # fmt: skip
 
 
-def _table(tried: Sequence[Tried], accepted: set[str]) -> str:
-    by_module: dict[str, list[Tried]] = {}
+def _table(tried: Sequence[Outcome], accepted: set[str]) -> str:
+    by_module: dict[str, list[Outcome]] = {}
     for one in tried:
         by_module.setdefault(one.module, []).append(one)
     rows = [_row(module, of_module, accepted) for module, of_module in sorted(by_module.items())]
@@ -70,7 +52,7 @@ def _table(tried: Sequence[Tried], accepted: set[str]) -> str:
     return head + "".join(rows) + _row("**all**", tried, accepted)
 
 
-def _row(name: str, tried: Sequence[Tried], accepted: set[str]) -> str:
+def _row(name: str, tried: Sequence[Outcome], accepted: set[str]) -> str:
     num_noticed = sum(one.is_noticed for one in tried)
     num_accepted = sum(one.name in accepted for one in tried)
     that_matter = len(tried) - num_accepted
