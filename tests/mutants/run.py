@@ -33,7 +33,8 @@ def main() -> None:
     chosen = sample(made, per_module=options.sample, seed=options.seed, only=options.only)
     outcomes = Outcomes(_FOLDER / "outcomes.jsonl")
     known = outcomes.all()
-    waiting = [name for name in chosen if name not in known or not known[name].is_noticed]
+    survivors = [name for name in chosen if name in known and not known[name].is_noticed]
+    waiting = [name for name in chosen if name not in known] + survivors  # which new tests may notice
     begun = time.monotonic()
     (_FOLDER / "chosen.json").write_text(json.dumps(waiting))
     _try(60 * options.minutes, options.test_seconds)
