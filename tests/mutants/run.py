@@ -34,7 +34,7 @@ def main() -> None:
     outcomes = Outcomes(_FOLDER / "outcomes.jsonl")
     known = outcomes.all()
     survivors = [name for name in chosen if name in known and not known[name].is_noticed]
-    waiting = [name for name in chosen if name not in known] + survivors  # which new tests may notice
+    waiting = survivors + [name for name in chosen if name not in known]  # new tests may notice the former
     begun = time.monotonic()
     (_FOLDER / "chosen.json").write_text(json.dumps(waiting))
     _try(60 * options.minutes, options.test_seconds)
