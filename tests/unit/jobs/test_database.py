@@ -224,3 +224,10 @@ def test_other_writers_get_a_gap_longer_than_two_looks_are_apart(
 ) -> None:
     database.give_way()
     assert pauses == [0.015]
+
+
+def test_a_connection_that_the_server_closed_is_found_out_before_it_is_used() -> None:
+    database = Database("postgresql://u:p@127.0.0.1:1/d", pool_size=3)
+    assert database.engine.pool._pre_ping
+    assert database.engine.pool.size() == 3
+    database.close()
