@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from jobs.errors import JobNotFound, RequestError
@@ -227,3 +229,24 @@ def test_a_job_between_two_blocks_of_its_retry_is_queued_to_everybody(ledger: Le
     ledger.store._database.write(lambda c: c.exec_driver_sql("UPDATE job SET status = 'reopening'") and None)
     assert ledger.store.get_job(job.id).status is JobStatus.QUEUED
     assert ids(ledger, status=JobStatus.QUEUED) == [job.id]
+
+
+def test_a_lease_that_was_renewed_ends_all_the_same_without_the_next_beat(ledger: Ledger) -> None:
+    """A beat that set no end kept a slice for ever when its worker died."""
+    key = ledger.keys(ledger.submit(1))[0]
+    lease = ledger.claimed(key, lease_seconds=30)
+    ledger.store.heartbeat({key: lease.attempt}, lease_seconds=30)
+    ledger.clock.advance(31)
+    assert ledger.store.sweep(max_crashes=3).released == 1
+
+
+def test_a_lease_holds_the_documents_as_they_were_given(ledger: Ledger) -> None:
+    given = NewDocument(
+        seq=0, custom_id="a", task=Task.QA, model="m", text="why?", context="because", params={"top_k": 2}
+    )
+    expires_at = datetime(2100, 1, 1, tzinfo=UTC)
+    job, _ = ledger.store.submit(NewJob(expires_at=expires_at), [given])
+    (document,) = ledger.claimed(ledger.keys(job)[0]).documents
+    assert (document.seq, document.text, document.context) == (0, "why?", "because")
+    assert document.params == {"top_k": 2}
+    assert ledger.store.get_job(job.id).expires_at == expires_at

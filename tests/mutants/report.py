@@ -12,10 +12,13 @@ from tests.mutants.survivors import Change, change_of
 _HEAD = """# Mutants: would a test notice if this code were wrong?
 
 Written by `make mutants`. It changes one thing in one function at a time (a comparison, a number, an argument, a text that
-is no message) and runs the tests that reach that function, the quickest first, for 30 s of tests at most. A change that
-none of them notices has *survived*: a test is missing, or nothing depends on it; those that somebody has looked at
-stand with their reason in `tests/mutants/survivors.toml` (*accepted*). Not tried: what stands outside functions,
-decorated functions, words that people read, log lines.
+is no message) and runs the tests that reach that function, quick ones that run little else first, for some seconds of
+tests at most. A change that none of them notices has *survived*: a test is missing, or nothing depends on it; those that
+somebody has looked at stand with their reason in `tests/mutants/survivors.toml` (*accepted*). Not tried: what stands
+outside functions, decorated functions, words that people read, log lines.
+
+One process has collected every test and forks for each mutant; modules take turns, so that a run that is cut is a fair
+sample, and `mutants/outcomes.jsonl` keeps what was found out: a second run tries the survivors again and goes on.
 """
 
 

@@ -90,7 +90,8 @@ class WarmLoop:
             self._outcomes.add(Outcome(name, "no tests", 0.0))
             return
         chosen = self._reach.affordable(tests, self._test_seconds)
-        limit_seconds = 20 + 4 * sum(self._reach.seconds[test] for test in chosen)
+        # A test that hangs has its own limit; this one is for what swallows it, and must not be load's doing.
+        limit_seconds = 60 + 20 * sum(self._reach.seconds[test] for test in chosen)
         self._wait_until_fewer_than(_PROCESSES)
         self._forks.append(
             Fork(name, lambda: self._is_noticed(session, name, chosen), limit_seconds=limit_seconds)

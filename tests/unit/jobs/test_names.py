@@ -7,7 +7,7 @@ import re
 import pytest
 
 from jobs.errors import InvalidRows, RequestError, RowError
-from jobs.params import InvalidParams
+from jobs.params import InvalidParams, known_anywhere, validate_each
 from jobs.records import Task, new_job_id
 from jobs.rows.encoding import to_utf8
 from jobs.rows.formats import as_document
@@ -97,3 +97,12 @@ def test_a_refusal_says_when_not_every_bad_row_is_listed(total: int, says_so: bo
 def test_an_encoding_that_nobody_knows_is_told_with_where_it_was_named(place: str) -> None:
     with pytest.raises(RequestError, match=f"{place}.* 'klingon' is unknown"):
         list(to_utf8([b"x"], **{"encoding": None, "charset": None, place: "klingon"}))
+
+
+def test_a_parameter_that_nobody_takes_is_refused_by_its_name_with_those_there_are() -> None:
+    assert known_anywhere("top_k")
+    assert not known_anywhere("temprature")
+    with pytest.raises(
+        InvalidParams, match=r"unknown parameter 'temprature' for sentiment; allowed: .*top_k"
+    ):
+        validate_each(Task.SENTIMENT, {"temprature": 1})
