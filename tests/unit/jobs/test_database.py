@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,7 @@ STAYING = [
     wrapped(DataError, Driver(sqlstate="22003")),
     wrapped(DBAPIError, Driver(sqlstate="57014")),
     wrapped(DBAPIError, Driver()),
+    sqlite3.OperationalError("database is locked"),  # out of our own BEGIN, which has waited
 ]
 
 
