@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -113,7 +114,7 @@ class WarmLoop:
                     self._outcomes.add(
                         Outcome(fork.name, verdict, round(fork.seconds, 2), round(fork.cpu_seconds, 2))
                     )
-            time.sleep(0.01)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.01)  # until one ends, or may be overdue
 
 
 def fails(session: pytest.Session, items: list[pytest.Item]) -> bool:
