@@ -167,7 +167,8 @@ def _may_pass(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     # The driver's own words only: SQLAlchemy's message would quote parameters, which hold users' text.
-    return str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0][:300]
+    told = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
+    return str(told or type(error).__name__).split("\n", 1)[0][:300]
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:
@@ -200,8 +201,12 @@ def _make_engine(url: str, pool_size: int) -> Engine:
 
 
 def _sqlite_engine(url: Any, pool_size: int) -> Engine:
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if url.database in {None, "", ":memory:"}:
+        raise ConfigurationError(
+            "TEXTMILL_DATABASE_URL names no file, and a ledger outlives its processes: "
+            "write sqlite:////path/to/ledger.db"
+        )
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(
         url, pool_size=pool_size, max_overflow=16, pool_timeout=10, hide_parameters=True,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
