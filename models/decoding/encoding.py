@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward
+from models.decoding.passes.head import head_of
 from models.decoding.passes.joint_step import Entries, Ignored, OwnKeys, SourceKeys
 from models.decoding.recovery import told
 from models.decoding.scheduling.group import Group
@@ -25,6 +26,9 @@ from models.errors import DocumentError, NotSuited
 from models.memory import is_out_of_memory, release_cached_memory
 
 logger = logging.getLogger(__name__)
+
+#: How far apart two products of the same numbers may be, as a share of the largest.
+_ROUNDING = 1e-4
 
 
 class Encoding:
@@ -158,6 +162,23 @@ def measure(forward: EncoderDecoderForward) -> Measures:
         dtype=dtypes.pop(),
         vocabulary=scores.shape[1],
     )
+
+
+def take_head_apart(forward: EncoderDecoderForward) -> None:
+    """Has scores computed by one product of a good size, where they come out as by the model's own code."""
+    if forward.model.base_model is forward.model:
+        return
+    ids = torch.zeros((1, 2), dtype=torch.long, device=forward.device)
+    with torch.inference_mode():
+        states = forward.encode(ids, torch.ones_like(ids))
+        whole = _fill(forward, ids[0, :1], states, lambda *_: None)
+        forward.head = head_of(forward.model)
+        if forward.head is None:
+            return
+        apart = _fill(forward, ids[0, :1], states, lambda *_: None)[:, : whole.shape[1]]
+        apart_by = float((apart - whole).abs().max() / whole.abs().max())
+        if not apart_by <= max(_ROUNDING, 4 * torch.finfo(whole.dtype).eps):
+            forward.head = None
 
 
 def _fill(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -30,6 +30,9 @@ from models.errors import NotSuited
 from models.loading.registry import LoadedModel
 from models.proving.reference import Reference
 from models.proving.verdicts import remembered
+
+if TYPE_CHECKING:
+    from models.decoding.fused.fusion import Fusion
 
 #: Whose kernels compute attention and choose tokens.
 Kernels = Literal["triton", "cpu", "reference"]
@@ -120,17 +123,20 @@ def stored_dtype(computed: torch.dtype, by: Kernels) -> torch.dtype:
     return torch.float32 if by == "cpu" and computed == torch.float16 else computed
 
 
-def _forward(loaded: LoadedModel, by: str) -> Forward:
-    if by == "cpu":
-        return WholeForward(loaded)
-    if by == "reference":
-        return PackedForward(loaded)
+def _forward(loaded: LoadedModel, by: Kernels) -> Forward:
+    return WholeForward(loaded) if by == "cpu" else PackedForward(loaded, fusion_of(loaded, by))
+
+
+def fusion_of(loaded: LoadedModel, by: Kernels) -> Fusion | None:
+    """Fused kernels for the modules of a model, where kernels are Triton's."""
+    if by != "triton":
+        return None
     from models.decoding.fused.fusion import Fusion  # Triton is where CUDA's torch is, and only there
 
-    return PackedForward(loaded, Fusion(loaded.model))
+    return Fusion(loaded.model)
 
 
-def _kernels(state: BatchState, measures: Measures, by: str) -> tuple[AttentionBackend, Sampler]:
+def _kernels(state: BatchState, measures: Measures, by: Kernels) -> tuple[AttentionBackend, Sampler]:
     # What compiles is imported where it is used.
     if by == "cpu":
         from models.decoding.attention.cpu import CpuAttention

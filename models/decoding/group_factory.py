@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from models.decoding.attention.ancestry import AncestralAttention
-from models.decoding.encoding import Encoding, measure
-from models.decoding.factory import Kernels, stored_dtype
+from models.decoding.encoding import Encoding, measure, take_head_apart
+from models.decoding.factory import Kernels, fusion_of, stored_dtype
 from models.decoding.group_core import GroupCore
 from models.decoding.limits import affordable_pages, group_limits_for, limits_for
 from models.decoding.parameters.beam_columns import BeamParametersMaker
@@ -67,6 +67,8 @@ def grouped_core(
     if not verdict.proven_tokens:
         return None, verdict
     program = build(Layout(verdict.layout))
+    if not verdict.is_fused:
+        program.forward.leave_plain()
     limits = replace(
         most,
         num_pages=affordable_pages(loaded, program.pages, most, for_groups=True),
@@ -147,8 +149,10 @@ def build_group_program(
     """
     if loaded.family is Family.CAUSAL:
         return _decoder_only(loaded, limits, by)
-    forward = EncoderDecoderForward(loaded, layout)
+    forward = EncoderDecoderForward(loaded, layout, fusion_of(loaded, by))
     measures = measure(forward)
+    if by == "triton":
+        take_head_apart(forward)
     state = _state(loaded, limits, measures.vocabulary, most_source)
     kind = HostPairedPages if by == "cpu" else PairedPages
     pages = kind(measures.own, measures.sources, stored_dtype(measures.dtype, by), state.device)
@@ -157,7 +161,7 @@ def build_group_program(
 
 
 def _decoder_only(loaded: LoadedModel, limits: Limits, by: Kernels) -> Program:
-    forward = WholeForward(loaded) if by == "cpu" else PackedForward(loaded)
+    forward = WholeForward(loaded) if by == "cpu" else PackedForward(loaded, fusion_of(loaded, by))
     measures = measure_packed(loaded, forward)
     if by != "cpu" and not measures.is_plain:
         raise NotSuited("attention with soft caps, sinks or values of another size than keys")
