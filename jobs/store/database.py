@@ -33,9 +33,9 @@ _BUSY_SECONDS = 30.0  # how long a SQLite connection waits for another writer
 _BUSY_MILLISECONDS = int(_BUSY_SECONDS * 1000)
 _TRACES_SECONDS = 0.05  # how long cutting SQLite's log waits for readers, and keeps writers out
 _TRACES_TRIES = 5
-#: Of each connection. What one transaction touches fits; beyond it, another process's write empties
+#: Of each connection. What one transaction touches fits; after it, another connection's write empties
 #: it anyway, and what is read again comes from the system's own cache. Large ones only add up.
-_CACHE_KIBIBYTES = 8192
+_CACHE_KIBIBYTES = 2048
 _TRIES = 4
 _WRITE = "textmill_write"
 _WITHIN = "textmill_within_seconds"
@@ -225,6 +225,7 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(
         url, pool_size=pool_size, max_overflow=16, pool_timeout=10, hide_parameters=True,
+        pool_use_lifo=True,  # as few as are needed at a time, each with its cache
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
     )  # fmt: skip
 
