@@ -30,8 +30,8 @@ def prepare_process() -> None:
 def settle_in() -> None:
     """For the end of a start: what is there now stays, and is not looked through for garbage again.
 
-    A full collection looked at every object of every module that was imported, 0.1 s in the API
-    and 0.3 in a worker, during which no other thread runs, whoever holds the database's lock.
+    A full collection looked at every object of every module that was imported, a tenth of a second
+    of the processor and more, during which no other thread runs, whoever holds the database's lock.
     """
     gc.collect()
     gc.freeze()

@@ -45,7 +45,11 @@ def count_results(database: Database, job_id: str, *, after: int, only: ResultFi
     def work(connection: Connection) -> int:
         job = _found(connection, job_id)
         if after < 0 and not (only.tasks or only.models):
-            return sum(getattr(job, status) for status in only.statuses or DocumentStatus)
+            counted = {
+                DocumentStatus.SUCCEEDED: job.succeeded, DocumentStatus.FAILED: job.failed,
+                DocumentStatus.CANCELLED: job.cancelled, DocumentStatus.EXPIRED: job.expired,
+            }  # fmt: skip
+            return sum(n for status, n in counted.items() if not only.statuses or status in only.statuses)
         view = _view(job, only, of_kind=bool(only.tasks or only.models))
         wanted = [view.seq > after, *view.wanted]
         return connection.scalar(select(func.count()).select_from(view.source).where(*wanted)) or 0

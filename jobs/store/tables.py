@@ -171,6 +171,13 @@ class ResultRow(Base):
     """The one outcome of a document; what a cancel or the clock left open needs none (`unwritten`)."""
 
     __tablename__ = "result"
+    __table_args__ = (
+        # The few that are asked for by themselves.
+        Index(
+            "result_without_success", "job", "seq",
+            sqlite_where=_WITHOUT_SUCCESS, postgresql_where=_WITHOUT_SUCCESS,
+        ),
+    )  # fmt: skip
 
     job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
