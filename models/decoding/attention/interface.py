@@ -6,7 +6,7 @@ them in pages and attends, by the backend of the step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, Cache
 from transformers.masking_utils import sdpa_mask
 
+from models.decoding.attention.own_code import Replacement, replaced, replacements_for
 from models.decoding.scheduling.layout import Shape
 from models.decoding.tensors.kv_pages import KVPages
 from models.decoding.tensors.state import BatchState
@@ -149,8 +150,8 @@ def refuse_unknown(options: dict[str, Any]) -> None:
         raise NotSuited(f"attention with {', '.join(sorted(unknown))}")
 
 
-#: By model and function: the configurations, of the model and its parts, that name it while it is ours.
-_TAKING: WeakKeyDictionary[Any, dict[str, list[Any]]] = WeakKeyDictionary()
+#: By model and function: what is changed while it is ours.
+_TAKING: WeakKeyDictionary[Any, dict[str, _Taking]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -164,15 +165,33 @@ def attending(model: Any, name: str = NAME) -> Iterator[None]:
     """
     taking = _TAKING.setdefault(model, {})
     if name not in taking:
-        taking[name] = _configurations_taking(model, name)
-    before = [config._attn_implementation for config in taking[name]]
-    for config in taking[name]:
+        taking[name] = _taking(model, name)
+    configs = taking[name].configs
+    before = [config._attn_implementation for config in configs]
+    for config in configs:
         config._attn_implementation_internal = name
     try:
-        yield
+        with replaced(taking[name].replacements):
+            yield
     finally:
-        for config, implementation in zip(taking[name], before, strict=True):
+        for config, implementation in zip(configs, before, strict=True):
             config._attn_implementation_internal = implementation
+
+
+@dataclass(frozen=True)
+class _Taking:
+    """What of a model is changed while it calls an attention function of ours."""
+
+    configs: Sequence[Any]  #: of the model and its parts, that name the function
+    replacements: Sequence[Replacement]
+
+
+def _taking(model: Any, name: str) -> _Taking:
+    replacements = replacements_for(model) if name == NAME else []
+    configs = _configurations_taking(model, name)
+    if not replacements and not any(config is model.config for config in configs):
+        raise NotSuited("attention that its own code computes")
+    return _Taking(configs, replacements)
 
 
 def _configurations_taking(model: Any, name: str) -> list[Any]:
@@ -184,9 +203,7 @@ def _configurations_taking(model: Any, name: str) -> list[Any]:
     taking = [config for config in found.values() if config._attn_implementation == name]
     for config, implementation in before:
         config._attn_implementation_internal = implementation
-    if not any(config is model.config for config in taking):  # all it does then is write a warning
-        raise NotSuited("attention that its own code computes")
-    return taking
+    return taking  # none where all that the setter does is write a warning
 
 
 AttentionInterface.register(NAME, attend)

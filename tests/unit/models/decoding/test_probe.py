@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+from transformers import XGLMConfig, XGLMForCausalLM
 
 from models.decoding.attention.reference import ReferenceAttention
 from models.decoding.factory import build_program, paged_core
@@ -80,7 +82,8 @@ def test_a_window_too_long_to_be_crossed_bounds_what_is_served(
 
 
 def test_a_model_whose_own_code_computes_attention_is_not_served(loaded: Loader) -> None:
-    model = loaded("generation", "bloom")
+    config = XGLMConfig(vocab_size=400, d_model=32, ffn_dim=48, num_layers=1, attention_heads=4)
+    model = replace(loaded("generation", "gpt2"), model=XGLMForCausalLM(config).eval())
     core, verdict = paged_core(model, Reference(model), TIGHT)
     assert core is None
     assert verdict == Verdict(0, "not served: attention that its own code computes")
