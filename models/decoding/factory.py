@@ -146,8 +146,6 @@ def _kernels(state: BatchState, measures: Measures, by: Kernels) -> tuple[Attent
         return CpuAttention(), CpuSampler(state)
     if by == "reference":
         return ReferenceAttention(), ReferenceSampler()
-    if not measures.is_plain:
-        raise NotSuited("attention with soft caps, sinks or values of another size than keys")
     from models.decoding.attention.cuda import TritonAttention
     from models.decoding.sampling.cuda import TritonSampler
 

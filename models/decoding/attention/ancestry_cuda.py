@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 
 from models.decoding.attention import ancestry_kernels, kernels
-from models.decoding.attention.cuda import TritonAttention, decode_tiles, sizes_of, strides_of
+from models.decoding.attention.cuda import TritonAttention, decode_tiles, sizes_of, strides_of, values_of
 from models.decoding.attention.interface import Layer
 from models.decoding.scheduling.group_layout import GroupShape
 from models.decoding.scheduling.layout import Shape
@@ -82,6 +82,6 @@ class AncestralTriton(TritonAttention):
         )  # fmt: skip
         if splits > 1:
             kernels.join[(shape.num_rows * heads,)](
-                self._parts, state.positions, out,
-                HEADS=heads, SIZE=sizes["SIZE"], SIZE_P=sizes["SIZE_P"], num_warps=1, **pieces,
+                self._parts, state.positions, out, None,
+                HEADS=heads, num_warps=1, **values_of(layer), **pieces,
             )  # fmt: skip

@@ -157,8 +157,9 @@ def attend_source(
             is_seen = start + n < length
             cells = _cells(state + SOURCE_PAGES, start, length, head, KEY_HEADS, SIZE, PAGE, BLOCK)
             best, total, mixed = _add(
-                best, total, mixed, query, keys, values, cells, is_seen, is_seen[None, :], scale, SIZE, SIZE_P
-            )
+                best, total, mixed, query, keys, values, cells, cells, is_seen, is_seen[None, :], scale,
+                None, start + n, SIZE, SIZE_P, SIZE, SIZE_P, 0.0,
+            )  # fmt: skip
         result = (mixed / total[:, None]).to(out.dtype.element_ty)
         at = token * HEADS + of_head
         tl.store(out + at[:, None] * SIZE + d[None, :], result, mask=is_query)

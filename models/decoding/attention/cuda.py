@@ -27,7 +27,7 @@ class TritonAttention:
         Args:
             state: whose rows are attended to.
             num_heads: most query heads of a layer.
-            head_size: largest of a layer.
+            head_size: largest of a layer's keys or values.
             split: keys that are summed up by one program; part of a row's bits.
         """
         self._split = split
@@ -48,8 +48,10 @@ class TritonAttention:
 
     def attend(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer) -> Tensor:
         """As the interface says."""
-        tokens, heads, size = layer.queries.shape
-        out = torch.empty(tokens, heads, size, dtype=layer.queries.dtype, device=state.device)
+        tokens, heads, _ = layer.queries.shape
+        out = torch.empty(
+            tokens, heads, layer.values.shape[2], dtype=layer.queries.dtype, device=state.device
+        )
         if shape.num_prompt:  # first: rows whose prompt ends in this step read it
             self._prefill(state, pages, shape, layer, out)
         if shape.num_rows:
@@ -63,14 +65,16 @@ class TritonAttention:
         kernels.store_prompt[(shape.num_prompt,)](
             layer.keys, layer.values, places, prompt, state.rows, shape.num_rows, shape.num_prompt,
             *strides_of(layer), KEY_HEADS=key_heads, HEADS_P=triton.next_power_of_2(key_heads), **sizes,
+            **values_of(layer),
         )  # fmt: skip
         tile, block, warps, stages = _prefill_tiles(layer)
         blocks = shape.num_blocks
         kernels.prefill[(blocks * (BLOCK_TOKENS // tile), out.shape[1])](
             layer.queries, places, prompt[PROMPT_PARTS * shape.num_prompt :], state.rows, out,
-            layer.scale, shape.num_rows, blocks, layer.queries.stride(0), layer.queries.stride(1),
-            HEADS=out.shape[1], KEY_HEADS=key_heads, WINDOW=layer.window, MOST=BLOCK_TOKENS, TILE=tile,
-            BLOCK=block, num_warps=warps, num_stages=stages, **sizes,
+            layer.slopes, layer.sinks, layer.scale, shape.num_rows, blocks,
+            layer.queries.stride(0), layer.queries.stride(1), HEADS=out.shape[1], KEY_HEADS=key_heads,
+            WINDOW=layer.window, CAP=layer.cap, MOST=BLOCK_TOKENS, TILE=tile, BLOCK=block, num_warps=warps,
+            num_stages=stages, **sizes, **values_of(layer),
         )  # fmt: skip
 
     def _decode(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer, out: Tensor) -> None:
@@ -81,15 +85,16 @@ class TritonAttention:
         pieces = {"WINDOW": layer.window, "SPLIT": self._split, "SPLITS": splits}
         kernels.decode[(shape.num_rows, key_heads, splits)](
             layer.queries, layer.keys, layer.values, pages.places[layer.number], state.seats,
-            state.positions, state.rows, out, self._parts, layer.scale,
+            state.positions, state.rows, out, self._parts, layer.slopes, layer.sinks, layer.scale,
             layer.queries.stride(0), layer.queries.stride(1), *strides_of(layer),
             HEADS=heads, KEY_HEADS=key_heads, GROUP_P=max(_LEAST, triton.next_power_of_2(heads // key_heads)),
-            BLOCK=block, num_warps=warps, num_stages=stages, **sizes, **pieces,
+            BLOCK=block, CAP=layer.cap, num_warps=warps, num_stages=stages, **sizes, **values_of(layer),
+            **pieces,
         )  # fmt: skip
         if splits > 1:
             kernels.join[(shape.num_rows * heads,)](
-                self._parts, state.positions, out,
-                HEADS=heads, SIZE=sizes["SIZE"], SIZE_P=sizes["SIZE_P"], num_warps=1, **pieces,
+                self._parts, state.positions, out, layer.sinks,
+                HEADS=heads, num_warps=1, **values_of(layer), **pieces,
             )  # fmt: skip
 
 
@@ -103,6 +108,12 @@ def sizes_of(state: BatchState, layer: Layer) -> dict[str, int]:
     size = layer.queries.shape[2]
     padded = max(_LEAST, triton.next_power_of_2(size))
     return {"SIZE": size, "SIZE_P": padded, "COLUMNS": state.columns, "PAGE": PAGE_TOKENS}
+
+
+def values_of(layer: Layer) -> dict[str, int]:
+    """Constants of a kernel that reads or writes values, whose size may not be that of keys."""
+    size = layer.values.shape[2]
+    return {"VALUE": size, "VALUE_P": max(_LEAST, triton.next_power_of_2(size))}
 
 
 def decode_tiles(layer: Layer) -> tuple[int, int, int]:

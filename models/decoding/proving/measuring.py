@@ -24,7 +24,7 @@ class Measures:
 
     layers: list[LayerSize]
     num_heads: int  #: most query heads of a layer
-    head_size: int  #: largest of a layer's keys
+    head_size: int  #: largest of a layer's keys or values
     dtype: torch.dtype  #: of keys and values
     vocabulary: int
     is_plain: bool  #: scores are products of keys and queries, which are as long as values, and nothing else
@@ -77,7 +77,7 @@ class _Measuring:
                 LayerSize(each.keys.shape[1], each.keys.shape[2], each.values.shape[2]) for each in ordered
             ],
             num_heads=max(each.queries.shape[1] for each in ordered),
-            head_size=max(each.keys.shape[2] for each in ordered),
+            head_size=max(max(each.keys.shape[2], each.values.shape[2]) for each in ordered),
             dtype=ordered[0].keys.dtype,
             vocabulary=vocabulary,
             is_plain=all(each.is_plain and each.keys.shape == each.values.shape for each in ordered),

@@ -43,6 +43,7 @@ def _case(
     key_heads: int,
     size: int,
     *,
+    value_size: int = 0,  # as of keys
     window: int = 0,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
@@ -52,7 +53,8 @@ def _case(
     count = 9  # of a chunk, by default the second of its prompt
     lengths = [*(position + 1 for position in positions), start + count]
     state = make_state(8, 6, 50)
-    pages = KVPages([LayerSize(key_heads, size, size)], dtype, DEVICE)
+    value_size = value_size or size
+    pages = KVPages([LayerSize(key_heads, size, value_size)], dtype, DEVICE)
     pages.allocate(_NUM_PAGES)
     draw = torch.Generator().manual_seed(seed)
     for pool in (pages.keys[0], pages.values[0]):
@@ -70,8 +72,8 @@ def _case(
     end = 2 * state.num_seats + shape.prompt_ints
     state.send(end, end)
     new = [
-        torch.randn(shape.num_tokens, n, size, generator=draw).to(DEVICE, dtype)
-        for n in (heads, key_heads, key_heads)
+        torch.randn(shape.num_tokens, n, length, generator=draw).to(DEVICE, dtype)
+        for n, length in ((heads, size), (key_heads, size), (key_heads, value_size))
     ]
     layer = Layer(0, *new, scale=size**-0.5, window=window)
     decoding = list(enumerate(positions))
@@ -93,7 +95,7 @@ def _plain(case: _Case) -> Tensor:
                 new_values[token],
             )
     heads = layer.queries.shape[1]
-    result = torch.zeros(len(case.tokens), *layer.queries.shape[1:], dtype=torch.float64)
+    result = torch.zeros(len(case.tokens), heads, layer.values.shape[2], dtype=torch.float64)
     for token, (who, position) in enumerate(case.tokens):
         if who < 0:
             continue
@@ -148,7 +150,8 @@ def _triton(case: _Case, split: int) -> AttentionBackend:
     pytest.importorskip("triton")
     from models.decoding.attention.cuda import TritonAttention
 
-    heads, size = case.layer.queries.shape[1:]
+    heads = case.layer.queries.shape[1]
+    size = max(case.layer.keys.shape[2], case.layer.values.shape[2])
     return TritonAttention(case.state, num_heads=heads, head_size=size, split=split)
 
 
@@ -252,6 +255,30 @@ def test_the_kernels_see_what_they_should(
 ) -> None:
     case = _case(heads, key_heads, size, window=window, seed=size)
     _check(case, _triton(case, split))
+
+
+@pytest.mark.parametrize("split", [32, 512])
+@pytest.mark.parametrize("window", [0, 40])
+@pytest.mark.parametrize("special", list(_SPECIAL.values()), ids=list(_SPECIAL))
+def test_the_kernels_count_soft_caps_slopes_and_sinks(
+    special: dict[str, Any], window: int, split: int
+) -> None:
+    case = _case(4, 2, 32, window=window, seed=1)
+    numbers = {name: each.to(DEVICE) if isinstance(each, Tensor) else each for name, each in special.items()}
+    case.layer = replace(case.layer, **numbers)
+    _check(case, _triton(case, split))
+
+
+@pytest.mark.parametrize("split", [32, 512])
+@pytest.mark.parametrize(("size", "value_size"), [(24, 16), (12, 40), (48, 128)])
+def test_values_may_be_of_another_size_than_keys(size: int, value_size: int, split: int) -> None:
+    """Latent attention (DeepSeek: 192 and 128), MiMo-V2."""
+    case = _case(4, 2, size, value_size=value_size, seed=2)
+    case.layer = replace(case.layer, sinks=_SPECIAL["sinks"]["sinks"].to(DEVICE))
+    _check(case, _triton(case, split))
+    for backend in (CpuAttention(), ReferenceAttention()):
+        case = _case(4, 2, size, value_size=value_size, seed=2)
+        _check(case, backend)
 
 
 def test_bits_of_a_row_do_not_depend_on_its_company() -> None:

@@ -77,6 +77,7 @@ _MODELS: dict[str, Callable[[], hf.PreTrainedModel]] = {
     "deepseek-v3": lambda: hf.DeepseekV3ForCausalLM(hf.DeepseekV3Config(**_LATENT, **_EXPERTS)),
     "glm-4-moe-lite": lambda: hf.Glm4MoeLiteForCausalLM(hf.Glm4MoeLiteConfig(**_LATENT, **_EXPERTS)),
     "minicpm-3": lambda: hf.MiniCPM3ForCausalLM(hf.MiniCPM3Config(**_LATENT)),
+    "mistral-4": lambda: hf.Mistral4ForCausalLM(hf.Mistral4Config(**_LATENT, **_EXPERTS)),
     "youtu": lambda: hf.YoutuForCausalLM(hf.YoutuConfig(**_LATENT)),
 }
 
