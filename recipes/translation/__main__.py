@@ -21,7 +21,7 @@ import torch
 from transformers import MarianMTModel, MarianTokenizer
 
 from recipes.translation import slots
-from recipes.translation.architecture import config_for, decoding_for
+from recipes.translation.architecture import decoding_for, untrained
 from recipes.translation.corpora import SETS, Pair, sets_aside, training_pairs
 from recipes.translation.editions import editions
 from recipes.translation.evaluation import scores_of
@@ -64,7 +64,7 @@ def _trained(options: argparse.Namespace) -> tuple[MarianMTModel, MarianTokenize
         f"{len(pairs)} pairs; an edition has {len(first[0].lengths)} rows, {len(first[1].tokens):,} target tokens"
     )
     torch.manual_seed(options.seed)
-    model = MarianMTModel(config_for(tokenizer)).to(_device(options.device))  # type: ignore[arg-type]
+    model = untrained(tokenizer).to(_device(options.device))  # type: ignore[arg-type]
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters on {model.device}", flush=True)
     plan = Plan(
         seconds=options.seconds, steps=options.steps, max_tokens=options.max_tokens, seed=options.seed,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import GenerationConfig, MarianConfig
+from torch import nn
+from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
 _DROPOUT = 0.15  # beside it each epoch reads other words and other pieces of them
 
@@ -25,6 +26,21 @@ def config_for(tokenizer: Any) -> MarianConfig:
     # Read by our translation engine: the model is given one sentence at a time.
     config.max_joined_tokens = 0
     return config
+
+
+def untrained(tokenizer: Any) -> MarianMTModel:
+    """The network with weights drawn as wide as its layers ask for (Glorot and Bengio 2010).
+
+    transformers draws all with a deviation of 0.02. At this width that leaves so little of the source
+    in the encoder's output that the decoder learns German alone, and never looks there.
+    """
+    model = MarianMTModel(config_for(tokenizer))
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+    # The output's too; what is read of them is multiplied by the root of the width.
+    nn.init.normal_(model.model.shared.weight, std=model.config.d_model**-0.5)
+    return model
 
 
 def decoding_for(tokenizer: Any) -> GenerationConfig:

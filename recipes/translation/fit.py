@@ -26,9 +26,9 @@ class Plan:
 
     seconds: float | None = None  #: the rate falls with the clock, and so does the training end
     steps: int | None = None  #: instead of seconds: the same steps on any machine
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     warmup_share: float = 0.1
-    max_tokens: int = 32_768  #: of a batch and a side, with padding
+    max_tokens: int = 16_384  #: of a batch and a side, with padding
     averaged_steps: int = 300  #: about so many of the last are averaged
     seed: int = 1
 

@@ -12,12 +12,13 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from transformers import MarianTokenizer
+from transformers import MarianMTModel, MarianTokenizer
 
 from recipes.heldout import digest_of
 from recipes.splits import split_of
 from recipes.tatoeba import read_pairs
 from recipes.translation import slots
+from recipes.translation.architecture import config_for, untrained
 from recipes.translation.augmentation import augmented, exchanged, joined, varied, without_contractions
 from recipes.translation.batches import batches
 from recipes.translation.corpora import digits_of, sets_aside, training_pairs
@@ -187,6 +188,26 @@ def test_an_edition_depends_on_seed_and_number_alone_and_reads_as_its_pairs(toke
     texts = [loaded.decode(row, skip_special_tokens=True) for row in rows_of(first[0])]
     assert [text for text in texts if text.startswith("Room ") and text.endswith(" is free.")]
     assert all(row[-1] == loaded.eos_token_id for row in rows_of(first[0]))
+
+
+def test_an_untrained_decoder_reads_the_source(tokenizer: Path) -> None:
+    """Drawn as transformers draws them, the weights let nothing of it through, and German alone was learnt."""
+    loaded = MarianTokenizer.from_pretrained(tokenizer)
+    torch.manual_seed(1)
+    drawn = untrained(loaded)
+    torch.manual_seed(1)
+    assert share_of_source(drawn, loaded) > 10 * share_of_source(MarianMTModel(config_for(loaded)), loaded)
+    assert drawn.lm_head.weight is drawn.model.shared.weight
+
+
+@torch.inference_mode()
+def share_of_source(model: MarianMTModel, tokenizer: MarianTokenizer) -> float:
+    """How much of the spread of the scores another source of equal length makes."""
+    model.train(False)
+    ids = tokenizer("Room 4711 is on floor 3.", return_tensors="pt")["input_ids"]
+    start = torch.full((1, 4), tokenizer.pad_token_id)
+    one, other = (model(input_ids=source, decoder_input_ids=start).logits for source in (ids, ids.flip(1)))
+    return float((one - other).std() / one.std())
 
 
 def rows_of(side: Side) -> list[list[int]]:
