@@ -203,7 +203,7 @@ def test_an_untrained_decoder_reads_the_source(tokenizer: Path) -> None:
 @torch.inference_mode()
 def share_of_source(model: MarianMTModel, tokenizer: MarianTokenizer) -> float:
     """How much of the spread of the scores another source of equal length makes."""
-    model.train(False)
+    model.train(mode=False)
     ids = tokenizer("Room 4711 is on floor 3.", return_tensors="pt")["input_ids"]
     start = torch.full((1, 4), tokenizer.pad_token_id)
     one, other = (model(input_ids=source, decoder_input_ids=start).logits for source in (ids, ids.flip(1)))
