@@ -156,7 +156,7 @@ train-sentiment train-qa train-translation train-generation: train-%: $(VENV)/.d
 
 .PHONY: eval-sentiment eval-qa eval-translation eval-generation
 eval-sentiment eval-qa eval-translation eval-generation: eval-%: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.quality $* --data $(DATA)
+	@$(BIN)/python -m benchmarks.quality $* --data $(DATA) $(if $(MODEL),--model $(MODEL))
 
 .PHONY: sbom
 sbom: $(VENV)/.runtime $(VENV)/tools  ## Lists everything that is installed, with licences (CycloneDX), in sbom.json
