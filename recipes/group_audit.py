@@ -98,6 +98,16 @@ def audit(
     }
 
 
+def table_of(before: dict[str, dict[str, float]], now: dict[str, dict[str, float]]) -> str:
+    """Rows of a card's table, the axis with the largest gap before first."""
+    axes = sorted(now, key=lambda axis: -before[axis]["gap"])
+    return "\n".join(
+        f"| {axis.replace('_', ' ')} | {before[axis]['negative']:.1%} | {now[axis]['negative']:.1%}"
+        f" | {before[axis]['gap']:+.3f} | {now[axis]['gap']:+.3f} |"
+        for axis in axes
+    )
+
+
 def probabilities_by(model: Any, tokenizer: Any) -> Callable[[Sequence[str]], Tensor]:
     """The probability of label 1, by a model on its own device."""
 

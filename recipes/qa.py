@@ -24,7 +24,7 @@ import torch
 from transformers.utils import logging as hf_logging
 
 from recipes import qa_course, qa_pack
-from recipes.card import save_model
+from recipes.card import beside_previous, save_model, write_card
 from recipes.pieces import load_pieces, save_pieces
 from recipes.start import save_start
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _run(options: Any, packed: Path) -> dict[str, float]:
-    """Trains, or takes weights that were trained elsewhere; writes a model folder, or with `--seconds` weights alone."""
+    """Trains, or takes weights from elsewhere; writes a model folder, or with `--seconds` weights alone."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer, windows, dev, tests = qa_pack.unpack(packed, device, seed=options.seed)
     if options.from_weights:
@@ -63,6 +63,7 @@ def _run(options: Any, packed: Path) -> dict[str, float]:
     (options.out / name).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.seconds is None:
         save_model(model.cpu(), tokenizer, options.out)
+        write_card(options.out, "qa", beside_previous("qa", figures))
     return figures
 
 

@@ -25,7 +25,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as hf_logging
 
 from recipes import sentiment_course, sentiment_pack
-from recipes.card import save_model, write_card
+from recipes.card import beside_previous, save_model, write_card
 from recipes.classifier import (
     MAX_TOKENS,
     Course,
@@ -36,7 +36,10 @@ from recipes.classifier import (
     logits_of,
     temperature_of,
 )
+from recipes.emoji import EMOJI_NAMES
 from recipes.encoder import encoder_folder
+from recipes.goemotions import Labelled
+from recipes.group_audit import audit, filled_templates, probabilities_by, table_of
 from recipes.own_rows import read_csv
 from recipes.pieces import load_pieces, save_pieces
 from recipes.ragged import Ragged
@@ -66,25 +69,35 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
 
 
-def _bundled_model(options: Any, packed: Path) -> dict[str, float]:
-    """Trains, or takes weights that were trained elsewhere; writes a model folder, or with `--seconds` weights alone."""
+def _bundled_model(options: Any, packed: Path) -> dict[str, Any]:
+    """Trains, or takes weights from elsewhere; writes a model folder, or with `--seconds` weights alone."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer, material = sentiment_pack.unpack(packed, device, seed=options.seed)
     if options.from_weights:
         load_pieces(model, options.from_weights, "sentiment")
-        figures: dict[str, float] = json.loads((options.from_weights / "sentiment.json").read_text())
+        trained = json.loads((options.from_weights / "sentiment.json").read_text())
     else:
-        figures = sentiment_course.run(
+        trained = sentiment_course.run(
             model, material, seed=options.seed, seconds=options.seconds, checkpoint=options.checkpoint
         )
-        if options.seconds is not None:  # before anything else: what is trained is kept
-            save_pieces(model, options.out, "sentiment")
-        figures |= sentiment_course.measure(model, material)
+    if options.seconds is not None:  # before anything else: what is trained is kept
+        save_pieces(model, options.out, "sentiment")
+    figures: dict[str, Any] = {**trained, **sentiment_course.measure(model, material)}
+    if options.fairness:
+        rows = filled_templates(options.fairness / "holistic-bias")
+        figures["audit"] = audit(probabilities_by(model, tokenizer), rows)
     name = "sentiment.json" if options.seconds is not None else "metrics.json"
     (options.out / name).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.seconds is None:
         save_model(model.cpu(), tokenizer, options.out)
+        _write_bundled_card(options.out, figures)
     return figures
+
+
+def _write_bundled_card(out: Path, figures: dict[str, Any]) -> None:
+    shown = beside_previous("sentiment", figures)
+    rows = table_of(shown["old_audit"], figures["audit"]) if "audit" in figures else ""
+    write_card(out, "sentiment", shown, num_emoji=str(len(EMOJI_NAMES)), audit_rows=rows)
 
 
 def _own_model(options: Any) -> dict[str, float]:
@@ -97,27 +110,13 @@ def _own_model(options: Any) -> dict[str, float]:
         encoder_folder(), num_labels=len(names), id2label=dict(enumerate(names)),
         label2id={n: i for i, n in enumerate(names)}, dtype=torch.float32,
     )  # fmt: skip
-    sets = {}
-    for name, part in rows.items():
-        ids = tokenizer([row.text for row in part], truncation=True, max_length=MAX_TOKENS)["input_ids"]
-        labels = torch.tensor([row.label for row in part])
-        sets[name] = Examples(
-            texts=Ragged.of(ids, torch.device("cpu")),
-            targets=torch.nn.functional.one_hot(labels, len(names)).float(),
-        )
-    # A small set is cut into some thirty batches all the same; one batch an epoch would be no descent.
-    size = sum(sets["train"].texts.lengths)
-    course = Course(
-        seed=options.seed, batch_tokens=min(2048, max(256, size // 30)), learning_rate=1e-4,
-        epochs=options.epochs, least_steps=_LEAST_STEPS,
-    )  # fmt: skip
-    fit(model, sets["train"], course, checkpoint=options.checkpoint)
-    dev = sets["dev"]
-    temperature = temperature_of([(logits_of(model, dev.texts), dev.targets.argmax(-1))])
+    sets = {name: _encoded(tokenizer, part, len(names)) for name, part in rows.items()}
+    fit(model, sets["train"], _own_course(options, sets["train"]), checkpoint=options.checkpoint)
+    temperature = temperature_of([(logits_of(model, sets["dev"].texts), sets["dev"].targets.argmax(-1))])
     divide_head(model.classifier, temperature)
     known = [row.label for row in rows["test"]]
     figures = {
-        "accuracy_dev": accuracy(model, dev),
+        "accuracy_dev": accuracy(model, sets["dev"]),
         "accuracy_test": accuracy(model, sets["test"]),
         "majority_baseline_test": max(map(known.count, set(known))) / len(known),
         "temperature": temperature,
@@ -130,6 +129,24 @@ def _own_model(options: Any) -> dict[str, float]:
         source=options.csv.name, seed=str(options.seed),
     )  # fmt: skip
     return figures
+
+
+def _own_course(options: Any, examples: Examples) -> Course:
+    # A small set is cut into some thirty batches all the same; one batch an epoch would be no descent.
+    size = sum(examples.texts.lengths)
+    return Course(
+        seed=options.seed, batch_tokens=min(2048, max(256, size // 30)), learning_rate=1e-4,
+        epochs=options.epochs, least_steps=_LEAST_STEPS,
+    )  # fmt: skip
+
+
+def _encoded(tokenizer: Any, rows: list[Labelled], num_labels: int) -> Examples:
+    ids = tokenizer([row.text for row in rows], truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    labels = torch.tensor([row.label for row in rows])
+    return Examples(
+        texts=Ragged.of(ids, torch.device("cpu")),
+        targets=torch.nn.functional.one_hot(labels, num_labels).float(),
+    )
 
 
 def _options() -> argparse.Namespace:
