@@ -45,4 +45,14 @@ def write_card(out: Path, name: str, figures: Mapping[str, Any], **texts: str) -
     shown = {
         key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in figures.items()
     }
-    (out / "README.md").write_text(template.format_map({**shown, **texts}), encoding="utf-8")
+    filled = template.format_map(_Shown({**shown, **texts}))
+    (out / "README.md").write_text(filled, encoding="utf-8")
+
+
+class _Shown(dict[str, str]):
+    """Figures as a card shows them; one of the weights before that nobody measured is a dash."""
+
+    def __missing__(self, key: str) -> str:
+        if not key.startswith("old_"):
+            raise KeyError(key)
+        return "-"

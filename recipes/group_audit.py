@@ -99,13 +99,16 @@ def audit(
 
 
 def table_of(before: dict[str, dict[str, float]], now: dict[str, dict[str, float]]) -> str:
-    """Rows of a card's table, the axis with the largest gap before first."""
-    axes = sorted(now, key=lambda axis: -before[axis]["gap"])
+    """Rows of a card's table, the axis with the largest gap first; a dash for what was not measured before."""
     return "\n".join(
-        f"| {axis.replace('_', ' ')} | {before[axis]['negative']:.1%} | {now[axis]['negative']:.1%}"
-        f" | {before[axis]['gap']:+.3f} | {now[axis]['gap']:+.3f} |"
-        for axis in axes
+        f"| {axis.replace('_', ' ')} | {_cells(before.get(axis), now[axis])} |"
+        for axis in sorted(now, key=lambda axis: -now[axis]["gap"])
     )
+
+
+def _cells(before: dict[str, float] | None, now: dict[str, float]) -> str:
+    share, gap = (f"{before['negative']:.1%}", f"{before['gap']:+.3f}") if before else ("-", "-")
+    return f"{share} | {now['negative']:.1%} | {gap} | {now['gap']:+.3f}"
 
 
 def probabilities_by(model: Any, tokenizer: Any) -> Callable[[Sequence[str]], Tensor]:

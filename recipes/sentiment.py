@@ -96,7 +96,7 @@ def _bundled_model(options: Any, packed: Path) -> dict[str, Any]:
 
 def _write_bundled_card(out: Path, figures: dict[str, Any]) -> None:
     shown = beside_previous("sentiment", figures)
-    rows = table_of(shown["old_audit"], figures["audit"]) if "audit" in figures else ""
+    rows = table_of(shown.get("old_audit", {}), figures["audit"]) if "audit" in figures else ""
     write_card(out, "sentiment", shown, num_emoji=str(len(EMOJI_NAMES)), audit_rows=rows)
 
 
