@@ -23,6 +23,7 @@ from api.context import Context
 from api.log_lines import Throttle
 from jobs.errors import ConfigurationError, StoreUnavailable, TextmillError
 from jobs.privacy import keep_files_private, make_private
+from jobs.process import prepare_process, settle_in
 from jobs.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 def main() -> int:
     """Parses, checks, serves until told to stop."""
     options = _options()
+    prepare_process()
     keep_files_private()
     if options.model:
         os.environ["TEXTMILL_MODELS"] = " ".join(options.model)
@@ -87,6 +89,7 @@ def _serve(app: FastAPI, settings: Settings, most: int) -> None:
     sockets = None
     if settings.operations_port is not None:
         sockets = [configured(port).bind_socket() for port in (settings.port, settings.operations_port)]
+    settle_in()
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it ended by
         server.run(sockets)
     if not server.started:

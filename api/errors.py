@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from jobs.errors import InvalidRows, NotAuthenticated, Overloaded, TextmillError
 from jobs.params import InvalidParams
@@ -97,9 +98,22 @@ async def _http(request: Request, error: Exception) -> Response:
     code = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}.get(
         error.status_code, "http"
     )
-    return problem(
-        error.status_code, code, str(error.detail), str(error.detail), headers=dict(error.headers or {})
-    )
+    headers = dict(error.headers or {})
+    if "Allow" in headers and (methods := _methods_of(request)):
+        headers["Allow"] = ", ".join(sorted(methods))
+    return problem(error.status_code, code, str(error.detail), str(error.detail), headers=headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """What may be done at this address: the router names the methods of the first route there alone."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    methods = {
+        method.upper()
+        for template, operations in request.app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    }
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 async def _left(request: Request, error: Exception) -> Response:

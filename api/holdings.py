@@ -32,7 +32,7 @@ def holdings(context: Context, caller: Caller, owner: str) -> list[Holding]:
         "queued_documents": held.documents,
         "queued_tokens": held.tokens,
         "interactive_documents": held.interactive_documents,
-        "stored_bytes": held.stored_bytes,
+        "stored_bytes": context.store.stored_bytes(owner=owner),
     }
     most = {} if caller.is_admin else _limits(context, caller)
     return [

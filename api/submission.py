@@ -20,7 +20,14 @@ from api.serving import how_models_stand
 from api.uploads import new_spool, spool_folder
 from jobs import jsontext
 from jobs.blocks import in_blocks
-from jobs.errors import NotAllowed, NotAuthenticated, Overloaded, RequestError
+from jobs.errors import (
+    NotAllowed,
+    NotAuthenticated,
+    Overloaded,
+    OverQuota,
+    PayloadTooLarge,
+    RequestError,
+)
 from jobs.estimate import Estimator, Load
 from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
@@ -52,11 +59,7 @@ def submit(
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
     caller = _acting_for(context, caller, fields.project)
-    # A repeat brings no work: it gets its job, however much is waiting.
-    is_repeat = idempotency_key is not None and context.store.has_submission(
-        idempotency_key, owner=caller.owner
-    )
-    if not is_repeat:
+    with _bounding(context, caller.owner, idempotency_key):
         _refuse_overload(context, caller)
     job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
     models = how_models_stand(context)
@@ -74,7 +77,7 @@ def submit(
             estimated_tokens=load.tokens,
             stored_bytes=spool.tell(),
         )
-        if not is_repeat:
+        with _bounding(context, caller.owner, idempotency_key):
             job = _within_quota(context, caller, job, load)
         if not context.keys.holds(caller):  # a body may take hours to arrive
             raise NotAuthenticated
@@ -120,16 +123,31 @@ def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> N
     )
 
 
+@contextmanager
+def _bounding(context: Context, owner: str, idempotency_key: str | None) -> Iterator[None]:
+    """Counts refusals. A repeat brings no work: it is let through to its job, however much is waiting.
+
+    Whether it is one is asked only now: its job may have come in after this request.
+    """
+    try:
+        yield
+    except (Overloaded, OverQuota, PayloadTooLarge) as refusal:
+        if idempotency_key is not None and context.store.has_submission(idempotency_key, owner=owner):
+            return
+        if isinstance(refusal, Overloaded):
+            context.metrics.rejected.labels("overloaded").inc()
+        raise
+
+
 def _refuse_overload(context: Context, caller: Caller) -> None:
     """Before the body is read: not even one document more would be taken."""
     limit = context.settings.max_queued_documents
-    with _counting_refusals(context):
-        if context.store.backlog()["open_documents"] >= limit:
-            raise Overloaded(
-                f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
-            )
-        quota = Quota.of(context.settings, caller.limits)
-        quota.check(context.store.queued(owner=caller.owner), Queued(documents=1, stored_bytes=1))
+    if context.store.backlog()["open_documents"] >= limit:
+        raise Overloaded(
+            f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
+        )
+    quota = Quota.of(context.settings, caller.limits)
+    quota.check(_queued(context, quota, caller.owner), Queued(documents=1, stored_bytes=1))
 
 
 def _within_quota(context: Context, caller: Caller, job: NewJob, load: Load) -> NewJob:
@@ -137,22 +155,21 @@ def _within_quota(context: Context, caller: Caller, job: NewJob, load: Load) -> 
 
     Raises:
         Overloaded: the owner has too much queued.
+        OverQuota: the owner stores too much.
         PayloadTooLarge: the owner may never have so much queued.
     """
-    quota, queued = Quota.of(context.settings, caller.limits), context.store.queued(owner=job.owner)
-    adds = Queued(documents=load.documents, tokens=load.tokens, stored_bytes=job.stored_bytes)
-    with _counting_refusals(context):
-        quota.check(queued, adds)
+    quota = Quota.of(context.settings, caller.limits)
+    queued = _queued(context, quota, job.owner)
+    quota.check(queued, Queued(documents=load.documents, tokens=load.tokens, stored_bytes=job.stored_bytes))
     return dataclasses.replace(job, priority=quota.priority_for(job.priority, queued, load.documents))
 
 
-@contextmanager
-def _counting_refusals(context: Context) -> Iterator[None]:
-    try:
-        yield
-    except Overloaded:
-        context.metrics.rejected.labels("overloaded").inc()
-        raise
+def _queued(context: Context, quota: Quota, owner: str) -> Queued:
+    """What the owner has; what he stores only where that is bounded, since all his jobs are looked at."""
+    queued = context.store.queued(owner=owner)
+    if quota.stored_bytes is None:
+        return queued
+    return dataclasses.replace(queued, stored_bytes=context.store.stored_bytes(owner=owner))
 
 
 def _hashed(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:

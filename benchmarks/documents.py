@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.workload import drain
 from models.batching.batch_core import BatchCore
+from models.batching.begun import at_once
 from models.batching.plan import Piece
 from models.decoding.parameters.prompt import Decoded
 from models.engine import Engine
@@ -137,7 +138,7 @@ def _encoder(make: Callable[[LoadedModel], Engine]) -> Callable[[LoadedModel], E
 
 
 def _decoder(make: Callable[..., Engine]) -> Callable[[LoadedModel], Engine]:
-    return lambda loaded: make(loaded, BatchCore(loaded.spec, _echo))
+    return lambda loaded: make(loaded, BatchCore(loaded.spec, at_once(_echo)))
 
 
 def _echo(pieces: Sequence[Piece]) -> list[Decoded]:

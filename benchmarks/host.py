@@ -1,10 +1,11 @@
 """What the host needs for a step of decoding, beside a model that costs nothing.
 
-    python -m benchmarks.host [--rows 256] [--vocabulary 1000] [--steps 40] [--against FOLDER]
+    python -m benchmarks.host [--rows 256] [--vocabulary 1000] [--against FOLDER] [--with-a-layer]
 
 The processor's microseconds for a step of 256 rows, greedy, sampled and four a document (beams).
-The model has no layers to speak of and answers with the same scores for every row, so that what
-is left is the engine's own; with a large vocabulary, on a CPU, that is mostly reading the scores.
+The model answers with scores that are there already, so that what is left is the engine's own; with
+a large vocabulary, on a CPU, that is mostly reading the scores. `--with-a-layer` lets transformers
+compute one layer of width eight before: its own code for that, and attention over pages beside it.
 `--against` names a checkout of another commit with an environment of
 its own in `.venv`; both are measured in turns, and the share of the other's time is printed.
 """
@@ -36,7 +37,7 @@ def main() -> None:
     """Measures, and prints a table and a JSON line."""
     options = _options()
     if options.once:
-        print(json.dumps(measure(options.rows, options.steps, options.vocabulary)))
+        print(json.dumps(measure(options.rows, options.steps, options.vocabulary, options.with_a_layer)))
         return
     folders = {"this": Path.cwd(), **({"other": options.against} if options.against else {})}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in folders}
@@ -57,6 +58,7 @@ def _in_folder(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     numbers = {"--rows": options.rows, "--steps": options.steps, "--vocabulary": options.vocabulary}
     command = [str(folder / ".venv/bin/python"), __file__, "--once"]
     command += [word for name, number in numbers.items() for word in (name, str(number))]
+    command += ["--with-a-layer"] if options.with_a_layer else []
     # One thread for numba too: older commits let it give torch all cores, which wait for each other.
     environment = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -66,7 +68,7 @@ def _in_folder(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     return answer
 
 
-def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
+def measure(num_rows: int, num_steps: int, vocabulary: int, with_a_layer: bool) -> dict[str, float]:
     """Microseconds of processor time in a step of so many rows, the median, for each way."""
     decoding_core = _module("models.tasks.decoding_core", "models.runners.decoding_core")
     _module("models.decoding.limits", "models.engine.limits")._CPU_ROWS = num_rows * 8 // 7 + 1
@@ -76,7 +78,7 @@ def measure(num_rows: int, num_steps: int, vocabulary: int) -> dict[str, float]:
         _add(core, way, range(1))
         core.step()
         core.discard([0])
-    _answer_at_once(loaded.model.lm_head, vocabulary)
+    _answer_at_once(loaded.model, vocabulary, with_a_layer)
     return {way: _microseconds(core, params, num_rows, num_steps) for way, params in _WAYS.items()}
 
 
@@ -130,12 +132,20 @@ def _small_model(vocabulary: int) -> Any:
     return workload._loaded(hf.GPT2LMHeadModel(config).eval(), "generation", device, "float32")
 
 
-def _answer_at_once(head: Any, vocabulary: int) -> None:
-    """From now on a model's head gives random scores that are there already, whatever it is given."""
+def _answer_at_once(model: Any, vocabulary: int, with_a_layer: bool) -> None:
+    """From now on a model, or its head alone, gives random scores that are there already."""
     import torch
+    from transformers.modeling_outputs import CausalLMOutput
 
     answers = torch.randn(_MOST_ROWS, vocabulary)
-    head.forward = lambda hidden: answers[: hidden.shape[:-1].numel()].view(*hidden.shape[:-1], -1)
+
+    def scores(rows: torch.Size) -> torch.Tensor:
+        return answers[: rows.numel()].view(*rows, vocabulary)
+
+    if with_a_layer:
+        model.lm_head.forward = lambda hidden: scores(hidden.shape[:-1])
+    else:
+        model.forward = lambda input_ids, **_: CausalLMOutput(logits=scores(input_ids.shape))
 
 
 def _options() -> argparse.Namespace:
@@ -143,6 +153,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--vocabulary", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--with-a-layer", action="store_true", help="transformers computes one layer")
     parser.add_argument("--against", type=Path, help="a checkout of another commit, with its .venv")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

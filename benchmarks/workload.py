@@ -132,6 +132,33 @@ def translation(device: Device, dtype: str, count: int) -> Workload:
     return Workload("translation", 4, model, _loaded(model, "translation", device, dtype), rows)
 
 
+def summarisation(device: Device, dtype: str, count: int) -> Workload:
+    """BART-large's shape (406 M), greedy: texts of about 350 tokens, 128 new ones each."""
+    torch.manual_seed(0)
+    with device.torch:
+        model = _placed(
+            hf.BartForConditionalGeneration(hf.BartConfig(forced_eos_token_id=None)), device, dtype
+        )
+    draw = random.Random(0)
+    rows = [_row(draw, draw.randint(300, 400), 128) for _ in range(count)]
+    return Workload("summarisation", 1, model, _loaded(model, "translation", device, dtype), rows)
+
+
+def tiny_translation(device: Device, dtype: str) -> Workload:
+    """As `tiny`, with an encoder and beams."""
+    torch.manual_seed(0)
+    config = hf.MarianConfig(
+        vocab_size=200, decoder_vocab_size=200, d_model=32, encoder_layers=1, decoder_layers=1,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, encoder_attention_heads=2, decoder_attention_heads=2,
+        max_position_embeddings=64, pad_token_id=199, eos_token_id=0, decoder_start_token_id=199,
+        forced_eos_token_id=0,
+    )  # fmt: skip
+    model = _placed(hf.MarianMTModel(config), device, dtype)
+    draw = random.Random(0)
+    rows = [Row(draw.choices(range(1, 199), k=draw.randint(1, 20)), draw.randint(2, 5)) for _ in range(6)]
+    return Workload("tiny", 2, model, _loaded(model, "translation", device, dtype), rows)
+
+
 def _placed(model: Any, device: Device, dtype: str) -> Any:
     return model.to(device=device.torch, dtype=getattr(torch, dtype)).eval()
 

@@ -24,7 +24,9 @@ _DIGITS = b"0123456789"
 _DIGITS_AS_ZERO = bytes(ord("0") if byte in _DIGITS else 0 for byte in range(256))
 _LONG_RUN, _THREE = b"0" * _LONG_DIGITS, b"000"
 # Four digits stay, for they may belong to an escape such as \u0041 before the number.
-_CUT_RUN = re.compile(rb"([0-9]{4})[0-9]{%d,}" % (_LONG_DIGITS - 4))
+_KEPT_DIGITS = 4
+_CUT_RUN = re.compile(rb"([0-9]{%d})[0-9]{%d,}" % (_KEPT_DIGITS, _LONG_DIGITS - _KEPT_DIGITS))
+_CUT_RUN_OF_TEXT = re.compile(_CUT_RUN.pattern.decode())
 
 
 def loads(text: bytes | bytearray | str) -> Any:
@@ -49,7 +51,10 @@ def loads(text: bytes | bytearray | str) -> Any:
     ):
         return orjson.loads(text)
     # Strictness is orjson's, over the same text with its long runs of digits cut short.
-    orjson.loads(_CUT_RUN.sub(rb"\1", text))
+    try:
+        orjson.loads(_CUT_RUN.sub(rb"\1", text))
+    except JSONDecodeError as error:
+        raise _in_the_whole(error, text.decode(errors="replace")) from None
     try:
         return json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
@@ -89,6 +94,16 @@ def is_nested_too_deep(value: Any) -> bool:
             return False
         level = [inner for one in outer for inner in (one.values() if isinstance(one, dict) else one)]
     return True
+
+
+def _in_the_whole(error: JSONDecodeError, text: str) -> JSONDecodeError:
+    """What is wrong with the text whose runs of digits were cut, at its place in the whole one."""
+    place = error.pos
+    for run in _CUT_RUN_OF_TEXT.finditer(text):
+        if place < run.start() + _KEPT_DIGITS:
+            break
+        place += len(run[0]) - _KEPT_DIGITS
+    return JSONDecodeError(error.msg, text, place)
 
 
 def _finite(text: str) -> float:

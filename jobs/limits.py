@@ -15,6 +15,7 @@ LIMITS = {
 }
 
 _MAY_BE_NONE = "interactive_documents"
+_MOST = 2**53 - 1  # the largest that every reader of JSON keeps to the digit
 
 
 def parse_limits(text: str) -> dict[str, int]:
@@ -42,6 +43,6 @@ def check_limits(limits: Mapping[str, int]) -> dict[str, int]:
         if name not in LIMITS:
             raise ValueError(f"there is no limit {name[:80]!r}; there are {', '.join(LIMITS)}")
         least = int(name != _MAY_BE_NONE)
-        if not least <= amount < 2**53:
-            raise ValueError(f"{name} must be at least {least}")
+        if not least <= amount <= _MOST:
+            raise ValueError(f"{name} must be at least {least}, and {_MOST} at most")
     return dict(limits)

@@ -42,8 +42,8 @@ class DocumentInput:
     @property
     def num_characters(self) -> int:
         """Of all that is read."""
-        chat = sum(len(str(message["content"])) for message in self.messages or ())
-        return len(self.text) + len(self.context or "") + chat
+        num = len(self.text) + len(self.context or "")
+        return num + sum(len(str(message["content"])) for message in self.messages) if self.messages else num
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from jobs.broker import num_threads
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.privacy import keep_files_private, refuse_foreign
+from jobs.process import prepare_process, settle_in
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def main(build: BuildEngine | None = None) -> int:
         build: makes the engine of a model instead of `models.factory.build_engine`.
     """
     options = _options()
+    prepare_process()
     keep_files_private()
     _to_environment(options)
     logging.basicConfig(
@@ -66,6 +68,7 @@ def _run(
             settings, catalogue, entries, name=options.name, build=build,
             device_label=None if device == "auto" else device,
         )  # fmt: skip
+        settle_in()  # before the models, which may be unloaded
         process.start()
     except (TextmillError, ModelError) as error:
         sys.stderr.write(f"error: {error}\n")

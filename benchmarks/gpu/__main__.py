@@ -1,6 +1,6 @@
 """Measures everything that a GPU is there for, in one command of at most six minutes.
 
-    python -m benchmarks.gpu [generation generation_1b sentiment] [--limit 330] [--out gpu.json] [--dry]
+    python -m benchmarks.gpu [generation translation ...] [--limit 330] [--out gpu.json] [--dry]
 
 Speeds are useful new tokens (documents, for sentiment) a second, everything submitted at once,
 each beside transformers in the same run. Needs torch, Triton, numpy, numba and transformers, and
@@ -23,9 +23,10 @@ import torch
 import transformers as hf
 
 from benchmarks import sentiment, workload
-from benchmarks.gpu import generation, roofline
-from benchmarks.gpu.generation import Measured
+from benchmarks.gpu import generation, roofline, translation
+from benchmarks.gpu.measured import Measured
 from benchmarks.gpu.roofline import Ceilings
+from benchmarks.gpu.sorted_batches import sorted_generate
 from benchmarks.workload import Workload
 from models.decoding.scheduling.scheduler import Limits
 from models.loading.device import Device, prepare_device
@@ -33,7 +34,10 @@ from models.loading.registry import load_model
 from models.records import ModelSpec
 from models.tasks.sentiment import SentimentEngine
 
-_ALL = ("generation", "generation_1b", "classic", "sentiment")
+#: Workloads, with their documents.
+_DECODERS = {"generation": 512, "generation_1b": 512, "classic": 256}
+_ENCODER_DECODERS = {"translation": 512, "summarisation": 128}
+_ALL = (*_DECODERS, *_ENCODER_DECODERS, "sentiment")
 _DRY_LIMITS = Limits(max_rows=4, num_pages=40, max_entries=64, chunk_sizes=(16, 32), max_begun=4)
 _BASELINE_SECONDS = 20.0
 _TEXTS, _DRY_TEXTS = 20_000, 20
@@ -101,20 +105,22 @@ def main() -> None:
 def _decoding(run: Run, name: str) -> None:
     work = _workload(run, name)
     limits = _DRY_LIMITS if run.dry else None
-    run.measure(name, lambda: generation.ours(work, run.ceilings, limits))
+    ours = translation.ours if name in _ENCODER_DECODERS else generation.ours
+    run.measure(name, lambda: ours(work, run.ceilings, limits))
     few = 3 if run.dry else _CONTINUOUS_DOCUMENTS
     if name == "generation":
         run.measure(name, lambda: iter([generation.continuous_batching(work, few)]))
     if name != "classic":
         seconds = min(_BASELINE_SECONDS, run.seconds_left / 4)
-        run.measure(name, lambda: iter([generation.sorted_generate(work, seconds)]))
+        run.measure(name, lambda: iter([sorted_generate(work, seconds)]))
 
 
 def _workload(run: Run, name: str) -> Workload:
     if run.dry:
-        return workload.tiny(run.device, run.dtype)
+        make_tiny = workload.tiny_translation if name in _ENCODER_DECODERS else workload.tiny
+        return make_tiny(run.device, run.dtype)
     make: Callable[..., Workload] = getattr(workload, name)
-    return make(run.device, run.dtype, 256 if name == "classic" else 512)
+    return make(run.device, run.dtype, (_DECODERS | _ENCODER_DECODERS)[name])
 
 
 def _sentiment(run: Run) -> Iterator[Measured]:

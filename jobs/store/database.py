@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,17 +25,17 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from jobs.errors import ConfigurationError, StoreUnavailable
+from jobs.store.write_turns import GAP_SECONDS, WriteTurns, begin_to_write
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _BUSY_SECONDS = 30.0  # how long a SQLite connection waits for another writer
 _BUSY_MILLISECONDS = int(_BUSY_SECONDS * 1000)
-_TRACES_SECONDS = 0.2  # how long cutting SQLite's log waits for readers, and keeps writers out
+_TRACES_SECONDS = 0.05  # how long cutting SQLite's log waits for readers, and keeps writers out
 _TRACES_TRIES = 5
-#: SQLite's own waiting sleeps 100 ms between two looks: a short gap of a busy writer would be missed.
-_LOOK_SECONDS = 0.01
-#: Longer than two looks are apart: whoever waits gets its turn.
-_GAP_SECONDS = 0.015
+#: Of each connection. What one transaction touches fits; after it, another connection's write empties
+#: it anyway, and what is read again comes from the system's own cache. Large ones only add up.
+_CACHE_KIBIBYTES = 2048
 _TRIES = 4
 _WRITE = "textmill_write"
 _WITHIN = "textmill_within_seconds"
@@ -59,6 +60,7 @@ class Database:
         self.engine = _make_engine(url, pool_size)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._clock_offset = clock_offset
+        self._turns = WriteTurns()  # of SQLite's writers
         #: SQLite's log still holds what was deleted
         self.has_traces = False
 
@@ -73,26 +75,34 @@ class Database:
         """An INSERT that knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
-    def write(self, work: Callable[[Connection], T], *, within_seconds: float | None = None) -> T:
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        within_seconds: float | None = None,
+        gives_way: bool = False,
+    ) -> T:
         """Runs `work` in a transaction that may write.
 
         Args:
             work: may run several times, each in a transaction of its own.
             within_seconds: gives up waiting for other writers, and trying again, after so long.
+            gives_way: it is a block of a long work: on SQLite short ones of this process pass it.
 
         Raises:
             StoreUnavailable: the database does not answer, or others keep it locked.
         """
-        return self._run(work, within_seconds, is_write=True)
+        attempt = partial(self._in_turn, work, gives_way=gives_way)
+        return self._run(attempt if self.is_sqlite else partial(self._once, work), within_seconds)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in a transaction that sees one state of the ledger."""
-        return self._run(work, None, is_write=False)
+        return self._run(partial(self._once, work, is_write=False), None)
 
     def give_way(self) -> None:
         """Lets other writers in, between two blocks of a long work (SQLite has one writer at a time)."""
         if self.is_sqlite:
-            time.sleep(_GAP_SECONDS)
+            time.sleep(GAP_SECONDS)
 
     def forget_traces(self) -> bool:
         """Takes what was deleted out of SQLite's log as well; False: a reader still needs the log.
@@ -107,7 +117,10 @@ class Database:
             with closing(self.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
                 self.has_traces = True
                 for _ in range(_TRACES_TRIES):  # short ones: no writer gets in meanwhile
-                    if _cut_log(cursor):
+                    cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it, beside writers
+                    with self._turns.turn(_BUSY_SECONDS, gives_way=True):
+                        is_cut = _cut_log(cursor)
+                    if is_cut:
                         self.has_traces = False
                         break
                     self.give_way()
@@ -120,18 +133,11 @@ class Database:
         """Closes every connection."""
         self.engine.dispose()
 
-    def _run(self, work: Callable[[Connection], T], within_seconds: float | None, *, is_write: bool) -> T:
+    def _run(self, attempt: Callable[[float], T], within_seconds: float | None) -> T:
         give_up_at = math.inf if within_seconds is None else time.monotonic() + within_seconds
         for tries in range(1, _TRIES + 1):
             try:
-                left_seconds = max(0.0, give_up_at - time.monotonic())
-                with self.engine.connect() as connection:
-                    connection.execution_options(**{_WRITE: is_write, _WITHIN: left_seconds})
-                    if not (is_write or self.is_sqlite):
-                        # PostgreSQL's default lets every statement see a newer state.
-                        connection.execution_options(isolation_level="REPEATABLE READ")
-                    with connection.begin():
-                        return work(connection)
+                return attempt(give_up_at)
             except IntegrityError:
                 raise  # a fact about the rows, not about the database; the caller knows which
             except (SQLAlchemyError, sqlite3.Error) as error:
@@ -142,6 +148,21 @@ class Database:
                 _log.warning("transaction_retried: %s", _first_line(error))
                 time.sleep(pause_seconds)
         raise AssertionError("unreachable")
+
+    def _in_turn(self, work: Callable[[Connection], T], give_up_at: float, *, gives_way: bool) -> T:
+        give_up_at = min(give_up_at, time.monotonic() + _BUSY_SECONDS)
+        with self._turns.turn(max(0.0, give_up_at - time.monotonic()), gives_way=gives_way):
+            return self._once(work, give_up_at)
+
+    def _once(self, work: Callable[[Connection], T], give_up_at: float, *, is_write: bool = True) -> T:
+        with self.engine.connect() as connection:
+            left_seconds = max(0.0, give_up_at - time.monotonic())
+            connection.execution_options(**{_WRITE: is_write, _WITHIN: left_seconds})
+            if not (is_write or self.is_sqlite):
+                # PostgreSQL's default lets every statement see a newer state.
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                return work(connection)
 
 
 def _cut_log(cursor: DBAPICursor) -> bool:
@@ -161,13 +182,14 @@ def _may_pass(error: Exception) -> bool:
         return True
     state = str(getattr(getattr(error, "orig", None), "sqlstate", "") or "")
     # 40: serialization failure and deadlock; 57P: shutdown, starting up; 08: connection.
-    # SQLite's lock was waited for as long as it may be: `_begin_to_write`.
+    # SQLite's lock was waited for as long as it may be: `begin_to_write`.
     return state[:2] in {"40", "08"} or state[:3] == "57P" or isinstance(error, OperationalError)
 
 
 def _first_line(error: Exception) -> str:
     # The driver's own words only: SQLAlchemy's message would quote parameters, which hold users' text.
-    return str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0][:300]
+    told = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
+    return str(told or type(error).__name__).split("\n", 1)[0][:300]
 
 
 def _make_engine(url: str, pool_size: int) -> Engine:
@@ -200,10 +222,15 @@ def _make_engine(url: str, pool_size: int) -> Engine:
 
 
 def _sqlite_engine(url: Any, pool_size: int) -> Engine:
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if url.database in {None, "", ":memory:"}:
+        raise ConfigurationError(
+            "TEXTMILL_DATABASE_URL names no file, and a ledger outlives its processes: "
+            "write sqlite:////path/to/ledger.db"
+        )
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_engine(
         url, pool_size=pool_size, max_overflow=16, pool_timeout=10, hide_parameters=True,
+        pool_use_lifo=True,  # as few as are needed at a time, each with its cache
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
     )  # fmt: skip
 
@@ -215,7 +242,7 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer
         cursor.execute("PRAGMA synchronous=FULL")  # a COMMIT survives power loss
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA cache_size=-65536")
+        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
         cursor.execute("PRAGMA secure_delete=ON")  # not every build overwrites what is deleted
         cursor.close()
 
@@ -225,30 +252,10 @@ def _sqlite_engine(url: Any, pool_size: int) -> Engine:
         # writer was there first, whatever the busy timeout; IMMEDIATE waits its turn.
         options = connection.get_execution_options()
         if options.get(_WRITE, True):
-            _begin_to_write(connection, min(_BUSY_SECONDS, options.get(_WITHIN, math.inf)))
+            driver: Any = connection.connection.driver_connection
+            within_seconds = min(_BUSY_SECONDS, options.get(_WITHIN, math.inf))
+            begin_to_write(driver, within_seconds, busy_milliseconds=_BUSY_MILLISECONDS)
         else:
             connection.exec_driver_sql("BEGIN")
 
     return engine
-
-
-def _begin_to_write(connection: Connection, within_seconds: float) -> None:
-    """Waits for SQLite's one write lock, looking often."""
-    give_up_at = time.monotonic() + within_seconds
-    driver: Any = connection.connection.driver_connection
-    driver.execute("PRAGMA busy_timeout=0")
-    try:
-        while not _has_begun(driver, is_last_try=time.monotonic() >= give_up_at):
-            time.sleep(_LOOK_SECONDS)
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
-
-
-def _has_begun(driver: sqlite3.Connection, *, is_last_try: bool) -> bool:
-    try:
-        driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        if is_last_try or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True

@@ -38,7 +38,7 @@ def end_early(connection: Connection, row: Row[Any], wanted: JobStatus, now: flo
 
 def close_slices(database: Database, row_id: int, *, until: float) -> bool:
     """Tidies the slices of an ended job away (True: all), or some until the time is over."""
-    while not database.write(lambda connection: close_block(connection, row_id)):
+    while not database.write(lambda connection: close_block(connection, row_id), gives_way=True):
         if time.monotonic() >= until:
             return False
         database.give_way()

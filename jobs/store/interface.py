@@ -69,7 +69,11 @@ class Store(Protocol):
         ...
 
     def queued(self, *, owner: str = "") -> Queued:
-        """What the owner's open jobs still have to do, and what all his jobs store."""
+        """What the owner's open jobs still have to do; of what they store, nothing is counted."""
+        ...
+
+    def stored_bytes(self, *, owner: str = "") -> int:
+        """Of the documents of all the owner's jobs; looks at each of them."""
         ...
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:

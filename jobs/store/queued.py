@@ -1,4 +1,4 @@
-"""What an owner has queued, counted from the rows of his open jobs."""
+"""What an owner has queued, counted from the rows of his open jobs; what he stores, from those of all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.store.stages import UNSETTLED, is_unfinished, is_visible
 
 
 def queued(database: Database, *, owner: str) -> Queued:
-    """Documents of open jobs without an outcome and the work in them; bytes of the documents of all jobs."""
+    """Documents of open jobs without an outcome, and the work in them."""
 
     def work(connection: Connection) -> Queued:
         c = t.job.c
@@ -26,12 +26,13 @@ def queued(database: Database, *, owner: str) -> Queued:
                 func.coalesce(func.sum(interactive), 0),
             ).where(c.owner == owner, is_unfinished(), c.status.in_(UNSETTLED))
         ).one()
-        stored = connection.scalar(select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible()))
-        return Queued(
-            documents=int(row[0]),
-            tokens=int(row[1]),
-            interactive_documents=int(row[2]),
-            stored_bytes=int(stored or 0),
-        )
+        return Queued(documents=int(row[0]), tokens=int(row[1]), interactive_documents=int(row[2]))
 
     return database.read(work)
+
+
+def stored_bytes(database: Database, *, owner: str) -> int:
+    """Of the documents of all jobs."""
+    c = t.job.c
+    total = select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible())
+    return int(database.read(lambda connection: connection.scalar(total)) or 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, select
 
 from jobs.echo import echoed
 from jobs.errors import JobNotFound, RequestError
@@ -14,6 +16,8 @@ from jobs.store.codec import from_json, job_from_row, to_json
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job, running_documents, running_of_each
 from jobs.store.stages import QUEUED, UNSETTLED, is_unfinished, is_visible
+
+_MOST_ROW_ID = 2**63 - 1
 
 
 def get_job(database: Database, job_id: str, *, owner: str) -> Job:
@@ -64,14 +68,14 @@ def list_jobs(
             page = page.where(is_visible())
         else:
             page = page.where(c.status.in_(QUEUED) if status is JobStatus.QUEUED else c.status == status)
-        if task is not None or model is not None:
-            page = page.where(_holds(task, model))
-        if after is not None:
-            last = find_job(connection, after)
-            if last is None or owner not in (None, last.owner):
-                raise RequestError(f"after={echoed(after)} is not a cursor of this list")
-            page = page.where(c.id < last.id)
-        rows = connection.execute(page).all()
+        before = _MOST_ROW_ID if after is None else _cursor(connection, after, owner)
+        if task is None and model is None:
+            rows = connection.execute(page.where(c.id < before)).all()
+        elif owner is None:
+            rows = connection.execute(page.where(c.id < before, _holds(task, model))).all()
+        else:
+            ids = _holding(connection, owner, task, model, before=before)
+            rows = _among(connection, page, ids, limit + 1)
         running = running_of_each(connection, [row.id for row in rows[:limit]])
         jobs = [job_from_row(row, running=running.get(row.id, 0)) for row in rows[:limit]]
         return jobs, (jobs[-1].id if len(rows) > limit else None)
@@ -79,15 +83,46 @@ def list_jobs(
     return database.read(work)
 
 
+def _cursor(connection: Connection, after: str, owner: str | None) -> int:
+    """Where the page before ended."""
+    last = find_job(connection, after)
+    if last is None or owner not in (None, last.owner):
+        raise RequestError(f"after={echoed(after)} is not a cursor of this list")
+    return int(last.id)
+
+
 def _holds(task: Task | None, model: str | None) -> ColumnElement[bool]:
     """Whether some document of the job is of the task and the model; None: of any."""
     s = t.slice_.c
-    held = select(s.number).where(s.job == t.job.c.id)
-    if task is not None:
-        held = held.where(s.task == task)
-    if model is not None:
-        held = held.where(s.model == model)
-    return held.exists()
+    return select(s.number).where(s.job == t.job.c.id, *_of_kind(task, model)).exists()
+
+
+def _of_kind(task: Task | None, model: str | None) -> list[ColumnElement[bool]]:
+    s = t.slice_.c
+    wanted = ((s.task, task), (s.model, model))
+    return [column == value for column, value in wanted if value is not None]
+
+
+def _holding(
+    connection: Connection, owner: str, task: Task | None, model: str | None, *, before: int
+) -> Iterator[int]:
+    """An owner's jobs that hold such documents, newest first: each is one step into an index.
+
+    In one query, a database would look at every job of the owner, or at every slice of the model.
+    """
+    s = t.slice_.c
+    query = select(s.job).where(s.owner == owner, *_of_kind(task, model)).order_by(s.job.desc()).limit(1)
+    while (job := connection.scalar(query.where(s.job < before))) is not None:
+        yield job
+        before = job
+
+
+def _among(connection: Connection, page: Select[Any], ids: Iterator[int], count: int) -> list[Row[Any]]:
+    """The first rows of the query that are of these jobs, read by the page."""
+    rows: list[Row[Any]] = []
+    while len(rows) < count and (some := list(islice(ids, count))):
+        rows += connection.execute(page.where(t.job.c.id.in_(some))).all()
+    return rows[:count]
 
 
 def models_of(database: Database, job_id: str) -> list[str]:

@@ -72,7 +72,9 @@ def remove(database: Database, row_id: int, *, until: float) -> bool:
     pace = Pace()
     while True:
         with pace.measured():
-            is_gone = database.write(lambda connection: _remove_block(connection, row_id, pace.rows))
+            is_gone = database.write(
+                lambda connection: _remove_block(connection, row_id, pace.rows), gives_way=True
+            )
         if is_gone:
             return True
         if time.monotonic() >= until:
@@ -82,11 +84,14 @@ def remove(database: Database, row_id: int, *, until: float) -> bool:
 
 def _remove_block(connection: Connection, row_id: int, rows: int) -> bool:
     """Removes at most so many rows; the job's own goes last."""
+    left = rows
     for table, number in ((t.result, "seq"), (t.document, "seq"), (t.slice_, "number")):
         c = table.c
-        first = connection.scalar(select(func.min(c[number])).where(c.job == row_id))
-        if first is not None:
-            connection.execute(delete(table).where(c.job == row_id, c[number] < first + rows))
-            return False
+        lowest = select(func.min(c[number])).where(c.job == row_id)
+        while (first := connection.scalar(lowest)) is not None:
+            if left <= 0:
+                return False
+            block = delete(table).where(c.job == row_id, c[number] < first + left)
+            left -= connection.execute(block).rowcount
     connection.execute(delete(t.job).where(t.job.c.id == row_id, t.job.c.status == Stage.LEAVING))
     return True

@@ -24,7 +24,7 @@ _MOST_ROWS = 5_000  #: documents looked at in one transaction, but for one slice
 
 def reopen(database: Database, row_id: int, *, until: float) -> bool:
     """Goes on until all is ready (True), or until the time is over, by `time.monotonic`."""
-    while not database.write(lambda connection: reopen_block(connection, row_id)):
+    while not database.write(lambda connection: reopen_block(connection, row_id), gives_way=True):
         if time.monotonic() >= until:
             return False
         database.give_way()

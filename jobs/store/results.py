@@ -44,8 +44,12 @@ def count_results(database: Database, job_id: str, *, after: int, only: ResultFi
 
     def work(connection: Connection) -> int:
         job = _found(connection, job_id)
-        if after < 0 and not only:
-            return int(job.succeeded + job.failed + job.cancelled + job.expired)
+        if after < 0 and not (only.tasks or only.models):
+            counted = {
+                DocumentStatus.SUCCEEDED: job.succeeded, DocumentStatus.FAILED: job.failed,
+                DocumentStatus.CANCELLED: job.cancelled, DocumentStatus.EXPIRED: job.expired,
+            }  # fmt: skip
+            return sum(n for status, n in counted.items() if not only.statuses or status in only.statuses)
         view = _view(job, only, of_kind=bool(only.tasks or only.models))
         wanted = [view.seq > after, *view.wanted]
         return connection.scalar(select(func.count()).select_from(view.source).where(*wanted)) or 0
@@ -79,10 +83,12 @@ def _view(job: Row[Any], only: ResultFilter, *, of_kind: bool) -> _View:
     """
     d, r = t.document.c, t.result.c
     rest = unwritten(job)
-    statuses = r.status.in_(sorted(only.statuses)) if only.statuses else true()
+    statuses: ColumnElement[bool] = r.status.in_(sorted(only.statuses)) if only.statuses else true()
     if rest is None or (only.statuses and rest.status not in only.statuses):
         source = t.result.join(t.document, _same) if of_kind else t.result
         seq, wanted = r.seq, [r.job == job.id, _counts(job), statuses]
+        if only.statuses and DocumentStatus.SUCCEEDED not in only.statuses:
+            wanted.append(t.is_no_success())
     else:
         source = t.document.outerjoin(t.result, _same & _counts(job))
         seq, wanted = d.seq, [d.job == job.id, statuses | r.seq.is_(None)]

@@ -72,6 +72,9 @@ class SqlStore:
     def queued(self, *, owner: str = "") -> Queued:
         return queues.queued(self._database, owner=owner)
 
+    def stored_bytes(self, *, owner: str = "") -> int:
+        return queues.stored_bytes(self._database, owner=owner)
+
     def get_job(self, job_id: str, *, owner: str = "") -> Job:
         return reading.get_job(self._database, job_id, owner=owner)
 

@@ -114,7 +114,7 @@ class _Arrival:
             now = self._database.now(connection)
             self._note(connection, row_id, now, self.num_documents + len(documents), is_last=is_last)
 
-        self._database.write(work)
+        self._database.write(work, gives_way=not (is_first and is_last))
         self.num_documents += len(documents)
         if not is_last:
             self._database.give_way()

@@ -31,6 +31,7 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 _UNFINISHED = text("finished_at IS NULL")
 _UNSENT = text("state = 'waiting' AND sent_at IS NULL")
 _SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
+_WITHOUT_SUCCESS = text("status <> 'succeeded'")
 
 
 class Base(DeclarativeBase):
@@ -53,10 +54,14 @@ class JobRow(Base):
         Index("job_by_end", "finished_at"),
         # However many jobs there were, those that are not finished are found at once.
         Index("job_unfinished", "status", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+        Index(
+            "job_unfinished_of_owner", "owner", "status",
+            sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED,
+        ),
         Index("job_by_tidiness", "close_from"),
         # Never reuse the number of a deleted job: an old message could name it.
         {"sqlite_autoincrement": True},
-    )
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     public_id: Mapped[str] = mapped_column(unique=True)
@@ -120,6 +125,8 @@ class SliceRow(Base):
             sqlite_where=_UNSENT, postgresql_where=_UNSENT,
         ),
         Index("slice_by_sending", "state", "sent_at", sqlite_where=_SENT, postgresql_where=_SENT),
+        Index("slice_of_model", "owner", "model", "job"),
+        Index("slice_of_task", "owner", "task", "job"),
     )  # fmt: skip
 
     job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
@@ -164,6 +171,13 @@ class ResultRow(Base):
     """The one outcome of a document; what a cancel or the clock left open needs none (`unwritten`)."""
 
     __tablename__ = "result"
+    __table_args__ = (
+        # The few that are asked for by themselves.
+        Index(
+            "result_without_success", "job", "seq",
+            sqlite_where=_WITHOUT_SUCCESS, postgresql_where=_WITHOUT_SUCCESS,
+        ),
+    )  # fmt: skip
 
     job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -245,3 +259,8 @@ api_key = cast("Table", ApiKeyRow.__table__)
 def is_waiting() -> ColumnElement[bool]:
     """The state written out: with a parameter, SQLite uses none of the indexes that hold waiting slices."""
     return slice_.c.state == literal_column("'waiting'")
+
+
+def is_no_success() -> ColumnElement[bool]:
+    """Whether a result is one of the few; written out, as above, for the index that holds them alone."""
+    return result.c.status != literal_column("'succeeded'")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import Bounds, at_once
 from models.batching.plan import Piece
 from models.decoding.limits import affordable_tokens
 from models.decoding.parameters.options import OptionsMaker
@@ -108,9 +108,9 @@ class CTranslateDecoder:
 
 def ctranslate_core(spec: ModelSpec, decoder: CTranslateDecoder) -> BatchCore:
     """A decoder's batches: larger than others, and of any lengths, for it pads the encoder alone."""
-    spec = replace(spec, max_batch_tokens=decoder.max_batch_tokens)
+    bounds = Bounds(max_tokens=decoder.max_batch_tokens, alike=0.0)
     facts = {"way": "batches", "decoded_by": "CTranslate2", "proven": True}
-    return BatchCore(spec, decoder.decode, batch_key=decoder.group, alike=0.0, facts=facts)
+    return BatchCore(spec, at_once(decoder.decode), batch_key=decoder.group, bounds=bounds, facts=facts)
 
 
 def ctranslate_decoder(loaded: LoadedModel) -> CTranslateDecoder | None:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from models.batching.plan import Batch, padded_tokens
 
-#: At two, CTranslate2 has too few rows of long texts at once and loses a seventh (docs/LOG.md).
-_MAX_SECONDS = 3.0
 _FIRST_SHARE = 1 / 8  #: of the budget, as long as nothing is known
 
 
 class Pace:
     """How many padded tokens are computed at once, by what the last batch took."""
 
-    def __init__(self, max_tokens: int) -> None:
-        """Sets up; `max_tokens` is what a batch may have at most."""
+    def __init__(self, max_tokens: int, max_seconds: float) -> None:
+        """Sets up; a batch may have `max_tokens` at most, and take about `max_seconds`."""
+        self._max_seconds = max_seconds
         self._tokens_at_once = max_tokens * _FIRST_SHARE
 
     def note(self, batch: Batch, seconds: float) -> None:
-        """A batch took so long."""
-        self._tokens_at_once = padded_tokens(batch) * _MAX_SECONDS / max(seconds, 1e-6)
+        """A batch took so long; that a few tokens took theirs does not say that more would be slow."""
+        affordable = padded_tokens(batch) * self._max_seconds / max(seconds, 1e-6)
+        if seconds > self._max_seconds or affordable > self._tokens_at_once:
+            self._tokens_at_once = affordable
 
     def cut(self, batch: Batch) -> tuple[Batch, Batch]:
         """What is computed now, one piece at least, and what comes next."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Batch = list["Piece"]
@@ -59,6 +60,7 @@ class TokenBudget:
 _SHORTEST_STEP, _STEP_SHARE = 8, 1 / 8
 
 
+@lru_cache(maxsize=4096)
 def stepped_length(num_tokens: int) -> int:
     """The length that a row is padded to where its scores must not depend on the rows beside it.
 

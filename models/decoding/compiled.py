@@ -25,10 +25,15 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-#: Of 2^x for -0.5 <= x <= 0.5: its Taylor series, ln(2)^k / k!; the next term is below 2e-7.
-_C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(math.log(2.0) ** k / math.factorial(k)) for k in range(7))
+#: Of e^x for |x| <= ln(2) / 2: its Taylor series, 1 / k!; the next term is below 2e-7.
+_C0, _C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / math.factorial(k)) for k in range(7))
 _LOG2_E = np.float32(1 / math.log(2.0))
-_SMALLEST_EXPONENT, _EXPONENT_BIAS, _MANTISSA_BITS = np.float32(-126.0), np.int32(127), np.int32(23)
+#: ln(2) in two parts: products of the first, which has 16 bits, with exponents are exact.
+_LN2 = np.float32(round(math.log(2.0) * 2**16) / 2**16)
+_LN2_REST = np.float32(math.log(2.0) - float(_LN2))
+_SMALLEST, _EXPONENT_BIAS, _MANTISSA_BITS = np.float32(-126 * math.log(2.0)), np.int32(127), np.int32(23)
+#: Added to a small number, it leaves the nearest whole one in the lowest bits: floats of this size are whole.
+_TO_WHOLE = np.float32(1.5 * 2**23)
 #: Sums may be reordered, or they would be computed one addition at a time. Infinities and NaN stay what
 #: they are: a document that has one is found by it.
 OPTIONS: dict[str, Any] = {
@@ -92,16 +97,17 @@ def compiled(signature: Any, function: Callable[..., Any], *, parallel: bool = T
 keep_by_code(Path(__file__).parent)
 
 
-@numba.njit(inline="always")
+# Compiled by itself, so that nobody's leave to reorder sums reaches it: rounding is done by a sum here.
+@numba.njit(fastmath={"contract"}, error_model="numpy", nogil=True)
 def exp(number: Any) -> Any:
     """e^number for numbers up to 0, in float32; unlike `math.exp`, a loop over it is vectorised."""
-    exponent = number * _LOG2_E
-    if exponent < _SMALLEST_EXPONENT:  # `max` might drop a NaN
-        exponent = _SMALLEST_EXPONENT
-    whole = np.int32(math.floor(exponent + np.float32(0.5)))
-    rest = exponent - np.float32(whole)
+    if number < _SMALLEST:  # `max` might drop a NaN
+        number = _SMALLEST
+    shifted = np.float32(number * _LOG2_E + _TO_WHOLE)
+    exponent = np.float32(shifted - _TO_WHOLE)
+    rest = (number - exponent * _LN2) - exponent * _LN2_REST
     power = _C0 + rest * (_C1 + rest * (_C2 + rest * (_C3 + rest * (_C4 + rest * (_C5 + rest * _C6)))))
-    return power * np.int32((whole + _EXPONENT_BIAS) << _MANTISSA_BITS).view(np.float32)
+    return power * np.int32((shifted.view(np.int32) + _EXPONENT_BIAS) << _MANTISSA_BITS).view(np.float32)
 
 
 def wide(number: Any) -> Any:

@@ -122,7 +122,7 @@ class PagedCore:
         """Begins the next step of everything that runs, and reads the one before."""
         self._results = []
         with torch.inference_mode():
-            if any(request.slow is not None for request in self.scheduler.decoding.values()):
+            if self._flight is not None and self._flight.lineup.slow:
                 self._land()  # their next token depends on all before it
             try:
                 flight = self._launcher.launch(self._admit())
@@ -161,7 +161,7 @@ class PagedCore:
         except torch.AcceleratorError:
             raise
         except Exception as error:
-            self._recover(error, [request for request in flight.requests if not request.is_gone])
+            self._recover(error, [request for request in flight.lineup.requests if not request.is_gone])
             return
         for request, result in outcomes:
             self._settle(request, result)
@@ -171,7 +171,7 @@ class PagedCore:
         del self._inside[request.key]
         if request.key in self.scheduler.running:
             self.scheduler.leave(request)
-        elif request.seat < 0 and request.num_launched == 0:
+        elif not request.is_complete:
             self.scheduler.discard([request.key])
         self._results.append((request.key, result))
 

@@ -16,40 +16,46 @@ import torch
 from torch import Tensor
 
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward
-from models.decoding.passes.joint_step import Entries, Ignored, OwnKeys, SourceKeys
+from models.decoding.passes.head import head_of
+from models.decoding.passes.joint_step import Entries, Ignored
+from models.decoding.passes.reading import Readings, columns_for, fill, stage_source
 from models.decoding.recovery import told
 from models.decoding.scheduling.group import Group
 from models.decoding.scheduling.pages import PAGE_TOKENS
-from models.decoding.tensors.kv_pages import KVPages, LayerSize
+from models.decoding.tensors.kv_pages import LayerSize
 from models.errors import DocumentError, NotSuited
 from models.memory import is_out_of_memory, release_cached_memory
 
 logger = logging.getLogger(__name__)
 
+#: How far apart two products of the same numbers may be, as a share of the largest.
+_ROUNDING = 1e-4
+
 
 class Encoding:
     """The encoder's passes."""
 
-    def __init__(
-        self, forward: EncoderDecoderForward, pages: KVPages, *, max_tokens: int, pad_id: int
-    ) -> None:
+    def __init__(self, readings: Readings, *, max_tokens: int, pad_id: int) -> None:
         """Sets up.
 
         Args:
-            forward: the model.
-            pages: of sources.
+            readings: runs the passes.
             max_tokens: of one pass, padding included; a longer document is read alone.
             pad_id: the token that pads.
         """
-        self._forward, self._pages = forward, pages
+        self._readings = readings
         self._max_tokens, self._pad_id = max_tokens, pad_id
 
     def encode(self, groups: Sequence[Group]) -> list[tuple[Group, DocumentError]]:
         """Reads the sources of groups that have their pages; those that failed, and why."""
         failures: list[tuple[Group, DocumentError]] = []
-        for some in alike(groups, self._max_tokens):
+        for some in alike(groups, self._max_tokens, self._readings.width_for):
             failures += self._apart(some)
         return failures
+
+    def release(self) -> None:
+        """Gives back the memory of whatever can be made again."""
+        self._readings.release()
 
     def _apart(self, groups: Sequence[Group]) -> list[tuple[Group, DocumentError]]:
         try:
@@ -58,6 +64,7 @@ class Encoding:
             raise  # the device itself has failed: nothing can be computed in this process any more
         except Exception as error:
             if is_out_of_memory(error):
+                self.release()
                 release_cached_memory()
             if len(groups) == 1:
                 return [(groups[0], told(error))]
@@ -68,33 +75,23 @@ class Encoding:
         return []
 
     def _encode(self, groups: Sequence[Group]) -> None:
-        longest = max(len(group.source_ids) for group in groups)
-        shape = (len(groups), longest)
-        ids, mask = np.full(shape, self._pad_id, np.int64), np.zeros(shape, np.int64)
-        pages = np.zeros(shape, np.int64)  # of each token; padding goes to nobody's page
-        for number, group in enumerate(groups):
+        width = self._readings.width_for(max(len(group.source_ids) for group in groups))
+        inbox = np.zeros((len(groups), columns_for(width)), np.int32)
+        inbox[:, :width] = self._pad_id
+        for row, group in zip(inbox, groups, strict=True):
             length = len(group.source_ids)
-            ids[number, :length] = group.source_ids
-            mask[number, :length] = 1
-            pages[number, :length] = group.source_pages[np.arange(length) // PAGE_TOKENS]
-        device = self._forward.device
-        states = self._forward.encode(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
-        cells = torch.from_numpy(pages).to(device).flatten()
-        places = (torch.arange(longest, device=device) % PAGE_TOKENS).repeat(len(groups))
-
-        def store(layer: int, keys: Tensor, values: Tensor) -> None:
-            for pool, new in ((self._pages.keys[layer], keys), (self._pages.values[layer], values)):
-                pool[cells, :, places] = new.transpose(1, 2).flatten(0, 1).to(pool.dtype)
-
-        starts = torch.tensor([int(group.input_ids[0]) for group in groups], device=device)
-        _fill(self._forward, starts, states, store)
+            stage_source(row, group.source_ids, group.source_pages[np.arange(length) // PAGE_TOKENS])
+        inbox[:, -1] = [group.input_ids[0] for group in groups]
+        self._readings.run(inbox)
 
 
-def alike(groups: Sequence[Group], max_tokens: int) -> list[list[Group]]:
+def alike(
+    groups: Sequence[Group], max_tokens: int, width_for: Callable[[int], int] = int
+) -> list[list[Group]]:
     """Groups by the length of their sources, as many together as fit when padded to the longest."""
     found: list[list[Group]] = []
     for group in sorted(groups, key=lambda each: len(each.source_ids)):
-        if found and len(group.source_ids) * (len(found[-1]) + 1) <= max_tokens:
+        if found and width_for(len(group.source_ids)) * (len(found[-1]) + 1) <= max_tokens:
             found[-1].append(group)
         else:
             found.append([group])
@@ -142,7 +139,7 @@ def measure(forward: EncoderDecoderForward) -> Measures:
 
     with torch.inference_mode():
         states = forward.encode(ids, torch.ones_like(ids))
-        scores = _fill(forward, ids[0, :1], states, partial(note, sources), note_own)
+        scores = fill(forward, ids[0, :1], states, partial(note, sources), note_own)
     numbers = list(range(len(own)))
     if not numbers or sorted(own) != numbers or sorted(sources) != numbers:
         raise NotSuited("layers that share their keys, or have none")
@@ -160,15 +157,18 @@ def measure(forward: EncoderDecoderForward) -> Measures:
     )
 
 
-def _fill(
-    forward: EncoderDecoderForward,
-    start_ids: Tensor,
-    states: Tensor,
-    take_source: Callable[[int, Tensor, Tensor], None],
-    take_own: Callable[[int, Tensor, Tensor], Entries] = lambda *_: Ignored(),
-) -> Tensor:
-    """Runs the decoder over encoded sources, only to have their keys and values."""
-    past = forward.past(torch.zeros_like(start_ids))
-    caches = (OwnKeys(past, take_own), SourceKeys(lambda _: Ignored(), take_source))
-    with forward.made_ours():
-        return forward.fill(start_ids, caches, states)
+def take_head_apart(forward: EncoderDecoderForward) -> None:
+    """Has scores computed by one product of a good size, where they come out as by the model's own code."""
+    if forward.model.base_model is forward.model:
+        return
+    ids = torch.zeros((1, 2), dtype=torch.long, device=forward.device)
+    with torch.inference_mode():
+        states = forward.encode(ids, torch.ones_like(ids))
+        whole = fill(forward, ids[0, :1], states, lambda *_: None)
+        forward.head = head_of(forward.model)
+        if forward.head is None:
+            return
+        apart = fill(forward, ids[0, :1], states, lambda *_: None)[:, : whole.shape[1]]
+        apart_by = float((apart - whole).abs().max() / whole.abs().max())
+        if not apart_by <= max(_ROUNDING, 4 * torch.finfo(whole.dtype).eps):
+            forward.head = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -14,7 +14,7 @@ from models.decoding.core import PagedCore
 from models.decoding.limits import affordable_pages, limits_for
 from models.decoding.parameters.columns import SamplingMaker
 from models.decoding.passes.forward import Forward, PackedForward, WholeForward
-from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.decoding.passes.steps import EagerSteps, Program, StepRunner, steps_on_cuda
 from models.decoding.proving.measuring import Measures, measure
 from models.decoding.proving.probe import Verdict, prove
 from models.decoding.sampling.interface import Sampler
@@ -30,6 +30,9 @@ from models.errors import NotSuited
 from models.loading.registry import LoadedModel
 from models.proving.reference import Reference
 from models.proving.verdicts import remembered
+
+if TYPE_CHECKING:
+    from models.decoding.fused.fusion import Fusion
 
 #: Whose kernels compute attention and choose tokens.
 Kernels = Literal["triton", "cpu", "reference"]
@@ -69,9 +72,10 @@ def paged_core(
         program.forward.leave_plain()
     limits = replace(limits, max_entries=min(limits.max_entries, verdict.proven_tokens))
     is_eager = is_cpu or verdict.is_eager
-    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
     shapes = popular_shapes(limits.max_rows, limits.chunk_sizes, limits.max_entries)
-    steps.capture_ahead(shapes, within_seconds=_CAPTURE_SECONDS)
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu)
+    if not is_eager:
+        steps = steps_on_cuda(program, shapes, within_seconds=_CAPTURE_SECONDS)
     return PagedCore(program, steps, limits, SamplingMaker(loaded, draws=not is_cpu or is_torchs())), verdict
 
 
@@ -120,17 +124,20 @@ def stored_dtype(computed: torch.dtype, by: Kernels) -> torch.dtype:
     return torch.float32 if by == "cpu" and computed == torch.float16 else computed
 
 
-def _forward(loaded: LoadedModel, by: str) -> Forward:
-    if by == "cpu":
-        return WholeForward(loaded)
-    if by == "reference":
-        return PackedForward(loaded)
+def _forward(loaded: LoadedModel, by: Kernels) -> Forward:
+    return WholeForward(loaded) if by == "cpu" else PackedForward(loaded, fusion_of(loaded, by))
+
+
+def fusion_of(loaded: LoadedModel, by: Kernels) -> Fusion | None:
+    """Fused kernels for the modules of a model, where kernels are Triton's."""
+    if by != "triton":
+        return None
     from models.decoding.fused.fusion import Fusion  # Triton is where CUDA's torch is, and only there
 
-    return PackedForward(loaded, Fusion(loaded.model))
+    return Fusion(loaded.model)
 
 
-def _kernels(state: BatchState, measures: Measures, by: str) -> tuple[AttentionBackend, Sampler]:
+def _kernels(state: BatchState, measures: Measures, by: Kernels) -> tuple[AttentionBackend, Sampler]:
     # What compiles is imported where it is used.
     if by == "cpu":
         from models.decoding.attention.cpu import CpuAttention

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.decoding.parameters.prompt import Decoded
 from models.decoding.recovery import told
 from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
+from models.decoding.scheduling.lineup import Lineup
 from models.decoding.scheduling.request import Request
+from models.decoding.scheduling.seats import Ints
+from models.decoding.scheduling.transcript import Transcript, token_of
 from models.errors import DocumentError, NotFinite
 from models.loading.stops import end_in_stop
 
@@ -18,35 +23,62 @@ Outcome = tuple[Request, Decoded | DocumentError]
 
 
 @dataclass(frozen=True)
-class Flight:
+class Flight(ABC):
     """A step whose tokens the host has not read."""
 
-    requests: list[Request]  #: of the step's rows
-    chosen: Tensor  #: (rows,) what the step says of each (`layout`)
+    lineup: Lineup
+    chosen: Tensor  #: what the step says of each row
     event: torch.cuda.Event | None  #: until which `chosen` is not there; None: it is
 
+    @abstractmethod
     def land(self) -> list[Outcome]:
-        """Waits for the tokens, gives them to their requests and returns those that end with them."""
+        """Waits for what the step says, notes it and returns the requests that end with it."""
+
+    def _said(self) -> Ints:
         if self.event is not None:
             self.event.synchronize()
-        outcomes: list[Outcome] = []
+        said: Ints = self.chosen.numpy()
+        return said
+
+
+@dataclass(frozen=True)
+class RowFlight(Flight):
+    """A step of requests of one row; `chosen` is (rows,), as `layout` says."""
+
+    places: Ints  #: (rows,) which new token of its row each is
+    transcript: Transcript
+
+    def land(self) -> list[Outcome]:
+        """As the interface says."""
+        said = self._said()
+        self.transcript.note(self.lineup.seats, self.places, said)
+        stopped = self._look(said) if self.lineup.watched else []
+        ended = np.flatnonzero((said < 0) & (said != NOTHING)).tolist()
+        outcomes = [self._outcome(self.lineup.by_row[row], row, int(said[row])) for row in ended]
+        outcomes += [(request, _decoded(request)) for request in stopped]
+        return [outcome for outcome in outcomes if not outcome[0].is_gone]
+
+    def _look(self, said: Ints) -> list[Request]:
+        """Gives their tokens to those who are watched; those whose text ends in a stop string by them."""
         stopping: dict[int, list[Request]] = {}  # by what stops them
-        for request, said in zip(self.requests, self.chosen.tolist(), strict=True):
-            if request.is_gone or said == NOTHING:
+        tokens = token_of(said).tolist()
+        for row, request in self.lineup.watched:
+            if request.is_gone or said[row] in (NOTHING, NOT_FINITE):
                 continue
-            if request.failure is not None:
-                outcomes.append((request, told(request.failure)))
-                continue
-            if said == NOT_FINITE:
-                outcomes.append((request, NotFinite()))
-                continue
-            request.new_tokens.append(said if said >= 0 else -1 - said)
-            if said < 0:
-                outcomes.append((request, _decoded(request)))
-            elif request.stop is not None:
+            request.new_tokens.append(tokens[row])
+            if said[row] >= 0 and request.stop is not None:
                 stopping.setdefault(id(request.stop), []).append(request)
-        stopped = [request for requests in stopping.values() for request in _stopped(requests)]
-        return outcomes + [(request, _decoded(request)) for request in stopped]
+        return [request for requests in stopping.values() for request in _stopped(requests)]
+
+    def _outcome(self, request: Request, row: int, said: int) -> Outcome:
+        if request.failure is not None:
+            return request, told(request.failure)
+        if said == NOT_FINITE:
+            return request, NotFinite()
+        if not request.is_watched:
+            count = int(self.places[row]) + 1
+            request.new_tokens = self.transcript.read(int(self.lineup.seats[row]), count)
+        return request, _decoded(request)
 
 
 def _decoded(request: Request) -> Decoded:

@@ -7,23 +7,24 @@ from functools import partial
 from typing import Any
 
 from models.decoding.attention.ancestry import AncestralAttention
-from models.decoding.encoding import Encoding, measure
-from models.decoding.factory import Kernels, stored_dtype
+from models.decoding.encoding import Encoding, measure, take_head_apart
+from models.decoding.factory import Kernels, fusion_of, stored_dtype
 from models.decoding.group_core import GroupCore
-from models.decoding.limits import affordable_pages, group_limits_for, limits_for
+from models.decoding.limits import affordable_pages, group_limits_for
 from models.decoding.parameters.beam_columns import BeamParametersMaker
 from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
 from models.decoding.passes.forward import PackedForward, WholeForward
 from models.decoding.passes.joint_step import SourceBackend
-from models.decoding.passes.steps import CapturedSteps, EagerSteps, Program, StepRunner
+from models.decoding.passes.reading import CapturedReadings, EagerReadings, Reading, Readings
+from models.decoding.passes.steps import EagerSteps, Program, StepRunner, steps_on_cuda
 from models.decoding.proving.group_probe import GroupVerdict, prove_groups
 from models.decoding.proving.measuring import measure as measure_packed
 from models.decoding.sampling.beams import ReferenceBeams
 from models.decoding.sampling.interface import Sampler
 from models.decoding.scheduling.group import MOST_BEAMS
 from models.decoding.scheduling.group_layout import GroupShape, group_shape
-from models.decoding.scheduling.pages import num_pages_for
+from models.decoding.scheduling.pages import PAGE_TOKENS, num_pages_for
 from models.decoding.scheduling.scheduler import Limits
 from models.decoding.tensors.group_state import GroupState
 from models.decoding.tensors.host_pages import HostPages
@@ -35,7 +36,9 @@ from models.proving.reference import Reference
 from models.proving.verdicts import remembered
 
 #: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
-_CAPTURE_SECONDS = 5.0
+_CAPTURE_SECONDS, _READING_SECONDS = 5.0, 2.0
+#: Chunks of prompts that a captured pass over sources is as large as: what may enter in one step.
+_PASSES = 2
 
 
 def grouped_core(
@@ -53,7 +56,7 @@ def grouped_core(
     Returns:
         None where the model does not come out right; the verdict says why.
     """
-    most = limits or limits_for(loaded)
+    most = limits or group_limits_for(loaded)
     by: Kernels = "reference" if loaded.device.is_cpu else "triton"
     most_source = 0 if loaded.family is Family.CAUSAL else most.max_entries
     build = partial(_built, loaded, most, by, most_source)
@@ -67,6 +70,8 @@ def grouped_core(
     if not verdict.proven_tokens:
         return None, verdict
     program = build(Layout(verdict.layout))
+    if not verdict.is_fused:
+        program.forward.leave_plain()
     limits = replace(
         most,
         num_pages=affordable_pages(loaded, program.pages, most, for_groups=True),
@@ -74,10 +79,10 @@ def grouped_core(
     )
     is_cpu = loaded.device.is_cpu
     is_eager = is_cpu or verdict.is_eager
-    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu) if is_eager else CapturedSteps(program)
-    core = group_core(loaded, program, steps, limits)
-    steps.capture_ahead(_popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
-    return core, verdict
+    steps: StepRunner = EagerSteps(program, is_ahead=not is_cpu)
+    if not is_eager:
+        steps = steps_on_cuda(program, _popular(loaded, limits), within_seconds=_CAPTURE_SECONDS)
+    return group_core(loaded, program, steps, limits), verdict
 
 
 def cpu_group_core(loaded: LoadedModel, layout: Layout, limits: Limits | None = None) -> GroupCore:
@@ -118,16 +123,24 @@ def _eager_core(loaded: LoadedModel, program: Program, limits: Limits) -> GroupC
 def group_core(loaded: LoadedModel, program: Program, runner: StepRunner, limits: Limits) -> GroupCore:
     """The core of a program that `build_group_program` has built."""
     parameters = BeamParametersMaker(loaded, program.state.vocabulary)
-    encoding = None
-    if isinstance(program, EncoderDecoderProgram):
-        config: Any = loaded.config.get_text_config(decoder=True)
-        encoding = Encoding(
-            program.forward,
-            program.pages.source,
-            max_tokens=limits.chunk_sizes[-1],
-            pad_id=int(getattr(config, "pad_token_id", None) or 0),
+    return GroupCore(program, runner, limits, parameters, _encoding(loaded, program, runner, limits))
+
+
+def _encoding(loaded: LoadedModel, program: Program, runner: StepRunner, limits: Limits) -> Encoding | None:
+    if not isinstance(program, EncoderDecoderProgram):
+        return None
+    reading = Reading(program.forward, program.attention, program.pages.source)
+    readings: Readings = EagerReadings(reading)
+    max_tokens = limits.chunk_sizes[-1]
+    if runner.is_captured:
+        max_tokens *= _PASSES
+        readings = captured = CapturedReadings(
+            reading, most_tokens=program.state.most_source_pages * PAGE_TOKENS
         )
-    return GroupCore(program, runner, limits, parameters, encoding)
+        captured.capture_ahead(max_tokens, within_seconds=_READING_SECONDS)
+    config: Any = loaded.config.get_text_config(decoder=True)
+    pad_id = int(getattr(config, "pad_token_id", None) or 0)
+    return Encoding(readings, max_tokens=max_tokens, pad_id=pad_id)
 
 
 def build_group_program(
@@ -147,8 +160,10 @@ def build_group_program(
     """
     if loaded.family is Family.CAUSAL:
         return _decoder_only(loaded, limits, by)
-    forward = EncoderDecoderForward(loaded, layout)
+    forward = EncoderDecoderForward(loaded, layout, fusion_of(loaded, by))
     measures = measure(forward)
+    if by == "triton":
+        take_head_apart(forward)
     state = _state(loaded, limits, measures.vocabulary, most_source)
     kind = HostPairedPages if by == "cpu" else PairedPages
     pages = kind(measures.own, measures.sources, stored_dtype(measures.dtype, by), state.device)
@@ -157,7 +172,7 @@ def build_group_program(
 
 
 def _decoder_only(loaded: LoadedModel, limits: Limits, by: Kernels) -> Program:
-    forward = WholeForward(loaded) if by == "cpu" else PackedForward(loaded)
+    forward = WholeForward(loaded) if by == "cpu" else PackedForward(loaded, fusion_of(loaded, by))
     measures = measure_packed(loaded, forward)
     if by != "cpu" and not measures.is_plain:
         raise NotSuited("attention with soft caps, sinks or values of another size than keys")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +14,6 @@ from models.decoding.launcher import Launcher
 from models.decoding.parameters.prompt import Decoded
 from models.decoding.passes.steps import Program, StepRunner
 from models.decoding.recovery import told
-from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.group import Group
 from models.decoding.scheduling.group_layout import (
     NUM_SAID,
@@ -29,7 +26,7 @@ from models.decoding.scheduling.group_layout import (
 )
 from models.decoding.scheduling.histories import Histories
 from models.decoding.scheduling.layout import NOT_FINITE
-from models.decoding.scheduling.pages import PAGE_TOKENS
+from models.decoding.scheduling.lineup import Lineup
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Chunk, Scheduler
 from models.decoding.scheduling.seats import Ints, Seats
@@ -46,27 +43,17 @@ class GroupLauncher(Launcher):
         state = program.state
         assert isinstance(state, GroupState)
         self._state = state
-        self._histories = Histories(state.num_seats, state.most_pages * PAGE_TOKENS + 1)
+        self._histories = Histories(self._transcript)
+        self._lineup: Lineup | None = None  # of the step before
+        self._widest: dict[str, int] = {}  # of its groups
 
-    def _rows(self, requests: list[Request]) -> Ints:
-        seats = [group.seats for group in _groups(requests)]
-        return np.concatenate(seats) if seats else np.zeros(0, np.int32)
-
-    def _slow_rows(self, requests: list[Request]) -> SlowRows:
-        return [(first, group) for first, group in _by_row(requests).items() if group.slow is not None]
-
-    def _shape(
-        self, requests: list[Request], seats: Ints, chunks: Iterable[Chunk], num_prompt: int
-    ) -> GroupShape:
-        beams = {group.beams for group in _groups(requests) if group.slow is None}
-        largest = {
-            "longest": self._seats.longest(seats),
-            "width": max((each.num_beams for each in beams), default=1),
-            "num_candidates": max((each.num_candidates for each in beams), default=2),
-        }
+    def _shape(self, lineup: Lineup, chunks: Iterable[Chunk], num_prompt: int) -> GroupShape:
+        if lineup is not self._lineup:
+            self._lineup, self._widest = lineup, _widest(lineup.requests)
+        largest = {"longest": self._seats.longest(lineup.seats), **self._widest}
         if self._scheduler.limits.is_exact:
-            return exact_shape(len(seats), num_prompt, sum(map(num_blocks_of, chunks)), **largest)
-        return group_shape(len(seats), num_prompt, self._seats.num_seats, **largest)
+            return exact_shape(len(lineup.seats), num_prompt, sum(map(num_blocks_of, chunks)), **largest)
+        return group_shape(len(lineup.seats), num_prompt, self._seats.num_seats, **largest)
 
     def _stage_entry(self, inbox: Ints, start: int, request: Request) -> int:
         assert isinstance(request, Group)
@@ -76,32 +63,25 @@ class GroupLauncher(Launcher):
         stage_group(inbox[start:end].reshape(-1, size), self._state.first_column, request, tables)
         return end
 
-    def _flight(
-        self, requests: list[Request], seats: Ints, chosen: Tensor, event: torch.cuda.Event | None
-    ) -> Flight:
-        return GroupFlight(requests, chosen, event, seats, self._histories)
+    def _flight(self, lineup: Lineup, chosen: Tensor, event: torch.cuda.Event | None) -> GroupFlight:
+        return GroupFlight(lineup, chosen, event, self._histories)
 
 
 @dataclass(frozen=True)
 class GroupFlight(Flight):
     """A step of groups; `chosen` is (rows, `NUM_SAID`)."""
 
-    seats: Ints  #: of all rows
     histories: Histories
 
     def land(self) -> list[Outcome]:
-        """Waits for what was said, notes it and returns the groups whose search has ended."""
-        if self.event is not None:
-            self.event.synchronize()
-        said: Ints = self.chosen.numpy().reshape(-1, NUM_SAID)
-        self.histories.note(self.seats, said)
-        ended = np.flatnonzero(said[:, SAID_DONE]).tolist()
-        if not ended:
-            return []
-        by_row = _by_row(self.requests)
-        return [self._outcome(by_row[row], row, said) for row in ended if not by_row[row].is_gone]
+        """As the interface says; a group ends with its search."""
+        said = self._said().reshape(-1, NUM_SAID)
+        self.histories.note(self.lineup.seats, said)
+        ended = [(row, self.lineup.by_row[row]) for row in np.flatnonzero(said[:, SAID_DONE]).tolist()]
+        return [self._outcome(group, row, said) for row, group in ended if not group.is_gone]
 
-    def _outcome(self, group: Group, row: int, said: Ints) -> Outcome:
+    def _outcome(self, group: Request, row: int, said: Ints) -> Outcome:
+        assert isinstance(group, Group)
         if group.failure is not None:
             return group, told(group.failure)
         if group.slow is not None:
@@ -109,18 +89,15 @@ class GroupFlight(Flight):
         if said[row, SAID_TOKEN] == NOT_FINITE:
             return group, NotFinite()
         own = slice(row, row + group.num_rows)
-        found = self.histories.finished(self.seats[own], said[own], group.beams.num_returned)
+        found = self.histories.finished(self.lineup.seats[own], said[own], group.beams.num_returned)
         is_stopped = [tokens[-1] in group.sampling.end_ids for tokens in found]
         return group, Decoded(sequences=found, is_stopped=is_stopped)
 
 
-def _groups(requests: Sequence[Request]) -> Sequence[Group]:
-    """This core's requests are groups, all of them."""
-    return cast("Sequence[Group]", requests)
-
-
-def _by_row(requests: Sequence[Request]) -> dict[int, Group]:
-    """Groups by the place of their first row in a step."""
-    groups = _groups(requests)
-    firsts = accumulate((group.num_rows for group in groups), initial=0)
-    return dict(zip(firsts, groups, strict=False))
+def _widest(requests: Sequence[Request]) -> dict[str, int]:
+    """Beams and candidates of the largest of these that are not chosen for on the host."""
+    beams = {group.beams for group in requests if isinstance(group, Group) and group.slow is None}
+    return {
+        "width": max((each.num_beams for each in beams), default=1),
+        "num_candidates": max((each.num_candidates for each in beams), default=2),
+    }

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoding.flight import Flight
+from models.decoding.flight import Flight, RowFlight
 from models.decoding.passes.steps import Program, StepRunner
-from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.layout import Shape, shape_for
+from models.decoding.scheduling.lineup import Lineup
+from models.decoding.scheduling.pages import PAGE_TOKENS
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Chunk, Scheduler
 from models.decoding.scheduling.seats import Ints, Seats
 from models.decoding.scheduling.staging import num_blocks_of, stage_chunks, stage_record, stage_rows
+from models.decoding.scheduling.transcript import Transcript
 
 
 class Launcher:
@@ -27,6 +28,7 @@ class Launcher:
         self._runner = runner
         self._scheduler = scheduler
         self._seats = seats
+        self._transcript = Transcript(seats.num_seats, program.state.most_pages * PAGE_TOKENS + 1)
 
     def launch(self, entered: Sequence[Request]) -> Flight | None:
         """Begins a step; None if there is nothing to compute.
@@ -35,38 +37,27 @@ class Launcher:
             entered: requests whose rows the state does not hold yet.
         """
         chunks, num_prompt = self._scheduler.fill()
-        requests = [*self._scheduler.decoding.values()]
-        if not requests and not chunks:
+        lineup = self._scheduler.lineup()
+        if not lineup.requests and not chunks:
             return None
-        seats = self._rows(requests)
-        shape = self._shape(requests, seats, chunks, num_prompt)
+        shape = self._shape(lineup, chunks, num_prompt)
         self._runner.prepare(shape)
-        self._stage(shape, seats, chunks, entered)
-        self._runner.run(shape, self._slow_rows(requests))
-        chosen, event = self._program.state.receive(len(seats))
-        self._count(shape, len(seats), chunks)
-        for request in requests:
-            request.num_launched += 1
-            if request.num_launched == request.max_new_tokens:  # its seat is free, its last token on the way
-                self._scheduler.leave(request)
-        return self._flight(requests, seats, chosen, event)
+        self._stage(shape, lineup.seats, chunks, entered)
+        self._runner.run(shape, lineup.slow)
+        self._count(shape, len(lineup.seats), chunks)
+        flight = self._flight(lineup, *self._program.state.receive(len(lineup.seats)))
+        self._let_go(lineup)
+        return flight
 
     # What another kind of request does otherwise.
 
-    def _rows(self, requests: list[Request]) -> Ints:
-        """The seats of everybody who decodes."""
-        return np.fromiter((request.seat for request in requests), np.int32, len(requests))
-
-    def _slow_rows(self, requests: list[Request]) -> SlowRows:
-        """Those whose tokens the sampler does not choose, each with the place of its first row."""
-        return [each for each in enumerate(requests) if each[1].slow is not None]
-
-    def _shape(self, requests: list[Request], seats: Ints, chunks: Iterable[Chunk], num_prompt: int) -> Shape:
+    def _shape(self, lineup: Lineup, chunks: Iterable[Chunk], num_prompt: int) -> Shape:
         """What the step is made for."""
+        num_rows = len(lineup.seats)
         if self._scheduler.limits.is_exact:
-            return Shape(len(seats), num_prompt, own_blocks=sum(map(num_blocks_of, chunks)))
-        longest = self._seats.longest(seats)
-        return shape_for(len(seats), num_prompt, self._seats.num_seats, longest=longest)
+            return Shape(num_rows, num_prompt, own_blocks=sum(map(num_blocks_of, chunks)))
+        longest = self._seats.longest(lineup.seats)
+        return shape_for(num_rows, num_prompt, self._seats.num_seats, longest=longest)
 
     def _stage_entry(self, inbox: Ints, start: int, request: Request) -> int:
         """Writes the row of a request that enters; where the next one begins."""
@@ -75,11 +66,9 @@ class Launcher:
         stage_record(inbox[start + 1 : end], request, self._seats.table(request.seat))
         return end
 
-    def _flight(
-        self, requests: list[Request], seats: Ints, chosen: Tensor, event: torch.cuda.Event | None
-    ) -> Flight:
+    def _flight(self, lineup: Lineup, chosen: Tensor, event: torch.cuda.Event | None) -> Flight:
         """What is on its way; `chosen` as `BatchState.receive` gives it."""
-        return Flight(requests, chosen, event)
+        return RowFlight(lineup, chosen, event, self._seats.places(lineup.seats), self._transcript)
 
     # What is the same for all.
 
@@ -94,6 +83,14 @@ class Launcher:
         for request in entered:
             end = self._stage_entry(inbox, end, request)
         state.send(end, first_record)
+
+    def _let_go(self, lineup: Lineup) -> None:
+        """Whose limit is reached leaves: the seat is free, the last token on its way."""
+        for row in self._seats.full(lineup.seats):
+            request = lineup.by_row.get(row)  # of a group, the first row
+            if request is not None:
+                request.is_complete = True
+                self._scheduler.leave(request)
 
     def _count(self, shape: Shape, num_rows: int, chunks: Iterable[Chunk]) -> None:
         useful = num_rows + sum(chunk.num_tokens for chunk in chunks)

@@ -21,6 +21,10 @@ _CPU_ROWS, _CUDA_ROWS = 73, 576
 #: Groups have several rows a document. In bfloat16 the products of a row take a third less time
 #: among 192 than among 64; more gain nothing.
 _CPU_GROUP_ROWS = 219
+#: On CUDA as many as 504 documents of 4 beams, as long as sequences are short: more rows share a step's
+#: weights, and a long tail of few rows wastes them (an H200 takes 177 steps for 512 documents with 576
+#: rows); tables grow with rows times length.
+_CUDA_GROUP_ROWS, _CUDA_GROUP_TABLE = 2304, 2304 * 1024
 #: Who wrote what a beam continues stands in a table of so many places a row.
 _MOST_GROUP_ENTRIES = 8192
 _LEAST_TOKENS = 4096
@@ -50,8 +54,10 @@ def limits_for(loaded: LoadedModel) -> Limits:
 def group_limits_for(loaded: LoadedModel) -> Limits:
     """The same for groups."""
     limits = limits_for(loaded)
-    max_rows = _CPU_GROUP_ROWS if loaded.device.is_cpu else limits.max_rows
     max_entries = min(limits.max_entries, _MOST_GROUP_ENTRIES)
+    max_rows = _CPU_GROUP_ROWS
+    if not loaded.device.is_cpu:
+        max_rows = max(limits.max_rows, min(_CUDA_GROUP_ROWS, _CUDA_GROUP_TABLE // max_entries // 64 * 64))
     return replace(
         limits,
         max_rows=max_rows,

@@ -40,14 +40,16 @@ class Company:
     def goes_alone(self, tokens: Tokens) -> bool:
         """Whether a row is computed by itself, as transformers would."""
         proof = self.proof
-        is_beyond = proof.proven_tokens is not None and len(tokens.ids) > proof.proven_tokens
-        holds_our_padding = proof.padding.is_ours and proof.padding.token_id in tokens.ids
-        return proof.way is Way.ALONE or is_beyond or holds_our_padding
+        if proof.way is Way.ALONE or (
+            proof.proven_tokens is not None and len(tokens.ids) > proof.proven_tokens
+        ):
+            return True
+        return proof.padding.is_ours and proof.padding.token_id in tokens.ids
 
     def length(self, tokens: Tokens) -> int:
         """How long a row is in a batch, padding and all, unless longer ones are in it."""
         own = len(tokens.ids)
-        if self.proof.way is not Way.BATCHES or not self.is_stepped or self.goes_alone(tokens):
+        if not self.is_stepped or self.proof.way is not Way.BATCHES or self.goes_alone(tokens):
             return own
         return min(stepped_length(own), self.proof.proven_tokens or self.max_tokens)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.encoders.framing import Tokens
+from models.encoders.masks import unasked
 from models.encoders.own_state import OwnState
+from models.encoders.transfer import sent, staging
 from models.loading.registry import LoadedModel
 
 _SEED = 0  #: for models that draw random numbers as they compute
@@ -46,6 +49,7 @@ class EncoderForward:
         self._state = OwnState(loaded.model)
         self.padding = Padding(side="right", token_id=self._own_pad_id or 0)
         self.draws = False  #: the model draws random numbers, which are made the same for every pass
+        self.is_unasked = False  #: masks are made without looking at them, see `masks`
 
     @property
     def own_pad_id(self) -> int | None:
@@ -61,9 +65,10 @@ class EncoderForward:
         """
         num_tokens = max(num_tokens, *(len(row.ids) for row in rows))
         inputs = self._inputs(rows, num_tokens)
-        is_alone = len(rows) == 1 and len(rows[0].ids) == num_tokens
+        has_padding = any(len(row.ids) < num_tokens for row in rows)
+        is_alone = len(rows) == 1 and not has_padding
         self._state.restore()
-        with self._told_of_padding(is_alone), self._seeded():
+        with self._told_of_padding(is_alone), self._seeded(), self._masked(has_padding):
             outputs = self._model(**inputs, **self._options)
         self._state.note(num_tokens)
         return outputs
@@ -73,35 +78,35 @@ class EncoderForward:
         self._state.restore()
         self._state = OwnState(self._model)
 
-    def own_places(self, scores: Tensor, rows: Sequence[Tokens]) -> list[NDArray[np.float32]]:
-        """Scores of shape (rows, tokens) without those of padding, a row each."""
-        values = scores.float().cpu().numpy()
+    def own_places(self, scores: NDArray[np.float32], rows: Sequence[Tokens]) -> list[NDArray[np.float32]]:
+        """Scores of shape (rows, tokens, ...) without those of padding, a row each."""
         if self.padding.side == "left":
-            return [one[len(one) - len(row.ids) :] for one, row in zip(values, rows, strict=True)]
-        return [one[: len(row.ids)] for one, row in zip(values, rows, strict=True)]
+            return [one[len(one) - len(row.ids) :] for one, row in zip(scores, rows, strict=True)]
+        return [one[: len(row.ids)] for one, row in zip(scores, rows, strict=True)]
 
     def _inputs(self, rows: Sequence[Tokens], num_tokens: int) -> dict[str, Tensor]:
-        arrays = {
-            "input_ids": self._padded([row.ids for row in rows], num_tokens, self.padding.token_id),
-            "attention_mask": self._padded([[1] * len(row.ids) for row in rows], num_tokens, 0),
-        }
-        types = [row.types for row in rows if row.types is not None]
-        if types:
-            arrays["token_type_ids"] = self._padded(types, num_tokens, self.padding.type_id)
-        return {
-            name: torch.from_numpy(array).to(self._device)
-            for name, array in arrays.items()
-            if name == "input_ids" or name in self._accepted
-        }
+        """What the model is called with, in one copy."""
+        has_types = rows[0].types is not None
+        given = {"input_ids": True, "attention_mask": True, "token_type_ids": has_types}
+        names = [name for name in given if given[name] and (name == "input_ids" or name in self._accepted)]
+        staged = staging((len(names), len(rows), num_tokens), self._device)
+        arrays = dict(zip(names, staged.numpy(), strict=True))
+        own = self._own(rows, num_tokens)
+        num_own = int(own.sum())
+        _fill(arrays["input_ids"], own, self.padding.token_id, [row.ids for row in rows], num_own)
+        if "attention_mask" in arrays:
+            arrays["attention_mask"][:] = own
+        if "token_type_ids" in arrays:
+            types = [row.types or [] for row in rows]
+            _fill(arrays["token_type_ids"], own, self.padding.type_id, types, num_own)
+        return dict(zip(names, sent(staged, self._device), strict=True))
 
-    def _padded(self, rows: Sequence[list[int]], num_tokens: int, padding: int) -> NDArray[np.int64]:
-        padded = np.full((len(rows), num_tokens), padding, dtype=np.int64)
-        for target, row in zip(padded, rows, strict=True):
-            if self.padding.side == "left":
-                target[num_tokens - len(row) :] = row
-            else:
-                target[: len(row)] = row
-        return padded
+    def _own(self, rows: Sequence[Tokens], num_tokens: int) -> NDArray[np.bool_]:
+        """Which places, of shape (rows, tokens), are not padding."""
+        lengths = np.fromiter((len(row.ids) for row in rows), np.int64, len(rows))[:, None]
+        places = np.arange(num_tokens)
+        is_own: NDArray[np.bool_] = places < lengths
+        return places >= num_tokens - lengths if self.padding.side == "left" else is_own
 
     @contextlib.contextmanager
     def _told_of_padding(self, is_alone: bool) -> Iterator[None]:
@@ -114,6 +119,11 @@ class EncoderForward:
         finally:
             self._config.pad_token_id = self._own_pad_id
 
+    def _masked(self, has_padding: bool) -> contextlib.AbstractContextManager[None]:
+        if not self.is_unasked:
+            return contextlib.nullcontext()
+        return unasked(self._model, has_padding=has_padding)
+
     @contextlib.contextmanager
     def _seeded(self) -> Iterator[None]:
         if not self.draws:
@@ -123,3 +133,11 @@ class EncoderForward:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(_SEED)
             yield
+
+
+def _fill(
+    target: NDArray[np.int64], own: NDArray[np.bool_], padding: int, rows: Sequence[list[int]], num_own: int
+) -> None:
+    """Writes rows to their own places, and padding to the others."""
+    target[:] = padding
+    target[own] = np.fromiter(itertools.chain.from_iterable(rows), np.int64, num_own)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
 from models.encoders.literal import literal, special_tokens_met
+
+T = TypeVar("T")
 
 _SAMPLE = "Ab  c, d-e 12."
 
@@ -48,18 +51,54 @@ def read(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], params: Sequence[Mapping[str, Any]]
 ) -> list[Reading]:
     """Tokenises each text as its document's parameters say."""
-    ways = [tuple(literal(one).items()) for one in params]
-    readings: dict[int, Reading] = {}
-    for way in set(ways):
-        numbers = [number for number, one in enumerate(ways) if one == way]
-        group = _read_alike(tokenizer, [texts[number] for number in numbers], dict(way))
-        readings.update(zip(numbers, group, strict=True))
-    return [readings[number] for number in range(len(texts))]
+    return _by_way(partial(_read_alike, tokenizer), texts, params)
+
+
+def read_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], params: Sequence[Mapping[str, Any]]
+) -> list[list[int]]:
+    """The ids alone, for a quarter less."""
+    return _by_way(partial(_ids_alike, tokenizer), texts, params)
 
 
 def knows_places(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether it can be said where in a text a token is."""
     return bool(tokenizer.is_fast) or "".join(tokenizer.tokenize(_SAMPLE)) == _SAMPLE
+
+
+def _by_way(
+    read_alike: Callable[[Sequence[str], Mapping[str, bool]], list[T]],
+    texts: Sequence[str],
+    params: Sequence[Mapping[str, Any]],
+) -> list[T]:
+    """Texts that are read in one way go together."""
+    if not any(params):  # as most are
+        return read_alike(texts, literal({})) if texts else []
+    ways = [tuple(literal(one).items()) for one in params]
+    readings: dict[int, T] = {}
+    for way in set(ways):
+        numbers = [number for number, one in enumerate(ways) if one == way]
+        group = read_alike([texts[number] for number in numbers], dict(way))
+        readings.update(zip(numbers, group, strict=True))
+    return [readings[number] for number in range(len(texts))]
+
+
+def _ids_alike(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], way: Mapping[str, bool]
+) -> list[list[int]]:
+    if not (isinstance(tokenizer, TokenizersBackend) and _is_plain(type(tokenizer))):
+        return [one.ids for one in _read_alike(tokenizer, texts, way)]
+    _read_alike(tokenizer, texts[:1], way)  # transformers sets its backend up
+    # The backend's own call keeps no offsets, and nothing is made of each text in Python.
+    found = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [one.ids for one in found]
+
+
+def _is_plain(kind: type[TokenizersBackend]) -> bool:
+    """Whether a tokenizer gives its backend the texts as they are."""
+    return all(
+        getattr(kind, name) is getattr(TokenizersBackend, name) for name in ("__call__", "_encode_plus")
+    )
 
 
 def _read_alike(

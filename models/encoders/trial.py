@@ -67,6 +67,27 @@ class Subject:
         return (sum(tokens) + len(tokens) * max(tokens)) * self.num_computing
 
 
+def same_without_asking(subject: Subject) -> bool:
+    """Whether a row alone, and rows together, have the same scores when masks are made without looking."""
+    draw = random.Random(0)
+    rows = [subject.row_of(draw.choices(subject.ids, k=length)) for length in SHORT]
+
+    def scores() -> Scores:
+        batches = (rows[:1], rows)
+        found = [subject.scores_of(subject.forward(batch), batch) for batch in batches]
+        return clipped([one for each in found for one in each])
+
+    right = scores()
+    subject.forward.is_unasked = True
+    try:
+        return Likeness(right, subject.loaded.dtype).holds(right, scores())
+    except Exception as error:
+        _log_refusal(error)
+        return False
+    finally:
+        subject.forward.is_unasked = False
+
+
 class EncoderTrial:
     """The rows of one trial and what the model says of each alone."""
 

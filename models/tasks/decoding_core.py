@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import at_once
 from models.batching.continuous_core import ContinuousCore
 from models.batching.core import Core
 from models.batching.generate import BatchDecoder
@@ -136,7 +137,7 @@ class _Ways:
 
     def _by_generate(self, proof: Proof, facts: Mapping[str, Any]) -> BatchCore:
         decoder = BatchDecoder(self._loaded, self._reference, proof.batches or ALONE)
-        return BatchCore(self._loaded.spec, decoder.decode, batch_key=decoder.group, facts=facts)
+        return BatchCore(self._loaded.spec, at_once(decoder.decode), batch_key=decoder.group, facts=facts)
 
     def _plain_proof(self) -> Proof:
         return prove(self._loaded, self._reference, {}, kind="decoding by generate")

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unicodedata import category
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import Begun, gpu_bounds, usual_bounds
 from models.batching.plan import Piece
 from models.encoders.company import Company, keeps_bytes
 from models.encoders.forward import EncoderForward
 from models.encoders.framing import Frame, Tokens, learn_frame
 from models.encoders.likeness import Scores
 from models.encoders.literal import make_literal
+from models.encoders.masks import takes_masks
 from models.encoders.proof import Proof, prove
-from models.encoders.trial import Subject
+from models.encoders.transfer import Fetched, Stopwatch
+from models.encoders.trial import Subject, same_without_asking
 from models.encoders.vocabulary import ordinary_ids
 from models.encoders.window_limit import Lookups, max_window_tokens, noted_lookups
 from models.errors import CannotLoad, InvalidParameter
@@ -32,6 +40,25 @@ _BESIDE_TEXT = frozenset({"bbox", "xpath_tags_seq", "visual_feats", "visual_pos"
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _NO_LIMIT = 10**30  # transformers' own word for it
 _FIRST_TOKENS = 8  #: of the first row that a model computes
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A batch of windows on its way."""
+
+    fetched: Fetched
+    read: Callable[[NDArray[np.float32]], list[Any]]
+
+    @property
+    def is_done(self) -> bool:
+        return self.fetched.is_done
+
+    @property
+    def seconds(self) -> float:
+        return self.fetched.seconds
+
+    def results(self) -> list[Any]:
+        return self.read(self.fetched.array())
 
 
 class EncoderEngine(DocumentEngine):
@@ -51,12 +78,23 @@ class EncoderEngine(DocumentEngine):
         self.proof = Proof.of_verdict(verdict["proof"])
         self._keeps_bytes = bool(verdict["keeps_bytes"])
         self._forward.padding, self._forward.draws = self.proof.padding, self.proof.draws
+        self._forward.is_unasked = bool(verdict["is_unasked"])
         self._company = _company(loaded, self.proof, self.max_tokens)
-        super().__init__(loaded, BatchCore(loaded.spec, self.compute, batch_key=self._company.key))
+        bounds = (usual_bounds if loaded.device.is_cpu else gpu_bounds)(loaded.spec)
+        core = BatchCore(loaded.spec, self.begin, batch_key=self._company.key, bounds=bounds)
+        super().__init__(loaded, core)
 
     @abstractmethod
-    def compute(self, pieces: Sequence[Piece]) -> list[Any]:
-        """Computes one batch; a result for each piece, or a `DocumentError` in its place."""
+    def scores(self, outputs: Any, num_rows: int) -> Tensor:
+        """Of a pass over so many rows: shape (rows, labels), or (rows, tokens, kinds of score).
+
+        Raises:
+            CannotLoad: the head is not one of this task.
+        """
+
+    @abstractmethod
+    def read(self, pieces: Sequence[Piece], scores: NDArray[np.float32]) -> list[Any]:
+        """What the scores say of each window, or a `DocumentError` in its place; on the host."""
 
     @abstractmethod
     def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
@@ -74,6 +112,12 @@ class EncoderEngine(DocumentEngine):
         """The piece of a window."""
         length = self._company.length(data.tokens)
         return PieceData(num_tokens=length, num_padding=length - len(data.tokens.ids), data=data)
+
+    def begin(self, pieces: Sequence[Piece]) -> Begun:
+        """Begins one batch."""
+        watch = Stopwatch(self.loaded.device.torch)
+        scores = self.scores(self.forward(pieces), len(pieces))
+        return _Begun(Fetched(watch, scores), partial(self.read, pieces))
 
     def forward(self, pieces: Sequence[Piece]) -> Any:
         """The model's outputs for windows."""
@@ -120,7 +164,17 @@ class EncoderEngine(DocumentEngine):
             proof = prove(subject)
             self._forward.padding, self._forward.draws = proof.padding, proof.draws
             is_kept = keeps_bytes(_company(loaded, proof, max_tokens), subject)
-        return {"max_tokens": max_tokens, "proof": proof.as_verdict(), "keeps_bytes": is_kept}
+            return {
+                "max_tokens": max_tokens,
+                "proof": proof.as_verdict(),
+                "keeps_bytes": is_kept,
+                "is_unasked": self._may_be_unasked(subject),
+            }
+
+    def _may_be_unasked(self, subject: Subject) -> bool:
+        """Whether a GPU need not be asked for padding; a processor is asked, which costs it nothing."""
+        loaded = subject.loaded
+        return not loaded.device.is_cpu and takes_masks(loaded.model) and same_without_asking(subject)
 
     def _first_pass(self, loaded: LoadedModel) -> Lookups:
         """What the model looks up in its tables in its first pass; what it cannot do is said here."""

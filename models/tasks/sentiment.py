@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from models.batching.plan import Piece
 from models.encoders.framing import Tokens
 from models.encoders.likeness import Scores
-from models.encoders.reading import read
+from models.encoders.reading import read_ids
 from models.errors import CannotLoad, DocumentError, NotFinite
 from models.loading.registry import LoadedModel
 from models.records import DocumentInput, DocumentOutput
-from models.tasks.documents.document_engine import OpenDocument, Prepared
+from models.tasks.documents.document_engine import OpenDocument, PieceData, Prepared
 from models.tasks.encoder import EncoderEngine, nothing_to_read, unreadable
 from models.tasks.labels import label_names, probabilities
 
@@ -46,18 +48,18 @@ class SentimentEngine(EncoderEngine):
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         """Cuts every text into its windows."""
         texts = [document.text for document in documents]
-        encoded = read(self.loaded.tokenizer, texts, [document.params for document in documents])
+        read = read_ids(self.loaded.tokenizer, texts, [document.params for document in documents])
         return [
-            self._prepared(one.ids) if one.ids and not nothing_to_read(text) else unreadable("text")
-            for text, one in zip(texts, encoded, strict=True)
+            self._prepared(ids) if ids and not nothing_to_read(text) else unreadable("text")
+            for text, ids in zip(texts, read, strict=True)
         ]
 
-    def compute(self, pieces: Sequence[Piece]) -> list[list[float] | DocumentError]:
-        """The scores of each window."""
-        logits = self.forward(pieces).logits.float()
-        scores = probabilities(logits, self.loaded.config.problem_type).tolist()
+    def read(self, pieces: Sequence[Piece], scores: NDArray[np.float32]) -> list[list[float] | DocumentError]:
+        """The probabilities of each window's labels."""
+        logits = torch.from_numpy(scores)
+        found = probabilities(logits, self.loaded.config.problem_type).tolist()
         is_finite = torch.isfinite(logits).all(dim=-1).tolist()
-        return [row if fine else NotFinite() for row, fine in zip(scores, is_finite, strict=True)]
+        return [row if fine else NotFinite() for row, fine in zip(found, is_finite, strict=True)]
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
         """The weighted mean over the windows, best label first."""
@@ -85,30 +87,36 @@ class SentimentEngine(EncoderEngine):
         """A row of these tokens, as of a document."""
         return self.frame.around(ids)
 
-    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
-        """The logits of each row."""
+    def scores(self, outputs: Any, num_rows: int) -> Tensor:
+        """The logits."""
         logits = getattr(outputs, "logits", None)
-        if logits is None or logits.shape != (len(rows), len(self._labels)):
+        if logits is None or logits.shape != (num_rows, len(self._labels)):
             found = "no logits" if logits is None else f"logits of shape {tuple(logits.shape)}"
             raise CannotLoad(
-                f"its head gives {found} for {len(rows)} texts, and id2label in config.json has "
+                f"its head gives {found} for {num_rows} texts, and id2label in config.json has "
                 f"{len(self._labels)} labels: a model that classifies whole texts has one logit a label"
             )
-        return list(logits.float().cpu().numpy())
+        return cast("Tensor", logits)
+
+    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
+        """The logits of each row."""
+        return list(self.scores(outputs, len(rows)).float().cpu().numpy())
 
     def _prepared(self, ids: Sequence[int]) -> Prepared:
-        parts = list(_parts(ids, self._room_tokens, self._overlap_tokens))
-        windows = [self.frame.around(part) for part in parts]
+        if len(ids) <= self._room_tokens:  # as most are
+            return Prepared(pieces=[self._window(ids)], input_tokens=len(ids))
+        parts = _parts(ids, self._room_tokens, self._overlap_tokens)
         return Prepared(
-            pieces=[self.piece(_Window(tokens=one)) for one in windows],
+            pieces=[self._window(part) for part in parts],
             input_tokens=len(ids),
             facts=[len(parts[0]), *(len(part) - self._overlap_tokens for part in parts[1:])],
         )
 
+    def _window(self, ids: Sequence[int]) -> PieceData:
+        return self.piece(_Window(tokens=self.frame.around(ids)))
+
 
 def _parts(ids: Sequence[int], room_tokens: int, overlap_tokens: int) -> list[Sequence[int]]:
     """Overlapping parts, none longer than there is room for; all of them but the last are full."""
-    if len(ids) <= room_tokens:
-        return [ids]
     step = room_tokens - overlap_tokens
     return [ids[begin : begin + room_tokens] for begin in range(0, len(ids) - overlap_tokens, step)]

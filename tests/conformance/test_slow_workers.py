@@ -145,6 +145,16 @@ class TestTheWatch:
         watch.look()
         assert watch.is_open_long_enough
 
+    def test_a_wait_of_a_second_and_a_pause_of_twenty_are_not_long_yet(self, ledger: Ledger) -> None:
+        now = iter([0.0, 1.0, 1.0, 21.0, 21.0, 21.0, 41.0, 42.5, 42.5, 46.5])
+        watch = LedgerWatch(ledger.store._database, lambda: next(now))
+        for _ in range(2):  # a look asks for the time twice, and who asks for its finding once more
+            watch.look()
+            assert watch.is_open_long_enough
+        watch.look()  # had to wait for 1.5 s
+        assert not watch.is_open_long_enough
+        assert watch.is_open_long_enough
+
     def test_after_an_outage_workers_get_time_to_be_heard(self, ledger: Ledger) -> None:
         clock = Clock()
         watch = LedgerWatch(ledger.store._database, clock)

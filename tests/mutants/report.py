@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.mutants.outcomes import Outcome
 from tests.mutants.survivors import Change, change_of
-
-_NOTICED = ("killed", "timeout", "segfault", "caught by type check")
 
 _HEAD = """# Mutants: would a test notice if this code were wrong?
 
 Written by `make mutants`. It changes one thing in one function at a time (a comparison, a number, an argument, a text that
-is no message) and runs the tests that reach that function, the quickest first, for 30 s of tests at most. A change that
-none of them notices has *survived*: a test is missing, or nothing depends on it; those that somebody has looked at
-stand with their reason in `tests/mutants/survivors.toml` (*accepted*). Not tried: what stands outside functions,
-decorated functions, words that people read, log lines.
+is no message) and runs the tests that reach that function, quick ones that run little else first, for some seconds of
+tests at most. A change that none of them notices has *survived*: a test is missing, or nothing depends on it; those that
+somebody has looked at stand with their reason in `tests/mutants/survivors.toml` (*accepted*). Not tried: what stands
+outside functions, decorated functions, words that people read, log lines.
+
+One process has collected every test and forks for each mutant; modules take turns, so that a run that is cut is a fair
+sample, and `mutants/outcomes.jsonl` keeps what was found out: a second run tries the survivors again and goes on.
 """
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One mutant, by mutmut's name and status."""
-
-    name: str
-    status: str
-
-    @property
-    def module(self) -> str:
-        return self.name.rpartition(".")[0]
-
-    @property
-    def is_noticed(self) -> bool:
-        return self.status in _NOTICED
 
 
 def write(
     path: Path,
-    tried: Sequence[Tried],
+    tried: Sequence[Outcome],
     *,
     accepted: Mapping[Change, str],
     seed: int,
@@ -61,8 +46,8 @@ def write(
     )  # fmt: skip
 
 
-def _table(tried: Sequence[Tried], accepted: set[str]) -> str:
-    by_module: dict[str, list[Tried]] = {}
+def _table(tried: Sequence[Outcome], accepted: set[str]) -> str:
+    by_module: dict[str, list[Outcome]] = {}
     for one in tried:
         by_module.setdefault(one.module, []).append(one)
     rows = [_row(module, of_module, accepted) for module, of_module in sorted(by_module.items())]
@@ -70,7 +55,7 @@ def _table(tried: Sequence[Tried], accepted: set[str]) -> str:
     return head + "".join(rows) + _row("**all**", tried, accepted)
 
 
-def _row(name: str, tried: Sequence[Tried], accepted: set[str]) -> str:
+def _row(name: str, tried: Sequence[Outcome], accepted: set[str]) -> str:
     num_noticed = sum(one.is_noticed for one in tried)
     num_accepted = sum(one.name in accepted for one in tried)
     that_matter = len(tried) - num_accepted

@@ -1,115 +1,93 @@
-"""Makes mutants, tries a sample of them, and writes the report."""
+"""Makes mutants, has a sample of them tried, and writes the report."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
-import signal
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from mutmut import __main__ as mutmut
-from mutmut.mutation.trampoline import get_mutant_under_test, set_mutant_under_test
-from mutmut.runners.harness import PytestRunner
-from mutmut.state import state
-from mutmut.stats import status_by_exit_code
+from mutmut.mutation.trampoline import set_mutant_under_test
 
 from tests.mutants.changes import leave_words_alone
-from tests.mutants.report import Tried, write
+from tests.mutants.outcomes import Outcomes
+from tests.mutants.report import write
 from tests.mutants.survivors import read_accepted
 
-_PROCESSES = 2
-#: Of a mutant's tests, quickest first; what these do not notice counts as survived.
-_MOST_TEST_SECONDS = 30.0
-_NOT_TRIED = ("not checked", "check was interrupted by user")
+_MAKERS = 2
+_FOLDER = Path("mutants")
 
 
 def main() -> None:
-    """Runs in the root of the repository; what is between it and a second run is in `mutants/`."""
+    """Runs in the root of the repository; `mutants/` keeps what was found out, and a second run goes on from there."""
     options = _options()
     leave_words_alone()
-    _prefer_quick_tests()
-    names = sample(_make(), per_module=options.sample, seed=options.seed, only=options.only)
+    made = _make()
+    chosen = sample(made, per_module=options.sample, seed=options.seed, only=options.only)
+    outcomes = Outcomes(_FOLDER / "outcomes.jsonl")
+    known = outcomes.all()
+    survivors = [name for name in chosen if name in known and not known[name].is_noticed]
+    waiting = survivors + [name for name in chosen if name not in known]  # new tests may notice the former
     begun = time.monotonic()
-    _end_after(options.minutes)
-    mutmut._run(tuple(names), _PROCESSES)
-    outcomes = _outcomes()
-    tried = [Tried(*each) for each in outcomes if each[0] in names and each[1] not in _NOT_TRIED]
+    (_FOLDER / "chosen.json").write_text(json.dumps(waiting))
+    _try(60 * options.minutes, options.test_seconds)
+    known = outcomes.all()
+    tried = [known[name] for name in chosen if name in known]
     write(
         Path(options.report), tried, accepted=read_accepted(), seed=options.seed, per_module=options.sample,
-        seconds=time.monotonic() - begun, num_made=len(outcomes), num_late=len(names) - len(tried),
+        seconds=time.monotonic() - begun, num_made=len(made), num_late=len(chosen) - len(tried),
     )  # fmt: skip
 
 
-def sample(names: Iterable[str], *, per_module: int, seed: int, only: str) -> set[str]:
-    """As many of each module, the same ones for the same seed and code."""
+def sample(names: Iterable[str], *, per_module: int, seed: int, only: str) -> list[str]:
+    """As many of each module, the same ones for the same seed and code, one of each module in turn."""
     by_module: dict[str, list[str]] = {}
     for name in sorted(names):
         if name.startswith(only):
             by_module.setdefault(name.rpartition(".")[0], []).append(name)
-    chosen: set[str] = set()
-    for module, of_module in by_module.items():
-        dice = random.Random(f"{seed} {module}")
-        chosen.update(dice.sample(of_module, min(per_module, len(of_module))))
-    return chosen
+    chosen = [
+        random.Random(f"{seed} {module}").sample(of_module, min(per_module, len(of_module)))
+        for module, of_module in by_module.items()
+    ]
+    return [name for name in chain.from_iterable(zip_longest(*chosen)) if name is not None]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.run", description=main.__doc__)
     parser.add_argument("report", help="the file to write")
-    parser.add_argument("--sample", type=int, default=12, help="most mutants of one module")
-    parser.add_argument("--minutes", type=float, default=55.0, help="after which no other one is tried")
+    parser.add_argument("--sample", type=int, default=40, help="most mutants of one module")
+    parser.add_argument("--minutes", type=float, default=50.0, help="after which no other one is tried")
+    parser.add_argument(
+        "--test-seconds", type=float, default=8.0, help="of tests for one mutant, quickest first"
+    )
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--only", default="", help="modules whose names begin so")
     return parser.parse_args()
 
 
-def _end_after(minutes: float) -> None:
-    """As Ctrl-C does: mutmut keeps what it has found out. Not by an alarm, which the tests' timeouts use."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(60 * minutes, os.kill, (os.getpid(), signal.SIGINT))
-    timer.daemon = True
-    timer.start()
-
-
 def _make() -> list[str]:
     """Every mutant's name."""
     set_mutant_under_test("mutant_generation")
-    Path("mutants").mkdir(exist_ok=True)
+    _FOLDER.mkdir(exist_ok=True)
     mutmut.copy_src_dir()
     mutmut.copy_also_copy_files()
-    mutmut.create_mutants(_PROCESSES)
-    return [name for name, _ in _outcomes()]
-
-
-def _outcomes() -> list[tuple[str, str]]:
+    mutmut.create_mutants(_MAKERS)
     mutants, _ = mutmut.collect_source_file_mutation_data(mutant_names=())
-    return [(name, status_by_exit_code[exit_code]) for _, name, exit_code in mutants]
+    return [name for _, name, _ in mutants]
 
 
-def _prefer_quick_tests() -> None:
-    """A mutant dies of its quickest test; a survivor does not cost the whole suite."""
-    all_arguments = PytestRunner._pytest_args_regular_run
-
-    def quickest_first(runner: PytestRunner, tests: Iterable[str]) -> list[str]:
-        is_a_mutant = bool(get_mutant_under_test())
-        return list(all_arguments(runner, _affordable(list(tests)) if is_a_mutant else tests))
-
-    PytestRunner._pytest_args_regular_run = quickest_first  # type: ignore[method-assign]
-
-
-def _affordable(tests: Sequence[str]) -> list[str]:
-    seconds = state().duration_by_test
-    chosen, left = [], _MOST_TEST_SECONDS
-    for test in sorted(tests, key=lambda test: seconds.get(test, 0.0)):
-        left -= seconds.get(test, 0.0)
-        if left < 0 and chosen:
-            break
-        chosen.append(test)
-    return chosen
+def _try(seconds: float, test_seconds: float) -> None:
+    """In a process that knows the copies only."""
+    environment = {**os.environ, "PYTHONPATH": str(_FOLDER.resolve())}
+    command = [sys.executable, "-m", "tests.mutants.warm", str(seconds), str(test_seconds)]
+    subprocess.run(command, cwd=_FOLDER, env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import at_once
 from models.batching.plan import Piece
 from models.errors import DocumentError, NotFinite
 from models.records import DocumentInput, DocumentOutput, ModelSpec
@@ -45,7 +46,7 @@ class FaultEngine:
     def __init__(self, spec: ModelSpec) -> None:
         self._pace_seconds = float(os.environ.get(PACE_VARIABLE, "0"))
         self._open: set[Hashable] = set()
-        self._core = BatchCore(replace(spec, max_batch_tokens=_PER_BATCH), self._compute)
+        self._core = BatchCore(replace(spec, max_batch_tokens=_PER_BATCH), at_once(self._compute))
         self._never = threading.Event()
 
     def submit(self, documents: Sequence[DocumentInput]) -> None:

@@ -9,18 +9,22 @@ from jobs.store.database import Database
 _PER_SLICE = 512
 
 
-def add_past(database: Database, *, num_documents: int, num_jobs: int) -> None:
-    """Finished jobs of one document each, then one of very many, and statistics of it all."""
+def add_past(database: Database, *, num_documents: int, num_jobs: int, has_statistics: bool = True) -> None:
+    """Finished jobs of one document each, then one of very many, and statistics of it all.
+
+    PostgreSQL makes statistics by itself; SQLite has none until somebody asks for them.
+    """
 
     def work(connection: Connection) -> None:
         for num_of_jobs, num_of_each in ((num_jobs, 1), (1, num_documents)):
             _add_jobs(connection, database.engine.dialect.name, num_of_jobs, num_of_each)
 
     database.write(work)
-    database.write(lambda connection: connection.execute(text("ANALYZE")))
+    if has_statistics or not database.is_sqlite:
+        database.write(lambda connection: connection.execute(text("ANALYZE")))
 
 
-def add_done_slices(database: Database, job_id: str, *, num_slices: int) -> None:
+def add_done_slices(database: Database, job_id: str, *, num_slices: int, has_statistics: bool = True) -> None:
     """As if the job had been far larger, and most of it were done."""
 
     def work(connection: Connection) -> None:
@@ -32,7 +36,8 @@ def add_done_slices(database: Database, job_id: str, *, num_slices: int) -> None
         connection.execute(text(statement), values)
 
     database.write(work)
-    database.write(lambda connection: connection.execute(text("ANALYZE")))
+    if has_statistics or not database.is_sqlite:
+        database.write(lambda connection: connection.execute(text("ANALYZE")))
 
 
 def _add_jobs(connection: Connection, dialect: str, num_jobs: int, num_documents: int) -> None:
@@ -63,7 +68,7 @@ _DOCUMENTS = (
 )
 _RESULTS = (
     "INSERT INTO result (job, seq, attempt, status, output, input_tokens, output_tokens, truncated) "
-    "SELECT job.id, n, 1, 'succeeded', '{{}}', 5, 1, false FROM job, {numbers} WHERE job.id > :last"
+    "SELECT job.id, n, 1, CASE WHEN n % 100 = 99 THEN 'failed' ELSE 'succeeded' END, '{{}}', 5, 1, false FROM job, {numbers} WHERE job.id > :last"
 )
 _SLICES = (
     "INSERT INTO slice (job, number, task, model, priority, state, first_seq, last_seq, num_open, attempt, "

@@ -20,7 +20,7 @@ from models.decoding.scheduling.layout import Shape
 from models.decoding.tensors.paired_pages import PairedPages
 
 #: Operators that look at values on the host, or whose result's shape depends on them.
-_HOST_READS = frozenset({
+HOST_READS = frozenset({
     "_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "_assert_async", "masked_select",
     "_unique2", "bincount", "lift_fresh",
 })  # fmt: skip
@@ -32,6 +32,7 @@ class TapedSteps:
     """Runs steps operator by operator and notes for each shape what was dispatched."""
 
     is_ahead = True
+    is_captured = False
 
     def __init__(self, program: Program) -> None:
         self.tapes: dict[Shape, list[Tape]] = {}
@@ -47,12 +48,12 @@ class TapedSteps:
     def run(self, shape: Shape, slow: SlowRows = ()) -> None:
         """Runs and notes."""
         program = self._program
-        lasting = _addresses([
+        lasting = addresses([
             *vars(program.state).values(), *program.pages.keys, *program.pages.values,
             *program.forward.model.parameters(), *program.forward.model.buffers(),
             *_of_sources(program),
         ])  # fmt: skip
-        recorder = _Recorder(lasting)
+        recorder = Recorder(lasting)
         with program.forward.made_ours(), recorder:
             program.run(shape, slow)
         self.tapes.setdefault(shape, []).append(recorder.tape)
@@ -62,7 +63,9 @@ class TapedSteps:
         """Addresses are about to change."""
 
 
-class _Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):
+    """Notes every operator; `lasting` are the addresses that outlive a step."""
+
     def __init__(self, lasting: set[int]) -> None:
         super().__init__()
         self.tape: Tape = []
@@ -72,7 +75,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = function.overloadpacket.__name__
         flat, _ = tree_flatten((args, kwargs or {}))
-        if name in _HOST_READS or (name in ("index", "index_put_") and any(map(_is_mask, flat))):
+        if name in HOST_READS or (name in ("index", "index_put_") and any(map(_is_mask, flat[1:]))):
             self.host_reads.add(name)
         self.tape.append((name, tuple(self._seen(each) for each in flat)))
         return function(*args, **(kwargs or {}))
@@ -94,5 +97,6 @@ def _of_sources(program: Program) -> list[Tensor]:
     return [*pages.source.keys, *pages.source.values] if isinstance(pages, PairedPages) else []
 
 
-def _addresses(values: Iterable[Any]) -> set[int]:
+def addresses(values: Iterable[Any]) -> set[int]:
+    """Where the memory of tensors begins; what is no tensor is left out."""
     return {value.untyped_storage().data_ptr() for value in values if isinstance(value, Tensor)}

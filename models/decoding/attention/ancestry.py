@@ -47,6 +47,14 @@ class AncestralAttention(ReferenceAttention):
         keys, values = pages.keys[layer.number], pages.values[layer.number]
         return attend_to(layer, _read(keys, read, places), _read(values, read, places), is_seen)
 
+    @staticmethod
+    def store_source(pages: KVPages, number: int, keys: Tensor, values: Tensor, cells: Tensor) -> None:
+        """As the interface says; what is kept nowhere goes to nobody's page."""
+        places = torch.arange(cells.shape[1], device=cells.device) % PAGE_TOKENS
+        for pool, new in ((pages.keys[number], keys), (pages.values[number], values)):
+            own = new.transpose(1, 2).flatten(0, 1)  # (documents * tokens, heads, size)
+            pool[cells.flatten().long(), :, places.repeat(len(cells))] = own.to(pool.dtype)
+
 
 def _writers(state: GroupState, shape: Shape, seats: Tensor, positions: Tensor, places: Tensor) -> Tensor:
     """Who wrote what each token sees, (tokens, places); a prompt is written by the leader alone."""

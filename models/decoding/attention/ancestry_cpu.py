@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.decoding.attention import ancestry_cpu_kernels as kernels
+from models.decoding.attention.ancestry import AncestralAttention
 from models.decoding.attention.cpu import CpuAttention, computed
 from models.decoding.attention.interface import Layer
 from models.decoding.compiled import one_at_a_time, stored
@@ -22,6 +23,8 @@ from models.decoding.tensors.state import BatchState
 
 class AncestralCpu(CpuAttention):
     """The backend of groups for CPUs."""
+
+    store_source = staticmethod(AncestralAttention.store_source)
 
     def __init__(self) -> None:
         super().__init__()

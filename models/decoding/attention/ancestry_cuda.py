@@ -19,6 +19,8 @@ from models.errors import NotSuited
 
 #: A dot product of the GPU's has at least so many rows.
 _LEAST = 16
+#: Tokens of a source whose keys a program stores.
+_STORED = 32
 
 
 class AncestralTriton(TritonAttention):
@@ -49,6 +51,16 @@ class AncestralTriton(TritonAttention):
             BLOCK=block, num_warps=warps, num_stages=stages, **sizes_of(state, layer),
         )  # fmt: skip
         return out
+
+    @staticmethod
+    def store_source(pages: KVPages, number: int, keys: Tensor, values: Tensor, cells: Tensor) -> None:
+        """As the interface says."""
+        documents, heads, tokens, size = keys.shape
+        ancestry_kernels.store_source[(documents, heads, triton.cdiv(tokens, _STORED))](
+            keys, values, cells, pages.places[number], cells.stride(0), *keys.stride()[:3],
+            *values.stride()[:3], tokens, HEADS=heads, SIZE=size, SIZE_P=triton.next_power_of_2(size),
+            PAGE=PAGE_TOKENS, BLOCK=_STORED, num_warps=4,
+        )  # fmt: skip
 
     def _decode(self, state: BatchState, pages: KVPages, shape: Shape, layer: Layer, out: Tensor) -> None:
         assert isinstance(state, GroupState)

@@ -162,3 +162,25 @@ def attend_source(
         result = (mixed / total[:, None]).to(out.dtype.element_ty)
         at = token * HEADS + of_head
         tl.store(out + at[:, None] * SIZE + d[None, :], result, mask=is_query)
+
+
+@triton.jit(do_not_specialize=["num_tokens"])
+def store_source(
+    new_keys, new_values, cells, places, c_document, k_document, k_head, k_token, v_document, v_head, v_token,
+    num_tokens, HEADS: tl.constexpr, SIZE: tl.constexpr, SIZE_P: tl.constexpr, PAGE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Puts keys and values of sources into pages; a program for each (document, head, block of tokens)."""
+    document = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1)
+    t = tl.program_id(2) * BLOCK + tl.arange(0, BLOCK)
+    page = tl.load(cells + document * c_document + t, mask=t < num_tokens, other=0).to(tl.int64)
+    d = tl.arange(0, SIZE_P)[None, :]
+    is_own = (page > 0)[:, None] & (d < SIZE)
+    cell = ((page[:, None] * HEADS + head) * PAGE + (t % PAGE)[:, None]) * SIZE + d
+    keys = _at(places, 0, new_keys.dtype.element_ty)
+    values = _at(places, 1, new_values.dtype.element_ty)
+    key = new_keys + document * k_document + head * k_head + t[:, None] * k_token + d
+    value = new_values + document * v_document + head * v_head + t[:, None] * v_token + d
+    tl.store(keys + cell, tl.load(key, mask=is_own), mask=is_own)
+    tl.store(values + cell, tl.load(value, mask=is_own), mask=is_own)

@@ -23,6 +23,8 @@ from transformers.models.llama import modeling_llama as llama
 from models.decoding.fused import operators
 
 _ROTATE = "apply_rotary_pos_emb"
+#: Attention whose keys are not of what asks: one product for all three would be computed twice.
+_OF_ANOTHER_TEXT = ("encoder_attn", "crossattention")
 
 
 class Fusion:
@@ -31,8 +33,8 @@ class Fusion:
     def __init__(self, model: nn.Module) -> None:
         self._forwards: list[tuple[nn.Module, Callable[..., Tensor]]] = []
         self._packed: list[Packed] = []
-        for module in model.modules():
-            self._look_at(module)
+        for name, module in model.named_modules():
+            self._look_at(name.rpartition(".")[2], module)
         self._namespace = vars(sys.modules[type(model).__module__])
         rotation = self._namespace.get(_ROTATE)
         self._rotation = rotation if _is_llamas_rotation(rotation) else None
@@ -59,7 +61,7 @@ class Fusion:
             for packed in self._packed:
                 packed.forget()
 
-    def _look_at(self, module: Any) -> None:
+    def _look_at(self, name: str, module: Any) -> None:
         if "forward" in vars(module):  # somebody else's
             return
         forward = type(module).forward
@@ -73,7 +75,7 @@ class Fusion:
             packed = self._pack(module, ("gate_proj", "up_proj"))
             if packed is not None:
                 self._forwards.append((module, _gated(module, packed)))
-        else:
+        elif name not in _OF_ANOTHER_TEXT:
             names = ("q_proj", "k_proj", "v_proj")
             packed = self._pack(module, names)
             if packed is not None:
@@ -128,13 +130,29 @@ class Packed:
 
 @torch.no_grad()
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """One tensor, of which the parts become views: no weight is kept twice."""
+    """One tensor, of which the parts become views: no weight is kept twice, whoever joins them again."""
+    joined = _already_joined(parts)
+    if joined is not None:
+        return joined
     whole = torch.cat([part.detach() for part in parts])
     start = 0
     for part in parts:
         part.data = whole[start : start + len(part)]
         start += len(part)
     return whole
+
+
+def _already_joined(parts: Sequence[Tensor]) -> Tensor | None:
+    """The tensor of which the parts are views, one behind the other, if there is one."""
+    first = parts[0].detach()
+    place = first.data_ptr()
+    for part in parts:
+        is_next = part.data_ptr() == place and part.is_contiguous()
+        if not is_next or part.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+            return None
+        place += part.numel() * part.itemsize
+    length = sum(len(part) for part in parts)
+    return first.as_strided((length, *first.shape[1:]), first.stride())
 
 
 def _layer_norm(module: nn.LayerNorm) -> Callable[[Tensor], Tensor]:

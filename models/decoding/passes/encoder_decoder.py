@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,12 +20,17 @@ from transformers.masking_utils import sdpa_mask
 
 from models.decoding.attention.interface import attending, refuse_unknown
 from models.decoding.passes.arrangement import Layout
-from models.decoding.passes.joint_step import Entries, JointStep
+from models.decoding.passes.head import Head
+from models.decoding.passes.joint_step import Entries, JointStep, SourceBackend
 from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.layout import Shape
+from models.decoding.tensors.group_state import GroupState
 from models.decoding.tensors.paired_pages import PairedPages
 from models.loading.registry import LoadedModel
+
+if TYPE_CHECKING:
+    from models.decoding.fused.fusion import Fusion
 
 NAME = "textmill-pages-by-row"
 
@@ -33,12 +38,18 @@ NAME = "textmill-pages-by-row"
 class EncoderDecoderForward:
     """The encoder, and the decoder with its head."""
 
-    is_fused = False  #: no module has a fused kernel yet
+    def __init__(self, loaded: LoadedModel, layout: Layout, fusion: Fusion | None = None) -> None:
+        """Looks at what the model takes.
 
-    def __init__(self, loaded: LoadedModel, layout: Layout) -> None:
-        """Looks at what the model takes."""
+        Args:
+            loaded: the model.
+            layout: of the decoder's tokens.
+            fusion: kernels that take the place of several of the decoder's own.
+        """
         self.model: Any = loaded.model
         self.layout = layout
+        self.head: Head | None = None  #: takes the place of the model's own
+        self._fusion = fusion
         self.device = loaded.device.torch
         takes = inspect.signature(self.model.forward).parameters
         self._cache_name = "cache" if "cache" in takes else "past_key_values"
@@ -48,13 +59,20 @@ class EncoderDecoderForward:
         self._no_states = torch.zeros((1, 1, 1), dtype=dtype, device=self.device)
         self._numbers = torch.arange(4096, device=self.device)
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether some modules compute by fused kernels."""
+        return self._fusion is not None and self._fusion.num_replaced > 0
+
     def leave_plain(self) -> None:
-        """Every module computes as transformers wrote it."""
+        """From now on every module computes as transformers wrote it."""
+        self._fusion = None
 
     @contextmanager
     def made_ours(self) -> Iterator[None]:
-        """The model calls our attention, as long as it lasts."""
-        with attending(self.model, NAME):
+        """The model calls our attention and our kernels, as long as it lasts."""
+        fused = nullcontext() if self._fusion is None else self._fusion.in_force()
+        with attending(self.model, NAME), fused:
             yield
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -85,15 +103,17 @@ class EncoderDecoderForward:
     ) -> Tensor:
         joint = EncoderDecoderCache(*caches)
         joint.is_updated = _Always(is_filled)
-        logits: Tensor = self.model(
+        model = self.model if self.head is None else self.model.base_model
+        result = model(
             encoder_outputs=(states,),
             attention_mask=self._any_mask,
             decoder_input_ids=token_ids[None] if self.layout is Layout.PACKED else token_ids[:, None],
             decoder_attention_mask=self._any_mask,
             use_cache=True,
             **{self._cache_name: joint},
-        ).logits
-        return logits.flatten(0, 1)
+        )
+        scores: Tensor = result.logits if self.head is None else self.head(result.last_hidden_state)
+        return scores.flatten(0, 1)
 
 
 class _Always(dict[int, bool]):
@@ -115,6 +135,8 @@ class EncoderDecoderProgram(Program):
     """From the inbox to chosen tokens; sources are in pages already."""
 
     forward: EncoderDecoderForward  # type: ignore[assignment]
+    attention: SourceBackend
+    state: GroupState
     pages: PairedPages
 
     def run(self, shape: Shape, slow: SlowRows = ()) -> None:

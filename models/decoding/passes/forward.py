@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from models.decoding.attention.interface import Step, attending
-from models.decoding.scheduling.layout import padded
+from models.decoding.passes.head import head_of
 from models.errors import NotSuited
 from models.loading.registry import LoadedModel
 
@@ -120,19 +119,13 @@ class PackedForward:
         if "position_ids" not in takes or self._base is self.model:
             raise NotSuited("positions that a model counts by itself")
         self._cache_name = "cache" if "cache" in takes else "past_key_values"
-        head = self.model.get_output_embeddings()
-        if head is None or not isinstance(getattr(head, "weight", None), Tensor):
+        head = head_of(self.model)
+        if head is None:
             raise NotSuited("a head that is no product with one matrix")
-        self.vocabulary: int | None = int(head.weight.shape[0])
-        padding = padded(self.vocabulary) - self.vocabulary
-        self._weight = head.weight.detach()
-        bias = getattr(head, "bias", None)
-        self._bias = None if bias is None else bias.detach()
-        if padding:  # a copy
-            self._weight = functional.pad(self._weight, (0, 0, 0, padding))
-            self._bias = None if self._bias is None else functional.pad(self._bias, (0, padding))
+        self._head = head
+        self.vocabulary: int | None = head.vocabulary
         # Passes through the models' mask making untouched; our attention knows better.
-        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self._weight.dtype, device=self._weight.device)
+        self._any_mask = torch.zeros((1, 1, 1, 1), dtype=self.model.dtype, device=loaded.device.torch)
 
     @property
     def is_fused(self) -> bool:
@@ -160,4 +153,4 @@ class PackedForward:
             use_cache=True,
             **options,
         ).last_hidden_state[0]
-        return functional.linear(hidden[:num_rows], self._weight, self._bias)
+        return self._head(hidden[:num_rows])

@@ -26,6 +26,18 @@ class SourceBackend(AttentionBackend, Protocol):
         """Attention of every row over its document's source; (rows, heads, head size)."""
         ...
 
+    def store_source(self, pages: KVPages, number: int, keys: Tensor, values: Tensor, cells: Tensor) -> None:
+        """Puts a layer's keys and values of sources into pages.
+
+        Args:
+            pages: of sources.
+            number: of the layer.
+            keys: (documents, heads, tokens, size); values likewise.
+            values: see keys.
+            cells: (documents, tokens), the page of each token; 0: it is kept nowhere.
+        """
+        ...
+
 
 class Entries(ABC):
     """Stands where a layer expects keys or values."""

@@ -60,6 +60,11 @@ class StepRunner(Protocol):
         """Whether the host may begin a step before it has read the one before."""
         ...
 
+    @property
+    def is_captured(self) -> bool:
+        """Whether steps are CUDA graphs."""
+        ...
+
     def capture_ahead(self, shapes: Iterable[Shape], *, within_seconds: float) -> None:
         """Prepares steps of these shapes, in this order, for so long."""
         ...
@@ -79,6 +84,8 @@ class StepRunner(Protocol):
 
 class EagerSteps:
     """Operator by operator, as torch does."""
+
+    is_captured = False
 
     def __init__(self, program: Program, *, is_ahead: bool = False) -> None:
         self._program = program
@@ -105,7 +112,7 @@ class CapturedSteps:
     They read from `KVPages.places` where the pages are, so that they stay while pages come and go.
     """
 
-    is_ahead = True
+    is_ahead = is_captured = True
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -178,3 +185,18 @@ class CapturedSteps:
         finally:
             graph.capture_end()
         return graph
+
+
+def steps_on_cuda(program: Program, shapes: Iterable[Shape], *, within_seconds: float) -> StepRunner:
+    """Graphs of these shapes, as far as the time goes; operator by operator where a model cannot be captured.
+
+    A model whose code reads numbers on the host, as some do that choose experts, is right all the same.
+    """
+    steps = CapturedSteps(program)
+    try:
+        steps.capture_ahead(shapes, within_seconds=within_seconds)
+    except Exception as error:
+        torch.cuda.synchronize()  # raises if the device itself has failed
+        logger.warning("steps are not captured", extra={"action": "eager_steps", "reason": str(error)})
+        return EagerSteps(program, is_ahead=True)
+    return steps

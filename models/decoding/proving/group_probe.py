@@ -57,6 +57,7 @@ class GroupVerdict:
     why: str | None = None  #: not all lengths
     layout: str = Layout.ROWS.value  #: of an encoder-decoder's tokens
     is_eager: bool = False  #: steps read on the host, and no graph does that
+    is_fused: bool = False  #: with fused kernels inside
 
 
 def prove_groups(
@@ -100,7 +101,11 @@ class _Trial:
         try:
             with forgetting(self._loaded.model):
                 made_of = [*self._loaded.model.modules()]
-                worst = self._worst(build(), make_core)
+                program = build()
+                worst, is_fused = self._worst(program, make_core), program.forward.is_fused
+                if is_fused and not worst <= TOLERANCE[self._loaded.dtype]:
+                    program.forward.leave_plain()
+                    worst, is_fused = self._worst(program, make_core), False
                 if made_of != [*self._loaded.model.modules()]:
                     return GroupVerdict(0, REBUILT)
         except torch.AcceleratorError:
@@ -110,13 +115,13 @@ class _Trial:
             return GroupVerdict(0, f"its code raised {type(error).__name__}: {error}")
         if not worst <= TOLERANCE[self._loaded.dtype]:
             return GroupVerdict(0, f"its scores come out otherwise, by {worst:.2g} of their spread")
-        is_eager = self._shared is not None
+        verdict = GroupVerdict(self._limits.max_entries, is_eager=self._shared is not None, is_fused=is_fused)
         if self._open is not None:
-            return GroupVerdict(
-                self._open.length, f"beyond {self._open} nothing is proven", is_eager=is_eager
-            )
-        why = f"beyond {self._shared} documents would change each other" if is_eager else None
-        return GroupVerdict(self._limits.max_entries, why, is_eager=is_eager)
+            why = f"beyond {self._open} nothing is proven"
+            return replace(verdict, proven_tokens=self._open.length, why=why)
+        if self._shared is not None:
+            return replace(verdict, why=f"beyond {self._shared} documents would change each other")
+        return verdict
 
     def _worst(self, program: Program, make_core: MakeCore) -> float:
         """Between our scores and the model's own, over each text's first and last beam."""

@@ -16,7 +16,7 @@ import torch
 from numba import types
 
 from models.decoding.compiled import OPTIONS, compiled, exp, narrow, stored_type, wide
-from models.decoding.sampling.largest import EXACT, INFINITY, LEAST, SIGN, key_of
+from models.decoding.sampling.largest import EXACT, top_of
 from models.decoding.scheduling import group_layout as columns
 from models.decoding.scheduling import layout
 from models.decoding.scheduling.layout import NOT_FINITE, NOTHING
@@ -78,39 +78,49 @@ def _forced(row: Any, own: Any) -> Any:
 @numba.njit(**EXACT)
 def _largest(scores: Any, row: Any, mine: Any, ids: Any) -> None:
     """The largest log probabilities, of equals the first token."""
-    tops = np.empty((len(scores) + _BLOCK - 1) // _BLOCK, np.float32)
+    tops, largest = np.empty((len(scores) + _BLOCK - 1) // _BLOCK, np.float32), np.float32(-np.inf)
     for block in range(len(tops)):
-        tops[block] = _top(scores[block * _BLOCK : (block + 1) * _BLOCK])
-    largest = tops.max()
-    if not -np.inf < largest < np.inf:  # NaN, or nothing at all is possible
+        tops[block] = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])
+        largest = max(largest, tops[block])
+    mass = _mass(scores, largest)
+    if not (-np.inf < largest < np.inf and mass > 0):  # NaN, or nothing at all is possible
         mine[0] = np.float32(np.nan)
         return
-    total = math.log(_mass(scores, largest))
+    total = np.float32(math.log(mass))
     _forbid(scores, row, tops)
-    bound = np.float32(-np.inf)  # whoever is below cannot be among them: as many blocks reach it
-    if len(mine) <= len(tops):
-        bound = np.partition(tops, len(tops) - len(mine))[len(tops) - len(mine)]
-    size = 0
+    bound = _bound(tops, mine, ids)
+    size, reaching = 0, np.empty(_BLOCK, np.int32)
     for block in range(len(tops)):
         if tops[block] >= bound:
-            for token in range(block * _BLOCK, min(len(scores), (block + 1) * _BLOCK)):
-                score = wide(scores[token])
-                if score >= bound and (size < len(mine) or score > mine[-1]):
-                    size = _insert(mine, ids, size, score, token)
+            own = scores[block * _BLOCK : (block + 1) * _BLOCK]
+            for i in reaching[: _reach(own, bound, reaching)]:
+                if size < len(mine) or wide(own[i]) > mine[-1]:
+                    size = _insert(mine, ids, size, wide(own[i]), block * _BLOCK + i)
     for i in range(size):
-        mine[i] = np.float32(mine[i] - largest) - np.float32(total)
+        mine[i] = np.float32(mine[i] - largest) - total
 
 
 @numba.njit(**EXACT)
-def _top(scores: Any) -> Any:
-    """The largest of a block; NaN if it holds one."""
-    top, widest = LEAST, np.int32(0)
+def _bound(tops: Any, best: Any, ids: Any) -> Any:
+    """What the tops of as many blocks reach as candidates are wanted: whoever is below is none.
+
+    `best` and `ids` are overwritten.
+    """
+    size = 0
+    for block in range(len(tops)):
+        if size < len(best) or tops[block] > best[-1]:
+            size = _insert(best, ids, size, tops[block], block)
+    return best[-1] if size == len(best) else np.float32(-np.inf)
+
+
+@numba.njit(**EXACT)
+def _reach(scores: Any, bound: Any, reaching: Any) -> Any:
+    """Writes the places of those that reach a bound, without a branch for each; how many there are."""
+    size = 0
     for i in range(len(scores)):
-        top = max(top, key_of(scores[i]))
-        widest = max(widest, np.float32(wide(scores[i])).view(np.int32) & SIGN)
-    if widest > INFINITY:
-        return np.float32(np.nan)
-    return np.int32(top ^ ((top >> np.int32(31)) & SIGN)).view(np.float32)
+        reaching[size] = i
+        size += wide(scores[i]) >= bound
+    return size
 
 
 @numba.njit(**OPTIONS)
@@ -119,8 +129,9 @@ def _mass(scores: Any, largest: Any) -> Any:
     total = np.float64(0)
     for start in range(0, len(scores), 16 * _BLOCK):
         part = np.float32(0)
-        for i in range(start, min(len(scores), start + 16 * _BLOCK)):
-            part += exp(wide(scores[i]) - largest)
+        own = scores[start : start + 16 * _BLOCK]  # by places of its own the loop is vectorised
+        for i in range(len(own)):
+            part += exp(np.float32(wide(own[i]) - largest))
         total += part
     return total
 
@@ -134,7 +145,7 @@ def _forbid(scores: Any, row: Any, tops: Any) -> None:
         if 0 <= token < len(scores):
             scores[token] = narrow(np.float32(-np.inf), scores)
             block = token // _BLOCK
-            tops[block] = _top(scores[block * _BLOCK : (block + 1) * _BLOCK])
+            tops[block] = top_of(scores[block * _BLOCK : (block + 1) * _BLOCK])
 
 
 @numba.njit(**EXACT)

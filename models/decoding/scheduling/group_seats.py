@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
 import numpy as np
 
 from models.decoding.scheduling.group import Group
@@ -23,6 +26,12 @@ class GroupSeats(Seats):
         self._has_sources = has_sources
         self.sources = PageAllocator(num_pages if has_sources else 1)
         self._num_shared: Ints = np.zeros(num_seats, np.int32)  # pages of the table that are the leader's
+
+    def of(self, requests: Sequence[Request]) -> tuple[Ints, Iterable[int]]:
+        """As of single rows."""
+        seats = [request.seats for request in requests if isinstance(request, Group)]
+        firsts = accumulate(map(len, seats), initial=0)
+        return np.concatenate([np.zeros(0, np.int32), *seats]), firsts
 
     def resize(self, num_pages: int) -> None:
         """Another number of pages, while nobody has any."""
@@ -55,7 +64,7 @@ class GroupSeats(Seats):
         self._num_shared[seats] = num_shared
         self._num_shared[seats[0]] = 0
         self._num_held[seats] = count
-        self._lengths[seats] = num_prompt
+        self._begin(seats, request)
         num_pages = num_pages_for(len(request.source_ids))
         self.sources.promise(num_pages)
         request.source_pages = self.sources.take(num_pages)

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from models.decoding.scheduling import group_layout, layout
 from models.decoding.scheduling.group_layout import SAID_LENGTH, SAID_PARENT, SAID_TOKEN
 from models.decoding.scheduling.seats import Ints
+from models.decoding.scheduling.transcript import Transcript
 
 
 class Histories:
-    """Tokens and parents of every row."""
+    """Which beam each token of every row continues, beside the transcript of the tokens themselves."""
 
-    def __init__(self, num_seats: int, most_tokens: int) -> None:
-        self._tokens: Ints = np.zeros((num_seats, most_tokens), np.int32)
-        self._parents: NDArray[np.uint8] = np.zeros((num_seats, most_tokens), np.uint8)
+    def __init__(self, transcript: Transcript) -> None:
+        self._tokens = transcript
+        self._parents: NDArray[np.uint8] = np.zeros(transcript.shape, np.uint8)
 
     def note(self, seats: Ints, said: Ints) -> None:
         """What the rows of a step say, (rows, `NUM_SAID`); those that say nothing are left out."""
@@ -27,7 +28,7 @@ class Histories:
         if not is_there.all():
             seats, said = seats[is_there], said[is_there]
         places = said[:, SAID_LENGTH] - 1
-        self._tokens[seats, places] = said[:, SAID_TOKEN]
+        self._tokens.note(seats, places, said[:, SAID_TOKEN])
         self._parents[seats, places] = said[:, SAID_PARENT]
 
     def finished(self, seats: Ints, said: Ints, count: int) -> list[list[int]]:
@@ -43,7 +44,7 @@ class Histories:
 
     def _back(self, seats: Ints, length: int, beam: int, last: int) -> list[int]:
         tokens = [last]
-        places = self._tokens[seats, : length - 1].tolist()
+        places = [self._tokens.read(seat, length - 1) for seat in seats]
         parents = self._parents[seats, : length - 1].tolist()
         for place in range(length - 2, -1, -1):
             tokens.append(places[beam][place])

@@ -85,7 +85,10 @@ class Shape:
 
 
 #: Rows that steps are made for, alone and beside prompts (each pair is a graph of its own).
-_ROWS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576)
+_ROWS = (
+    *(1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576),
+    *(640, 704, 768, 896, 1024, 1152, 1280, 1536, 1792, 2048, 2304),
+)
 _ROWS_BESIDE_PROMPTS = (16, 64, 128, 192, 256, 384, 512, 576)
 #: Keys of the longest row: attention is launched for so many, and programs without keys cost time.
 _KEYS = (512, 2048, 8192)

@@ -41,8 +41,9 @@ class Request:
     arrival: int = field(default=-1, init=False)
     seat: int = field(default=-1, init=False)  #: its row of the batch state; -1: none
     num_filled: int = field(default=0, init=False)  #: tokens of the prompt whose keys are in pages
-    num_launched: int = field(default=0, init=False)  #: new tokens that are computed, read or not
-    new_tokens: list[int] = field(default_factory=list, init=False)
+    #: all tokens that its limit allows are computed: its seat is free, the last are on their way
+    is_complete: bool = field(default=False, init=False)
+    new_tokens: list[int] = field(default_factory=list, init=False)  #: filled when it ends, if nobody watches
     failure: Exception | None = field(default=None, init=False)  #: what its slow choice raised
     is_gone: bool = field(default=False, init=False)  #: settled or dropped: later tokens are nobody's
 
@@ -60,6 +61,11 @@ class Request:
     def num_rows(self) -> int:
         """Sequences that it decodes side by side."""
         return 1
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its tokens are looked at after every step."""
+        return self.slow is not None or self.stop is not None
 
     @property
     def max_entries(self) -> int:
@@ -85,7 +91,8 @@ class Request:
     def begin_again(self) -> None:
         """Forgets what was computed; the same tokens come out of it once more."""
         self.seat = -1
-        self.num_filled = self.num_launched = 0
+        self.num_filled = 0
+        self.is_complete = False
         self.new_tokens = []
         self.failure = None
         if self.slow is not None:

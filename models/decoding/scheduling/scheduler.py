@@ -9,10 +9,12 @@ the rows that decode, within a budget that bounds how long those wait.
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
 from models.decoding.scheduling.layout import max_prompts
+from models.decoding.scheduling.lineup import Lineup
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.seats import Seats
 
@@ -50,7 +52,10 @@ class Scheduler:
         self.running: dict[Hashable, Request] = {}  #: everybody who has a seat
         self.decoding: dict[Hashable, Request] = {}  #: those whose prompt is complete
         self.max_running = seats.num_seats  #: fewer for a while after a step that failed
+        self._lineup = Lineup((), *seats.of(()), number=0)
+        self._num_changes = 0  # of `decoding`
         self._seats = seats
+        self._priorities: Counter[float] = Counter()  # of those who run: few, asked at every step
         self._waiting: list[Request] = []  # in order
         self._filling: list[Request] = []  # in order
         self._arrivals = 0
@@ -70,6 +75,13 @@ class Scheduler:
         """Prompt tokens still to be computed, of those inside."""
         return sum(request.num_to_fill for request in self._filling)
 
+    def lineup(self) -> Lineup:
+        """The rows of those who decode."""
+        if self._lineup.number != self._num_changes:
+            requests = [*self.decoding.values()]
+            self._lineup = Lineup(requests, *self._seats.of(requests), number=self._num_changes)
+        return self._lineup
+
     def add(self, request: Request) -> None:
         """Queues a request behind those of its priority; who comes again keeps its place."""
         if request.arrival < 0:
@@ -82,6 +94,11 @@ class Scheduler:
         """Who is let in next."""
         return self._waiting[0] if self._waiting else None
 
+    @property
+    def best_running_priority(self) -> float | None:
+        """Of the most urgent that has a seat."""
+        return min(self._priorities, default=None)
+
     def discard(self, keys: Collection[Hashable]) -> None:
         """Forgets requests, wherever they are; unknown keys are ignored."""
         self._waiting = [request for request in self._waiting if request.key not in keys]
@@ -92,8 +109,11 @@ class Scheduler:
     def leave(self, request: Request) -> None:
         """Frees the seat and the pages of a request that has them."""
         del self.running[request.key]
+        self._priorities[request.priority] -= 1
+        self._priorities += Counter()  # drops zeros
         if self.decoding.pop(request.key, None) is None:
             self._filling.remove(request)
+        self._num_changes += 1
         self._seats.leave(request)
 
     def admit(self) -> list[Request]:
@@ -107,12 +127,13 @@ class Scheduler:
             self._waiting.pop(0)
             self._seats.enter(request)
             self.running[request.key] = request
+            self._priorities[request.priority] += 1
             room -= request.num_to_begin
             admitted.append(request)
             if request.num_to_fill:
                 bisect.insort(self._filling, request, key=_order)
             else:
-                self.decoding[request.key] = request
+                self._decode(request)
         return admitted
 
     def fill(self) -> tuple[list[Chunk], int]:
@@ -134,8 +155,12 @@ class Scheduler:
             room -= num_tokens
             if not request.num_to_fill:
                 self._filling.pop(0)
-                self.decoding[request.key] = request
+                self._decode(request)
         return chunks, size
+
+    def _decode(self, request: Request) -> None:
+        self.decoding[request.key] = request
+        self._num_changes += 1
 
     def _chunk_of(self, num_waiting: int) -> tuple[int, int]:
         """Tokens and prompts that fit into the chunk of the next step."""
@@ -151,7 +176,7 @@ class Scheduler:
             return False
         if not self.running:
             return self._seats.fits(request, self._seats.pages.capacity)
-        kept = 0 if any(each.priority > request.priority for each in self.running.values()) else 1
+        kept = 0 if max(self._priorities) > request.priority else 1
         max_promised = self._seats.pages.capacity * (_KEPT_FOR_URGENT - kept) // _KEPT_FOR_URGENT
         spare = kept * (self._seats.num_seats // _KEPT_FOR_URGENT)
         return self._seats.num_free - request.num_rows >= spare and self._seats.fits(request, max_promised)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,10 @@ class Seats:
         self.pages = PageAllocator(num_pages)
         self._free = list(range(num_seats - 1, -1, -1))
         self._lengths: Ints = np.zeros(num_seats, np.int32)  # position of the next token
+        self._begun_at: Ints = np.zeros(
+            num_seats, np.int32
+        )  # position of the first that is computed by steps
+        self._most: Ints = np.zeros(num_seats, np.int32)  # keys that the row has in the end, at most
         self._held: Pages = np.zeros((num_seats, most_pages), np.int32)
         self._num_held: Ints = np.zeros(num_seats, np.int32)
 
@@ -27,6 +33,10 @@ class Seats:
     def num_free(self) -> int:
         """Seats that nobody has."""
         return len(self._free)
+
+    def of(self, requests: Sequence[Request]) -> tuple[Ints, Iterable[int]]:
+        """The seats of these, row by row, and which is the first row of each."""
+        return np.array([request.seat for request in requests], np.int32), range(len(requests))
 
     def resize(self, num_pages: int) -> None:
         """Another number of pages, while nobody has any."""
@@ -46,7 +56,12 @@ class Seats:
         count = num_pages_for(num_prompt)
         self._held[seat, :count] = self.pages.take(count)
         self._num_held[seat] = count
-        self._lengths[seat] = num_prompt
+        self._begin(seat, request)
+
+    def _begin(self, seats: int | Ints, request: Request) -> None:
+        """Notes where the rows of a request begin and end."""
+        self._lengths[seats] = self._begun_at[seats] = len(request.input_ids) - 1
+        self._most[seats] = request.max_entries
 
     def leave(self, request: Request) -> None:
         """Frees a seat and all its pages."""
@@ -62,6 +77,16 @@ class Seats:
     def longest(self, seats: Ints) -> int:
         """Keys of the longest of these, the next token's included."""
         return int(self._lengths[seats].max(initial=0)) + 1
+
+    def places(self, seats: Ints) -> Ints:
+        """Which of its new tokens each of these was last advanced by."""
+        places: Ints = self._lengths[seats] - self._begun_at[seats] - 1
+        return places
+
+    def full(self, seats: Ints) -> list[int]:
+        """Places in `seats` of those who have had all tokens that their limit allows."""
+        places: list[int] = np.flatnonzero(self._lengths[seats] == self._most[seats]).tolist()
+        return places
 
     def advance(self, seats: Ints) -> tuple[Ints, Pages]:
         """One more token for each of these; places in `seats` that got a page for it, and the pages."""

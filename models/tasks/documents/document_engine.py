@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # it brings all of transformers, and there are engines withou
 
 #: Documents are tokenised so many characters at a time, so that no step takes long.
 _WINDOW_CHARACTERS = 500_000
-#: Tokenising so many leaves tens of megabytes behind.
+#: Tokenising a text of so many leaves tens of megabytes behind; short ones use again what others left.
 _LARGE_CHARACTERS = 100_000
 #: A portion of a long document has as many tokens as so many full batches.
 _PORTION_BATCHES = 2
@@ -172,7 +172,7 @@ class DocumentEngine(ABC):
             else:
                 outputs.append(self._assemble(opened))
         self._core.add(pieces, priority)
-        if sum(document.num_characters for document in documents) >= _LARGE_CHARACTERS:
+        if any(document.num_characters >= _LARGE_CHARACTERS for document in documents):
             return_freed_memory()
         return outputs
 
@@ -200,19 +200,17 @@ class DocumentEngine(ABC):
                 continue
             if isinstance(result, DocumentError):
                 outputs.append(failure(piece.key, result))
-                self._close(piece.key)
+                self._leave(piece.key)
                 continue
             self._portions.note_done(piece)
             opened.results[piece.index] = result
             opened.num_missing -= 1
             if not opened.num_missing:
                 outputs.append(self._assemble(opened))
-                self._close(piece.key)
+                self._leave(piece.key)
+        if outputs:
+            self._core.discard([output.key for output in outputs])
         return outputs
-
-    def _close(self, key: Hashable) -> None:
-        self._leave(key)
-        self._core.discard([key])
 
     def _leave(self, key: Hashable) -> None:
         """The document is no longer inside, if it was."""

@@ -37,6 +37,8 @@ class Portions:
 
     def first(self, pieces: Sequence[Piece]) -> list[Piece]:
         """The first portion of a document; the rest is kept."""
+        if len(pieces) == 1:
+            return [*pieces]
         waiting = deque(pieces)
         portion = self._cut(waiting)
         if waiting:

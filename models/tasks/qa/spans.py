@@ -138,13 +138,52 @@ def best_spans(
 
 
 def _merged(rankings: Sequence[Ranked], count: int) -> Ranked:
-    score = np.concatenate([one.score for one in rankings])
-    first = np.concatenate([one.first for one in rankings])
-    last = np.concatenate([one.last for one in rankings])
-    least = np.partition(score, -count)[-count] if len(score) > count else -np.inf
-    places = np.flatnonzero(score >= least)
-    places = places[np.lexsort((last[places], first[places], -score[places]))][:count]
+    """The best of all windows, which are in the order of their places; ties by position.
+
+    A context of a million characters has a thousand windows, and millions of spans: what cannot be among
+    the best is left out of each ranking before they are put together.
+    """
+    parts = _promising(rankings, count)
+    score = np.concatenate([one.score[part] for one, part in zip(rankings, parts, strict=True)])
+    first = np.concatenate([one.first[part] for one, part in zip(rankings, parts, strict=True)])
+    last = np.concatenate([one.last[part] for one, part in zip(rankings, parts, strict=True)])
+    places = np.lexsort((last, first, -score))[:count]
     return Ranked(score=score[places], first=first[places], last=last[places])
+
+
+def _promising(rankings: Sequence[Ranked], count: int) -> list[slice]:
+    """Of each ranking what may be among the best so many of all."""
+    bound = _least_of_best(rankings, count)
+    parts = []
+    num_equal, num_beyond = 0, 0
+    for one in rankings:
+        ascending = one.score[::-1]
+        num_better = len(ascending) - int(np.searchsorted(ascending, bound, side="right"))
+        num_reaching = len(ascending) - int(np.searchsorted(ascending, bound, side="left"))
+        # Of equal ones those of the first windows count; a window overlaps with its neighbours alone.
+        num_beyond += num_equal >= count
+        parts.append(slice(num_better if num_beyond > 1 else num_reaching))
+        num_equal += num_reaching - num_better
+    return parts
+
+
+def _least_of_best(rankings: Sequence[Ranked], count: int) -> float:
+    """A score that the best so many of all reach.
+
+    It is reached where some rankings have, each, their share of them: that is looked at for one ranking,
+    two, four and so on.
+    """
+    least = -np.inf
+    num_rankings = 1
+    while num_rankings <= len(rankings):
+        share = -(-count // num_rankings)
+        reached = sorted(
+            (float(one.score[share - 1]) for one in rankings if len(one.score) >= share), reverse=True
+        )
+        if len(reached) >= num_rankings:
+            least = max(least, reached[num_rankings - 1])
+        num_rankings *= 2
+    return least
 
 
 def _best_places(score: Logits, count: int) -> NDArray[np.int64]:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from models.batching.plan import Piece
 from models.encoders.framing import Tokens
@@ -64,11 +67,10 @@ class QaEngine(EncoderEngine):
         contexts = read(self.loaded.tokenizer, [one.context or "" for one in documents], params)
         return [self._prepare_one(*one) for one in zip(documents, questions, contexts, strict=True)]
 
-    def compute(self, pieces: Sequence[Piece]) -> list[Window | DocumentError]:
+    def read(self, pieces: Sequence[Piece], scores: NDArray[np.float32]) -> list[Window | DocumentError]:
         """The scores of each window's context tokens."""
-        rows = [piece.data.tokens for piece in pieces]
-        scores = self.scores_of(self.forward(pieces), rows)
-        return [self._window(piece.data, row) for piece, row in zip(pieces, scores, strict=True)]
+        rows = self._forward.own_places(scores, [piece.data.tokens for piece in pieces])
+        return [self._window(piece.data, row) for piece, row in zip(pieces, rows, strict=True)]
 
     def assemble(self, opened: OpenDocument) -> DocumentOutput:
         """The best span over all windows, and the next best when asked for."""
@@ -103,13 +105,16 @@ class QaEngine(EncoderEngine):
         middle = min(3, (len(ids) + 1) // 2)
         return self._around(ids[:middle], ids[middle:])
 
-    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
-        """Start and end logits of each token of each row, shape (tokens, 2)."""
+    def scores(self, outputs: Any, num_rows: int) -> Tensor:
+        """Start and end logits of each token."""
         starts, ends = getattr(outputs, "start_logits", None), getattr(outputs, "end_logits", None)
         if starts is None or ends is None or starts.dim() != 2 or ends.dim() != 2:
             raise CannotLoad("its head does not score where an answer starts and ends in a text")
-        both = zip(self._forward.own_places(starts, rows), self._forward.own_places(ends, rows), strict=True)
-        return [np.stack(pair, axis=-1) for pair in both]
+        return torch.stack([starts, ends], dim=-1)
+
+    def scores_of(self, outputs: Any, rows: Sequence[Tokens]) -> Scores:
+        """Start and end logits of each token of each row, shape (tokens, 2)."""
+        return self._forward.own_places(self.scores(outputs, len(rows)).float().cpu().numpy(), rows)
 
     def _prepare_one(
         self, document: DocumentInput, question: Reading, context: Reading

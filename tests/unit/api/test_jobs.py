@@ -168,3 +168,22 @@ def test_an_idempotency_key_makes_one_job_of_equal_requests_and_refuses_others(a
     assert first.json()["id"] == again.json()["id"]
     assert other.status_code == 422
     assert len(api.http.get("/v1/jobs").json()["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/jobs", "GET, HEAD, POST"),
+        ("PUT", "/v1/jobs/j", "DELETE, GET, HEAD"),
+        ("GET", "/v1/jobs/j/cancel", "POST"),
+        ("DELETE", "/v1/projects/p", "PATCH"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_allowed_is_told_which_are(
+    api: Api, method: str, path: str, allowed: str
+) -> None:
+    """RFC 9110, 15.5.6: Allow lists what the resource supports, not what its first route does."""
+    answer = api.http.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == allowed

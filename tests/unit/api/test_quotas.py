@@ -66,6 +66,30 @@ def test_a_repeat_is_answered_before_any_bound(make_api: MakeApi, bound: str) ->
     assert (repeat.status_code, repeat.json()["id"]) == (HTTPStatus.ACCEPTED, first.json()["id"])
 
 
+@pytest.mark.parametrize(
+    "bounds", [{"max_owner_documents": 2}, {"max_owner_tokens": 5}, {"limits": "stored_bytes=120"}]
+)
+def test_equal_submits_that_come_together_are_one_job_also_where_two_would_be_too_much(
+    make_api: MakeApi, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, Any]
+) -> None:
+    """L19's kind: the other one had no job yet when the bound was met, and was refused."""
+    api = make_api(api_keys=KEYS, **bounds)
+    look, first = api.store.backlog, list[Any]()
+
+    def while_the_other_comes_in() -> Any:
+        if not first:
+            first.append(None)
+            first[0] = submit(api, 2, key="again")
+        return look()
+
+    monkeypatch.setattr(api.store, "backlog", while_the_other_comes_in)
+    second = submit(api, 2, key="again")
+    assert [answer.status_code for answer in (first[0], second)] == [HTTPStatus.ACCEPTED] * 2
+    assert first[0].json()["id"] == second.json()["id"]
+    refused = submit(api, 2, key="another")
+    assert refused.status_code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.FORBIDDEN)
+
+
 def test_interactive_documents_are_a_budget_and_what_is_beyond_goes_as_bulk_and_says_so(
     make_api: MakeApi,
 ) -> None:

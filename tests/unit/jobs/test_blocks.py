@@ -12,10 +12,10 @@ from jobs.records import NewDocument, Task
 
 
 def document(
-    text: str = "x", *, custom_id: str = "", metadata: Mapping[str, Any] | None = None
+    text: str = "x", *, custom_id: str = "", metadata: Mapping[str, Any] | None = None, **more: Any
 ) -> NewDocument:
     return NewDocument(
-        seq=0, custom_id=custom_id, task=Task.SENTIMENT, model="m", text=text, metadata=metadata or {}
+        seq=0, custom_id=custom_id, task=Task.SENTIMENT, model="m", text=text, metadata=metadata or {}, **more
     )
 
 
@@ -37,8 +37,10 @@ def test_blocks_hold_the_same_documents_in_order() -> None:
         document("x" * 1_000_000),
         document("", custom_id="i" * 1_000_000),
         document("", metadata={"k": "m" * (1_000_000 - len('{"k":""}'))}),
+        document("", context="c" * 1_000_000),
+        document("", messages=({"role": "user", "content": "t" * 1_000_000},)),
     ],
-    ids=["text", "id", "metadata"],
+    ids=["text", "id", "metadata", "context", "chat"],
 )
 def test_l10_a_block_ends_at_two_million_characters_of_whatever_is_carried_along(large: NewDocument) -> None:
     """L10: metadata and ids were not counted."""

@@ -15,7 +15,7 @@ from jobs.broker import TASK_NAMES, celery_settings
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.dispatch import Dispatcher
 from jobs.errors import BrokerUnavailable
-from jobs.records import Task
+from jobs.records import Priority, Task
 from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
@@ -39,14 +39,15 @@ class FakeCelery:
         self.asked = threading.Event()
         self.answers = threading.Event()
         self.answers.set()
+        self.producer = object()
 
     @contextmanager
-    def acquire(self, *, block: bool, timeout: float) -> Iterator[None]:
+    def acquire(self, *, block: bool, timeout: float) -> Iterator[object]:
         self.asked.set()
         assert self.answers.wait(30)
         if not self.has_producers:
             raise LimitExceeded(1)
-        yield None
+        yield self.producer
 
     def send_task(self, name: str, **options: Any) -> None:
         if not self.room:
@@ -90,7 +91,38 @@ def test_a_message_carries_a_slices_name_and_none_of_its_text(
     assert message["args"] == [f"{job.id}.0"]
     assert message["queue"] == "model.m"
     assert "text 0" not in str(message)
-    assert "1 documents" in message["argsrepr"]
+    assert message["argsrepr"] == f"1 documents · m · slice 0 of {job.id}"
+    assert message["kwargsrepr"] == "{}"
+    assert message["ignore_result"] is True
+    assert message["producer"] is celery.producer
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_a_message_has_its_jobs_priority(
+    dispatcher: Dispatcher, ledger: Ledger, celery: FakeCelery, priority: Priority
+) -> None:
+    dispatcher.release(ledger.submit(1, priority=priority).id)
+    assert [message["priority"] for message in celery.sent] == [int(priority)]
+
+
+def test_a_slice_of_a_model_that_is_served_no_more_waits_in_its_queue(
+    ledger: Ledger, celery: FakeCelery, settings: Settings
+) -> None:
+    ledger.submit(1)
+    Dispatcher(ledger.store, celery, Catalogue(entries=()), settings).release()  # type: ignore[arg-type]
+    assert [message["queue"] for message in celery.sent] == ["model.m"]
+
+
+def test_a_job_that_is_named_is_sent_and_no_other(
+    dispatcher: Dispatcher, ledger: Ledger, celery: FakeCelery
+) -> None:
+    _, mine = ledger.submit(1), ledger.submit(1)
+    sender = Sender(dispatcher, on_death=lambda: None)
+    sender.send_soon(mine.id)
+    sender.start()
+    wait_until(lambda: celery.sent, timeout_seconds=30)
+    sender.stop()
+    assert [message["args"] for message in celery.sent] == [[f"{mine.id}.0"]]
 
 
 def test_only_a_window_of_a_job_is_out_and_each_settled_slice_lets_the_next_go(

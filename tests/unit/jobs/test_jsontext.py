@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +88,38 @@ def test_what_has_no_form_in_json_cannot_be_written() -> None:
 def test_keys_are_strings_and_may_be_sorted() -> None:
     assert jsontext.dumps({"b": 10**30, "a": 1}, sort_keys=True) == b'{"a":1,"b":%d}' % 10**30
     assert jsontext.dumps({1: "x"}) == b'{"1":"x"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 123456789012345678901,\n "b": 00}',
+        '{"a": 123456789012345678901 "b"}',
+        '{"ä": "9876543210987654321098", "b": 123456789012345678901, "c": tru}',
+        "[tru, 123456789012345678901]",
+        "[123456789012345678901",
+    ],
+)
+def test_the_place_of_a_slip_is_told_beside_a_long_number_as_well(text: str) -> None:
+    """The column was that of the text with its long numbers cut short."""
+    with pytest.raises(jsontext.JSONDecodeError) as expected:
+        orjson.loads(
+            text.replace("123456789012345678901", '"4567890123456789012"')
+        )  # as long, and orjson reads it
+    with pytest.raises(jsontext.JSONDecodeError) as caught:
+        jsontext.loads(text)
+    told = (caught.value.msg, caught.value.lineno, caught.value.colno)
+    assert told == (expected.value.msg, expected.value.lineno, expected.value.colno)
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_a_hundred_in_each_other_are_not_too_deep_and_one_more_is(brackets: str) -> None:
+    def nested(depth: int) -> Any:
+        value: Any = 1
+        for _ in range(depth):
+            value = [0, value] if brackets == "[]" else {"a": 0, "b": value}
+        return value
+
+    assert not jsontext.is_nested_too_deep(nested(jsontext.MAX_NESTING))
+    assert jsontext.is_nested_too_deep(nested(jsontext.MAX_NESTING + 1))
+    assert not jsontext.is_nested_too_deep("a")

@@ -184,5 +184,6 @@ def test_s23d_what_is_echoed_is_short(fields: dict[str, Any]) -> None:
 
 def test_s23d_short_values_are_echoed_whole() -> None:
     assert echoed("a\x1b") == "'a\\x1b'"
+    assert echoed("x" * 80) == "'" + "x" * 80 + "'"
     assert echoed("x" * 81) == "'" + "x" * 80 + "'..."
     assert RawRow(1, None).fields is None

@@ -72,3 +72,7 @@ def test_a_sweep_is_told_what_the_settings_say(keep_days: float | None, keep_sec
     scene = Scene(max_crashes=7, **({} if keep_days is None else {"keep_days": keep_days}))
     scene.sweeper.sweep()
     assert scene.asked == [{"max_crashes": 7, "keep_seconds": keep_seconds}]
+
+
+def test_a_process_that_ends_without_a_word_is_kept_by_no_sweeper() -> None:
+    assert Scene().sweeper._thread.daemon

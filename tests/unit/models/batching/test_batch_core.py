@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import at_once
 from models.batching.core import Result
 from models.batching.plan import Batch, Piece, padded_tokens
 from models.errors import NotFinite, OutOfMemory
@@ -122,7 +123,7 @@ class Device:
 
 def experienced(device: Device) -> BatchCore:
     """A core that knows how fast its device is, so that batches are computed whole."""
-    core = BatchCore(_SPEC, device.compute)
+    core = BatchCore(_SPEC, at_once(device.compute))
     core.add(pieces(1, first=99), priority=6.0)
     drain(core)
     device.computed.clear()

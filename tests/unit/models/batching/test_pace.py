@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import at_once
 from models.batching.plan import Piece, padded_tokens
 from models.errors import DocumentError
 from models.records import ModelSpec
@@ -34,7 +35,7 @@ class SlowDevice:
         return [piece.key for piece in batch]
 
     def core(self) -> BatchCore:
-        return BatchCore(_SPEC, self.compute, clock=lambda: self.seconds)
+        return BatchCore(_SPEC, at_once(self.compute, clock=lambda: self.seconds))
 
 
 def pieces(count: int, *, num_tokens: int, name: str = "d") -> list[Piece]:

@@ -88,6 +88,31 @@ def test_what_was_compiled_is_not_used_when_another_file_of_ours_has_changed(
     assert kept_in() != before
 
 
+def test_a_vectorised_exponential_is_right_to_the_last_bits_and_keeps_nan() -> None:
+    """Added up in an order of the compiler's, as a mass is: its leave to reorder must not reach inside."""
+    numbers = -np.abs(np.random.default_rng(0).standard_normal(100_000) * 20).astype(np.float32)
+    numbers = numbers[numbers > -87]
+    found = np.empty_like(numbers)
+    _sum_of_exponentials(numbers, found)
+    wanted = np.exp(numbers.astype(np.float64))
+    assert np.abs(found / wanted - 1).max() < 4 * np.finfo(np.float32).eps
+    ends = np.array([0, -88, -np.inf, np.nan], np.float32)
+    total = _sum_of_exponentials(ends, found[:4])
+    assert found[0] == 1
+    assert 0 <= found[1:3].max() < 1.2e-38
+    assert np.isnan(found[3])
+    assert np.isnan(total)
+
+
+@numba.njit(**compiled.OPTIONS)
+def _sum_of_exponentials(numbers: Any, found: Any) -> Any:
+    total = np.float32(0)
+    for i in range(len(numbers)):
+        found[i] = compiled.exp(numbers[i])
+        total += found[i]
+    return total
+
+
 def _doubled(number: int) -> int:
     numbers = np.array([number], np.int64)
     compiled.compiled(types.void(types.int64[::1]), _double)(numbers)

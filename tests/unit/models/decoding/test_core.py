@@ -224,6 +224,8 @@ def _before_embedding(model: LoadedModel, hook: Any) -> Iterator[None]:
 
 def test_a_document_that_raises_fails_alone(small: Loader) -> None:
     model = small("generation", "gpt2")
+    if not model.device.is_cpu:
+        pytest.skip("what a graph replays raises nothing: the hook of this test is never called")
     prompts = [Prompt(input_ids=[5 + n, 6, 7], max_new_tokens=6, params={}) for n in range(9)]
     poison = Prompt(input_ids=[66, 67], max_new_tokens=6, params={})
     wanted = decode_with_random_arrivals(make_paged_core(model)[0], prompts, seed=5)

@@ -147,3 +147,13 @@ def test_kernels_that_say_something_else_are_taken_out_by_the_proof(
     assert verdict.proven_tokens == _FEW.max_entries
     assert not verdict.is_fused
     assert not program.forward.is_fused
+
+
+def test_packing_a_model_twice_keeps_its_weights_once(loaded: Loader) -> None:
+    """A model is packed for single rows and for groups; the second copy stayed beside the first."""
+    model: Any = copy.deepcopy(loaded("generation", "llama").model)
+    places = []
+    for _ in range(2):
+        assert Fusion(model).num_replaced
+        places.append([parameter.data_ptr() for parameter in model.parameters()])
+    assert places[0] == places[1]

@@ -12,7 +12,7 @@ import transformers as hf
 
 from models.decoding import factory, group_factory
 from models.decoding.group_core import GroupCore
-from models.decoding.passes.steps import EagerSteps
+from models.decoding.passes.steps import EagerSteps, Program
 from models.loading.registry import LoadedModel
 from models.records import DocumentInput
 from models.tasks.generation import GenerationEngine
@@ -22,9 +22,15 @@ from tests.support.tiny_models import Loader, TinyModels
 _LIMITS = dataclasses.replace(TIGHT, max_entries=64)
 
 
+def _eagerly(program: Program, *_: Any, **__: Any) -> EagerSteps:
+    return EagerSteps(program, is_ahead=True)
+
+
 @pytest.fixture
 def on_cuda(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Models on a CPU that are taken for models on a CUDA device; torch computes what Triton would."""
+    monkeypatch.setattr(factory, "limits_for", lambda _: _LIMITS)
+    monkeypatch.setattr(group_factory, "group_limits_for", lambda _: _LIMITS)
     for module, name in ((factory, "build_program"), (group_factory, "build_group_program")):
         build = getattr(module, name)
 
@@ -33,8 +39,7 @@ def on_cuda(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> Any:
             return build(*args, by="reference", **more)
 
         monkeypatch.setattr(module, name, by_torch)
-        monkeypatch.setattr(module, "limits_for", lambda _: _LIMITS)
-        monkeypatch.setattr(module, "CapturedSteps", partial(EagerSteps, is_ahead=True))
+        monkeypatch.setattr(module, "steps_on_cuda", _eagerly)
 
     def load(name: str) -> LoadedModel:
         model = loaded("generation", name)

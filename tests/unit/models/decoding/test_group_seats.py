@@ -12,7 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from models.decoding.scheduling.group import BeamParameters, Group
 from models.decoding.scheduling.group_seats import GroupSeats, own_pages
 from models.decoding.scheduling.pages import PAGE_TOKENS, num_pages_for
+from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.scheduler import Limits, Scheduler
+from tests.support.launches import Launches
 
 _LIMITS = Limits(max_rows=9, num_pages=41, max_entries=160, chunk_sizes=(16, 48), max_begun=5)
 
@@ -30,7 +32,7 @@ def _group(
     )
 
 
-def _step(scheduler: Scheduler, seats: GroupSeats) -> list[Group]:
+def _step(scheduler: Scheduler, launches: Launches) -> list[Request]:
     """What the core does in a step; the groups that ended."""
     before = scheduler.num_to_fill
     entered = scheduler.admit()
@@ -39,15 +41,7 @@ def _step(scheduler: Scheduler, seats: GroupSeats) -> list[Group]:
     assert not entered or before + sum(begun[:-1]) < budget, "only the last may pass the budget of a step"
     chunks, size = scheduler.fill()
     assert sum(chunk.num_tokens for chunk in chunks) <= size
-    decoding = [group for group in scheduler.decoding.values() if isinstance(group, Group)]
-    if decoding:
-        seats.advance(np.concatenate([group.seats for group in decoding]))
-    for group in decoding:
-        group.num_launched += 1
-    ended = [group for group in decoding if group.num_launched == group.max_new_tokens]
-    for group in ended:
-        scheduler.leave(group)
-    return ended
+    return launches.step()
 
 
 class Histories(RuleBasedStateMachine):
@@ -59,6 +53,7 @@ class Histories(RuleBasedStateMachine):
             _LIMITS.max_rows, num_pages_for(_LIMITS.max_entries), _LIMITS.num_pages, has_sources=True
         )
         self.scheduler = Scheduler(_LIMITS, self.seats)
+        self.launches = Launches(self.scheduler, self.seats, _LIMITS.max_entries)
         self.inside: dict[int, Group] = {}
         self.num_made = 0
 
@@ -80,7 +75,7 @@ class Histories(RuleBasedStateMachine):
     @rule(count=st.integers(1, 8))
     def step(self, count: int) -> None:
         for _ in range(count):
-            for group in _step(self.scheduler, self.seats):
+            for group in _step(self.scheduler, self.launches):
                 del self.inside[group.key]  # type: ignore[arg-type]
 
     @rule(data=st.data())
@@ -96,6 +91,7 @@ class Histories(RuleBasedStateMachine):
         for group in list(self.scheduler.running.values())[: data.draw(st.integers(0, 3))]:
             self.scheduler.leave(group)
             group.begin_again()
+            del self.launches.counts[group.key]
             self.scheduler.add(group)
 
     def _running(self) -> list[Group]:
@@ -141,7 +137,7 @@ class Histories(RuleBasedStateMachine):
     def whoever_decodes_has_a_page_for_each_token_of_each_beam(self) -> None:
         for group in self.scheduler.decoding.values():
             assert isinstance(group, Group)
-            entries = len(group.input_ids) - 1 + group.num_launched
+            entries = len(group.input_ids) - 1 + self.launches.counts[group.key]
             for seat in group.seats:
                 assert len(self.seats.table(seat)) * PAGE_TOKENS >= entries
 
@@ -149,7 +145,7 @@ class Histories(RuleBasedStateMachine):
         """Nobody starves: whatever is inside ends within the steps that all need one after another."""
         most = sum(len(g.input_ids) // 16 + g.max_new_tokens + 2 for g in self.inside.values())
         for _ in range(most):
-            for group in _step(self.scheduler, self.seats):
+            for group in _step(self.scheduler, self.launches):
                 del self.inside[group.key]  # type: ignore[arg-type]
         assert not self.inside
         assert not self.scheduler.num_waiting
@@ -162,7 +158,8 @@ TestHistories.settings = settings(max_examples=60, stateful_step_count=25, deadl
 def test_a_group_that_needs_all_seats_waits_until_they_are_free_and_is_not_overtaken() -> None:
     seats = GroupSeats(_LIMITS.max_rows, num_pages_for(_LIMITS.max_entries), _LIMITS.num_pages)
     scheduler = Scheduler(_LIMITS, seats)
+    launches = Launches(scheduler, seats, _LIMITS.max_entries)
     for group in (_group(1, beams=2), _group(2, beams=9), _group(3, beams=1)):
         scheduler.add(group)
-    order = [group.key for _ in range(60) for group in _step(scheduler, seats)]
+    order = [group.key for _ in range(60) for group in _step(scheduler, launches)]
     assert order == [1, 2, 3]

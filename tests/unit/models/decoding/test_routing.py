@@ -12,7 +12,7 @@ import transformers as hf
 
 from models.decoding import core as paged
 from models.decoding import factory, group_factory
-from models.decoding.passes.steps import EagerSteps
+from models.decoding.passes.steps import EagerSteps, Program
 from models.decoding.proving.group_probe import GroupVerdict
 from models.loading.device import Device
 from models.loading.registry import LoadedModel
@@ -22,10 +22,14 @@ from tests.support.paged import TIGHT
 from tests.support.tiny_models import Loader, TinyModels
 
 
+def _eagerly(program: Program, *_: Any, **__: Any) -> EagerSteps:
+    return EagerSteps(program, is_ahead=True)
+
+
 @pytest.fixture
 def as_on_cuda(loaded: Loader, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """A model on a CPU that is taken for a CUDA device; torch computes what Triton and graphs would."""
-    monkeypatch.setattr(factory, "CapturedSteps", partial(EagerSteps, is_ahead=True))
+    monkeypatch.setattr(factory, "steps_on_cuda", _eagerly)
     monkeypatch.setattr(factory, "limits_for", lambda _: TIGHT)
     none = (None, GroupVerdict(0, "another test's matter"))
     monkeypatch.setattr(group_factory, "grouped_core", lambda *_: none)

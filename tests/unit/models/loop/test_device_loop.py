@@ -272,3 +272,31 @@ def test_who_asked_for_the_device_while_others_computed_has_it_when_they_are_don
 def test_two_documents_with_one_key_are_refused(rig: Callable[..., Rig]) -> None:
     with pytest.raises(ValueError, match="same key"):
         rig(lambda _: FakeEngine()).loop.submit("a", documents("x") + documents("y"))
+
+
+def test_a_load_that_does_not_come_back_is_noticed_at_its_own_limit() -> None:
+    gate, deaths = threading.Event(), list[ModelError]()
+
+    def build(_: ModelSpec) -> Engine:
+        gate.wait(LONG)
+        return FakeEngine()
+
+    loop = DeviceLoop(
+        WarmPool(specs("a"), build=build, budget_bytes=1),
+        on_death=deaths.append,
+        step_limit_seconds=0.1,
+        load_limit_seconds=0.2,
+    )
+    loop.start()
+    warm = loop.warm("a")
+    with pytest.raises(LoopDied, match=r"a load of model 'a' took more than 0.2 s"):
+        warm.result(LONG)
+    wait_until(lambda: len(deaths) == 1, timeout_seconds=LONG)
+    gate.set()
+
+
+def test_neither_the_loop_nor_its_watchdog_keeps_a_process_alive() -> None:
+    """A step that hangs is left to the end of the process, which must not wait for it."""
+    loop = DeviceLoop(WarmPool(specs("a"), build=lambda _: FakeEngine(), budget_bytes=1), on_death=print)
+    assert loop._thread.daemon
+    assert loop._watchdog._thread.daemon

@@ -185,3 +185,8 @@ def test_a_closed_pool_has_closed_every_engine(builder: Builder) -> None:
     pool.close()
     assert pool.warm == ()
     assert all(engine.is_closed for engine in builder.built.values())
+
+
+def test_a_worker_that_serves_nothing_says_so() -> None:
+    with pytest.raises(CannotLoad, match="'z' is not served by this worker; served: none"):
+        WarmPool([], build=lambda _: FakeEngine(), budget_bytes=1).make_room("z")

@@ -84,3 +84,11 @@ def test_the_device_loop_shares_time_between_models() -> None:
         )
     assert "".join(order).count("a" + 90 * "b") == 1
     loop.stop(0)
+
+
+def test_what_was_used_before_its_first_turn_counts_from_nothing() -> None:
+    turns = Turns()
+    turns.note("a", 0.5)
+    turns.pick(["b"])
+    turns.note("b", 1.0)
+    assert turns.pick(["b", "a"]) == "a"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tasks.qa.spans import Logits, Window, best_spans, num_candidates, ranked_spans
+from models.tasks.qa.spans import Logits, Span, Window, best_spans, num_candidates, ranked_spans
 
 _MIB = 2**20
 
@@ -82,6 +82,33 @@ def test_a_huge_context_of_equal_scores_is_ranked_in_little_memory_and_few_looks
     assert [(one.start, one.end) for one in spans] == [(0, 1)]
     assert looked_at <= num_candidates(top_k)
     assert peak_bytes < 120 * _MIB
+
+
+@pytest.mark.parametrize("decimals", [7, 0])
+def test_the_best_of_many_windows_are_selected_and_not_sorted(decimals: int) -> None:
+    """All spans of all windows were put together and sorted: 0.9 s on the device loop for 10^6 characters."""
+    draw = np.random.default_rng(0)
+    windows = []
+    for number in range(100):
+        start, end = np.round(draw.normal(size=(2, 128)), decimals).astype(np.float32)
+        windows.append(_window(start, end, first_token=64 * number, max_answer_tokens=30, top_k=20))
+    num_spans = sum(len(window.spans.score) for window in windows)
+    spans: list[Span] = []
+    tracemalloc.start()
+    try:
+        spans = best_spans(
+            windows,
+            "".join(f"{number:>5}" for number in range(10_000)),
+            characters=lambda first, last: (5 * first, 5 * last + 5),
+            top_k=20,
+            allow_no_answer=False,
+        )
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    every = _by_search(windows, 30)[: len(spans)]
+    assert [(one.start // 5, one.end // 5) for one in spans] == [(a // 5, (b + 1) // 5) for a, b in every]
+    assert peak_bytes < 6 * num_spans  # of an array of all, which has 12 bytes a span
 
 
 def test_of_a_window_no_more_spans_are_kept_than_may_be_looked_at() -> None:

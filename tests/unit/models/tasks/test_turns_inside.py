@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.batching.batch_core import BatchCore
+from models.batching.begun import at_once
 from models.batching.plan import Piece
 from models.errors import DocumentError
 from models.records import DocumentInput, DocumentOutput, ModelSpec
@@ -33,7 +34,7 @@ class WordEngine(DocumentEngine):
     """A window for each word; computes batches of `_BATCH_TOKENS` windows."""
 
     def __init__(self) -> None:
-        super().__init__(Loaded(), BatchCore(_SPEC, self._compute))  # type: ignore[arg-type]
+        super().__init__(Loaded(), BatchCore(_SPEC, at_once(self._compute)))  # type: ignore[arg-type]
 
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         return [
