@@ -159,7 +159,7 @@ train-translation: $(VENV)/.dev
 
 .PHONY: eval-sentiment eval-qa eval-translation eval-generation
 eval-sentiment eval-qa eval-generation: eval-%: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.quality $* --data $(DATA)
+	@$(BIN)/python -m benchmarks.quality $* --data $(DATA) $(if $(MODEL),--model $(MODEL))
 
 # The model as it was before is taken from the history; BEFORE= names another folder.
 BEFORE = .training/before/models/bundled/translation

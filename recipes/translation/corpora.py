@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from recipes.heldout import is_heldout, read_heldout
+from recipes.heldout import is_kept, read_held_out
 from recipes.tatoeba import read_pairs, references
 
 Pair = tuple[str, str]  # English, German
@@ -36,7 +36,7 @@ _DIGITS = re.compile(r"\d+")
 
 def training_pairs(data: Path) -> list[Pair]:
     """All pairs to train on, rare kinds several times; none that is kept for testing, here or elsewhere."""
-    heldout = read_heldout(data)
+    held_out = read_held_out(data)
     aside = {_plain(text) for name in _FIRST_ASIDE for pair in _aside(data, name) for text in pair}
     found = read_pairs(data, "train")
     for name, first in _FIRST_ASIDE.items():
@@ -45,7 +45,8 @@ def training_pairs(data: Path) -> list[Pair]:
         pair
         for english, german in found
         if _is_usable(english, german)
-        and not is_heldout(heldout, english, german)
+        and not is_kept(english, held_out)
+        and not is_kept(german, held_out)
         and _plain(english) not in aside
         and _plain(german) not in aside
         for pair in [(english, german)] * (_COPIES_WITH_DIGITS if _DIGITS.search(english) else 1)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import MarianMTModel, MarianTokenizer
 
-from recipes.heldout import digest_of
+from recipes.heldout import key_of
 from recipes.splits import split_of
 from recipes.tatoeba import read_pairs
 from recipes.translation import slots
@@ -39,7 +39,7 @@ def corpus(folder: Path, pairs: Sequence[tuple[str, str]], *, heldout: Sequence[
     for name, word in (("ntrex", "News"), ("tldr", "Command")):
         lines = (f"{word} item {n} is here.\t{word} Nummer {n} ist hier.\n" for n in range(1400))
         (folder / name / "en-de.tsv").write_text("".join(lines), encoding="utf-8")
-    (folder / "heldout.sha256").write_text("\n".join(map(digest_of, heldout)), encoding="utf-8")
+    (folder / "heldout.sha256").write_text("\n".join(map(key_of, heldout)), encoding="utf-8")
     return folder
 
 
