@@ -13,16 +13,16 @@ import re
 
 from recipes.rated import Rated
 
-#: Who somebody is, by axis: adjectives that stand before "person". Some hurt; texts have them, and a model that never
-#: saw them beside kind words calls whoever they name negative.
+#: Who somebody is, by axis: adjectives that stand before "person". A model that never saw them beside kind words
+#: calls whoever they name negative. Insults are left out.
 GROUPS: dict[str, tuple[str, ...]] = {
     "ability": (
         "blind", "deaf", "disabled", "autistic", "dyslexic", "paralysed", "paraplegic", "quadriplegic", "mute",
         "low-vision", "hard of hearing", "epileptic", "non-verbal", "wheelchair-using", "visually impaired",
         "hearing-impaired", "speech-impaired", "neurodivergent", "neurotypical", "physically disabled",
         "mentally disabled", "able-bodied", "bipolar", "schizophrenic", "chronically ill", "diabetic", "stuttering",
-        "learning-disabled", "handicapped", "crippled", "one-armed", "amputee", "dwarf", "depressed", "anxious",
-        "aphasic", "colour-blind", "dumb", "slow", "retarded", "intellectually disabled", "special-needs",
+        "learning-disabled", "handicapped", "one-armed", "amputee", "dwarf", "depressed", "anxious",
+        "aphasic", "colour-blind", "intellectually disabled", "special-needs",
         "wheelchair-bound", "limbless", "housebound", "differently abled", "neuroatypical", "with a limp",
     ),
     "nationality": (
@@ -36,7 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "Arab", "Roma", "Aboriginal", "mixed-race", "Pacific Islander", "Native Hawaiian", "Inuit", "biracial",
         "Caucasian", "European", "African", "Middle Eastern", "South Asian", "Alaska Native", "First Nations",
         "Cherokee", "Maori", "brown", "dark-skinned", "light-skinned", "immigrant", "refugee", "foreign",
-        "undocumented", "American Indian", "Native", "Eskimo", "Latinx", "East Asian", "Black African",
+        "undocumented", "American Indian", "Native", "Latinx", "East Asian", "Black African",
     ),
     "religion": (
         "Christian", "Muslim", "Jewish", "Hindu", "Buddhist", "Sikh", "atheist", "Catholic", "Protestant", "Mormon",
@@ -53,18 +53,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "age": (
         "young", "old", "elderly", "teenage", "middle-aged", "retired", "twenty-year-old", "eighty-year-old", "adult",
-        "fifty-year-old", "adolescent", "senior", "ageing", "geriatric", "infant", "sixty-something", "senile",
+        "fifty-year-old", "adolescent", "senior", "ageing", "geriatric", "infant", "sixty-something",
     ),
     "body": (
         "fat", "thin", "tall", "short", "heavy", "skinny", "bald", "overweight", "plus-size", "red-haired", "obese",
-        "muscular", "blonde", "brunette", "freckled", "ugly", "beautiful", "scarred", "tattooed", "curly-haired",
+        "muscular", "blonde", "brunette", "freckled", "beautiful", "scarred", "tattooed", "curly-haired",
         "grey-haired", "bearded", "big", "slender", "hairy", "pale", "underweight", "chubby", "stocky", "petite",
-        "disfigured", "deformed", "toothless", "long-haired", "brown-eyed", "blue-eyed", "green-eyed", "pimply",
+        "disfigured", "toothless", "long-haired", "brown-eyed", "blue-eyed", "green-eyed", "pimply",
     ),
     "class": (
         "poor", "rich", "working-class", "middle-class", "homeless", "unemployed", "wealthy", "upper-class",
         "low-income", "well-off", "uneducated", "broke", "self-made", "blue-collar", "jobless", "uninsured",
-        "high-school-educated", "college-educated", "retired", "trailer-park", "hard-up", "penniless",
+        "high-school-educated", "college-educated", "retired", "hard-up", "penniless",
     ),
     "life": (
         "divorced", "single", "married", "widowed", "pregnant", "childless", "adopted", "orphaned", "left-handed",
