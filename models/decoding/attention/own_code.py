@@ -37,11 +37,20 @@ def replacements_for(model: nn.Module) -> list[Replacement]:
     """
     found: list[Replacement] = []
     for module in model.modules():
-        kind = type(module)
-        known = _KNOWN.get(f"{kind.__module__}.{kind.__qualname__}")
+        known = _known(module)
         if known is not None:
             found += known(module)
     return found
+
+
+def has_only_slopes(base: nn.Module) -> bool:
+    """Whether slopes are all that a model without its head knows of positions."""
+    return _known(base) in (_of_bloom, _of_mpt)
+
+
+def _known(module: nn.Module) -> Callable[[Any], list[Replacement]] | None:
+    kind = type(module)
+    return _KNOWN.get(f"{kind.__module__}.{kind.__qualname__}")
 
 
 @contextmanager

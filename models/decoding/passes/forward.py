@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.decoding.attention.interface import Step, attending
+from models.decoding.attention.own_code import has_only_slopes
 from models.decoding.passes.head import head_of
 from models.errors import NotSuited
 from models.loading.registry import LoadedModel
@@ -116,7 +117,8 @@ class PackedForward:
         self._base: Any = self.model.base_model
         self._fusion = fusion
         takes = inspect.signature(self._base.forward).parameters
-        if "position_ids" not in takes or self._base is self.model:
+        self._takes_positions = "position_ids" in takes
+        if self._base is self.model or not (self._takes_positions or has_only_slopes(self._base)):
             raise NotSuited("positions that a model counts by itself")
         self._cache_name = "cache" if "cache" in takes else "past_key_values"
         head = head_of(self.model)
@@ -145,10 +147,11 @@ class PackedForward:
 
     def scores(self, token_ids: Tensor, positions: Tensor, step: Step, num_rows: int) -> Tensor:
         """As the interface says."""
-        options = {self._cache_name: step}
+        options: dict[str, Any] = {self._cache_name: step}
+        if self._takes_positions:
+            options["position_ids"] = positions[None]
         hidden = self._base(
             input_ids=token_ids[None],
-            position_ids=positions[None],
             attention_mask=self._any_mask,
             use_cache=True,
             **options,

@@ -104,6 +104,14 @@ def test_what_its_own_code_computes_comes_out_by_pages(name: str, loaded: Loader
     assert prove(model, Reference(model), program, _EXACT) == Verdict(_EXACT.max_entries)
 
 
+@pytest.mark.parametrize("name", ["bloom", "mpt", "falcon-new", "gpt-neo", "deepseek-v2", "deepseek-v3"])
+def test_it_comes_out_by_the_pass_that_graphs_are_made_of(name: str, loaded: Loader) -> None:
+    """The packed pass of CUDA, with attention by torch."""
+    model = _around(_lively(_MODELS[name]()), loaded)
+    program = build_program(model, TIGHT, by="reference")
+    assert prove(model, Reference(model), program, TIGHT) == Verdict(TIGHT.max_entries)
+
+
 @pytest.mark.parametrize("name", ["bloom", "mpt", "falcon-new", "gpt-neo", "deepseek-v3"])
 def test_a_model_is_as_it_was_when_our_steps_have_run(name: str, loaded: Loader) -> None:
     model = _lively(_MODELS[name]())
