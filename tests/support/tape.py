@@ -14,10 +14,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from models.decoding.core import PagedCore
+from models.decoding.factory import build_program
+from models.decoding.parameters.columns import SamplingMaker
+from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.passes.steps import Program
 from models.decoding.sampling.slow_lane import SlowRows
 from models.decoding.scheduling.layout import Shape
 from models.decoding.tensors.paired_pages import PairedPages
+from models.loading.registry import LoadedModel
+from tests.support.paged import TIGHT
 
 #: Operators that look at values on the host, or whose result's shape depends on them.
 HOST_READS = frozenset({
@@ -100,3 +106,24 @@ def _of_sources(program: Program) -> list[Tensor]:
 def addresses(values: Iterable[Any]) -> set[int]:
     """Where the memory of tensors begins; what is no tensor is left out."""
     return {value.untyped_storage().data_ptr() for value in values if isinstance(value, Tensor)}
+
+
+def expect_one_program_for_each_shape(model: LoadedModel) -> None:
+    """Twelve documents decode; steps of a shape dispatch the same, and none reads on the host."""
+    program = build_program(model, TIGHT, by="reference")
+    steps = TapedSteps(program)
+    core = PagedCore(program, steps, TIGHT, SamplingMaker(model))
+    for number in range(12):
+        params = {"do_sample": number % 2 == 1, "min_new_tokens": number % 5}
+        ids = [5 + (number * 7 + place) % 60 for place in range(1 + number * 3)]
+        core.add(number, Prompt(input_ids=ids, max_new_tokens=9, params=params, seed=number), priority=6)
+    results = {}
+    while core.has_work:
+        results |= dict(core.step())
+    assert all(isinstance(result, Decoded) for result in results.values())
+    assert not steps.host_reads
+    repeated = [tapes for tapes in steps.tapes.values() if len(tapes) > 1]
+    assert len(repeated) >= 3
+    for tapes in repeated:
+        for tape in tapes[1:]:
+            assert tape == tapes[0]

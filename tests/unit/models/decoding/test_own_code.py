@@ -16,6 +16,7 @@ from models.decoding.proving.probe import TOLERANCE, Verdict, prove
 from models.loading.registry import LoadedModel
 from models.proving.reference import Reference
 from tests.support.paged import TIGHT
+from tests.support.tape import expect_one_program_for_each_shape
 from tests.support.tiny_models import Loader
 
 _EXACT = replace(TIGHT, is_exact=True)
@@ -93,6 +94,8 @@ def _lively(model: hf.PreTrainedModel) -> hf.PreTrainedModel:
 
 
 def _around(model: hf.PreTrainedModel, loaded: Loader, **more: Any) -> LoadedModel:
+    for config in (model.config, model.generation_config):  # some name an end beyond this vocabulary
+        config.eos_token_id = 5
     return replace(loaded("generation", "gpt2"), model=model, **more)
 
 
@@ -110,6 +113,11 @@ def test_it_comes_out_by_the_pass_that_graphs_are_made_of(name: str, loaded: Loa
     model = _around(_lively(_MODELS[name]()), loaded)
     program = build_program(model, TIGHT, by="reference")
     assert prove(model, Reference(model), program, TIGHT) == Verdict(TIGHT.max_entries)
+
+
+@pytest.mark.parametrize("name", ["bloom", "mpt", "falcon-new", "gpt-neo", "deepseek-v2", "deepseek-v3"])
+def test_its_steps_can_be_captured(name: str, loaded: Loader) -> None:
+    expect_one_program_for_each_shape(_around(_lively(_MODELS[name]()), loaded))
 
 
 @pytest.mark.parametrize("name", ["bloom", "mpt", "falcon-new", "gpt-neo", "deepseek-v3"])

@@ -7,14 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from models.decoding.core import PagedCore
-from models.decoding.factory import build_program
-from models.decoding.parameters.columns import SamplingMaker
-from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.passes.steps import CapturedSteps, steps_on_cuda
 from models.decoding.scheduling.layout import Shape
-from tests.support.paged import TIGHT, make_paged_core
-from tests.support.tape import TapedSteps
+from tests.support.paged import make_paged_core
+from tests.support.tape import expect_one_program_for_each_shape
 from tests.support.tiny_models import Loader
 
 
@@ -22,24 +18,7 @@ from tests.support.tiny_models import Loader
 def test_every_step_of_a_shape_dispatches_the_same_operators_on_the_same_addresses(
     name: str, loaded: Loader
 ) -> None:
-    model = loaded("generation", name)
-    program = build_program(model, TIGHT, by="reference")
-    steps = TapedSteps(program)
-    core = PagedCore(program, steps, TIGHT, SamplingMaker(model))
-    for number in range(12):
-        params = {"do_sample": number % 2 == 1, "min_new_tokens": number % 5}
-        ids = [5 + (number * 7 + place) % 60 for place in range(1 + number * 3)]
-        core.add(number, Prompt(input_ids=ids, max_new_tokens=9, params=params, seed=number), priority=6)
-    results = {}
-    while core.has_work:
-        results |= dict(core.step())
-    assert all(isinstance(result, Decoded) for result in results.values())
-    assert not steps.host_reads
-    repeated = [tapes for tapes in steps.tapes.values() if len(tapes) > 1]
-    assert len(repeated) >= 3
-    for tapes in repeated:
-        for tape in tapes[1:]:
-            assert tape == tapes[0]
+    expect_one_program_for_each_shape(loaded("generation", name))
 
 
 def test_a_model_that_cannot_be_captured_runs_operator_by_operator(
