@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.jobs.test_process import output_of
 
-#: MiB that 300 products of one layer, each with rows of its own, leave behind; the bound is reached before.
+#: MiB that 400 products of one layer, each with rows of its own, leave behind where a bound was reached before.
 _KEPT = """
 import ctypes
 from workers.libraries import set_up_libraries
@@ -26,8 +26,8 @@ def compute(rows):
         for number in rows:
             layer(inputs[:number])
     return libc.mallinfo2().used
-before = compute(range(200, 500))
-print((compute(range(500, 800)) - before) >> 20)
+before = compute(range(100, 500))
+print((compute(range(500, 900)) - before) >> 20)
 """
 
 
