@@ -12,7 +12,7 @@ from jobs.broker import num_threads
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.privacy import keep_files_private, refuse_foreign
-from jobs.process import prepare_process, settle_in
+from jobs.process import keep_giving_back, prepare_process, settle_in
 from jobs.settings import Settings
 from workers.libraries import set_up_libraries
 
@@ -71,6 +71,7 @@ def _run(
             device_label=None if device == "auto" else device,
         )  # fmt: skip
         settle_in()  # before the models, which may be unloaded
+        keep_giving_back()
         process.start()
     except (TextmillError, ModelError) as error:
         sys.stderr.write(f"error: {error}\n")
