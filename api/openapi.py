@@ -42,6 +42,7 @@ _OF_ONE = {
     "{job_id}": "There is no such job.",
     "{key_id}": "There is no such key.",
     "{name}": "There is no such project.",
+    "{model}": "No such model is served.",
 }
 #: `/v1/keys` and `/v1/projects`.
 _OF_ADMINISTRATION = {

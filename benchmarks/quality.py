@@ -1,10 +1,11 @@
 """How good the bundled models are, through the running system.
 
-    python -m benchmarks.quality sentiment --data DIR [--limit N]
+    python -m benchmarks.quality sentiment --data DIR [--limit N] [--model FOLDER]
 
 Starts `textmill up`, submits the held-out test set as one job, scores the downloaded
 results and prints one JSON line. The splits are those of the recipes, so no row was
-trained on. `--url` uses a server that is running already, with whatever models it has.
+trained on. `--url` uses a server that is running already, with whatever models it has;
+`--model FOLDER` measures other weights than the bundled ones, beside which they can be put.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality_qa import qa
+from benchmarks.quality_sentiment import sentiment
 from recipes.books import read_books
-from recipes.goemotions import read_goemotions
 from recipes.ngram import KneserNey, words_of
-from recipes.questions import read_squad
-from recipes.squad_score import exact, f1
 from recipes.tatoeba import read_pairs, references
 from textmill.client import Textmill
 from textmill.stack.background import BackgroundStack
@@ -33,32 +33,6 @@ from textmill.stack.background import BackgroundStack
 Rows = list[dict[str, Any]]
 Score = Callable[[Sequence[Mapping[str, Any]]], dict[str, float]]
 _PROMPT_WORDS = 12
-
-
-def sentiment(data: Path) -> tuple[Rows, Score]:
-    """Accuracy on GoEmotions' test rows that are exactly positive or exactly negative."""
-    rows = read_goemotions(data, "test")
-    names = ("NEGATIVE", "POSITIVE")
-
-    def score(outputs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        right = [out["label"] == names[row.label] for out, row in zip(outputs, rows, strict=False)]
-        return {"accuracy": 100 * sum(right) / len(right)}
-
-    return [{"text": row.text} for row in rows], score
-
-
-def qa(data: Path) -> tuple[Rows, Score]:
-    """Token F1 and exact match on held-out articles of SQuAD v1.1 dev."""
-    rows = read_squad(data, "test")
-
-    def score(outputs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        pairs = [(out["answer"], row.answers) for out, row in zip(outputs, rows, strict=False)]
-        return {
-            "f1": 100 * sum(f1(answer, truth) for answer, truth in pairs) / len(pairs),
-            "exact": 100 * sum(exact(answer, truth) for answer, truth in pairs) / len(pairs),
-        }
-
-    return [{"text": row.text, "context": row.context} for row in rows], score
 
 
 def translation(data: Path) -> tuple[Rows, Score]:
@@ -124,7 +98,7 @@ def main() -> int:
         return 2
     rows, score = _TASKS[options.task](options.data)
     rows = rows[: options.limit or _DEFAULT_LIMITS.get(options.task)]
-    with _server(options.url) as server:
+    with _server(options) as server:
         job = server.submit(rows, task=options.task).wait()
         results = list(job.results())
     failed = [result for result in results if result.output is None]
@@ -132,19 +106,21 @@ def main() -> int:
         sys.stderr.write(f"error: {len(failed)} of {len(rows)} documents have no output: {failed[0].error}\n")
         return 1
     figures = score([result.output for result in results if result.output is not None])
-    print(json.dumps({"evaluation": options.task, "documents": len(rows), **figures}))
+    model = options.model or "bundled"
+    print(json.dumps({"evaluation": options.task, "model": model, "documents": len(rows), **figures}))
     return 0
 
 
 @contextmanager
-def _server(url: str | None) -> Iterator[Textmill]:
-    if url:
-        with Textmill(url) as server:
+def _server(options: argparse.Namespace) -> Iterator[Textmill]:
+    if options.url:
+        with Textmill(options.url) as server:
             yield server
         return
+    flags = ["--no-flower", *([f"--model={options.task}={options.model}"] if options.model else [])]
     with (
         tempfile.TemporaryDirectory(prefix="textmill-eval-") as folder,
-        BackgroundStack(Path(folder) / "data", flags=["--no-flower"]) as stack,
+        BackgroundStack(Path(folder) / "data", flags=flags) as stack,
         Textmill(stack.url) as server,
     ):
         yield server
@@ -155,6 +131,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("task", choices=sorted(_TASKS))
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
     parser.add_argument("--limit", type=int, help="only the first N documents")
+    parser.add_argument("--model", help="a folder or id instead of the bundled model")
     parser.add_argument("--url", help="a running server instead of one of its own")
     return parser.parse_args()
 

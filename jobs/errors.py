@@ -67,6 +67,13 @@ class UnknownModel(RequestError):
     code = "unknown_model"
 
 
+class ModelNotFound(UnknownModel):
+    """There is no such model."""
+
+    http_status = 404
+    code = "model_not_found"
+
+
 class ModelNotServed(RequestError):
     """No worker can load this model, and none will before somebody changes something."""
 

@@ -19,12 +19,13 @@ class BucketedBatches:
         self._max_tokens = max_tokens
         self._seed = seed
         self._pool = pool
-        self._epoch = lru_cache(maxsize=2)(self._make_epoch)
+        self._epoch = lru_cache(maxsize=1)(self._make_epoch)
+        self._sizes: list[int] = []  # of the epochs so far: no step makes a past one again
 
     def at(self, step: int) -> list[int]:
         """The rows of one step."""
         epoch = 0
-        while step >= (size := len(self._epoch(epoch))):
+        while step >= (size := self._size_of(epoch)):
             step -= size
             epoch += 1
         return self._epoch(epoch)[step]
@@ -32,7 +33,12 @@ class BucketedBatches:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of the first epoch; the others differ by a few."""
-        return len(self._epoch(0))
+        return self._size_of(0)
+
+    def _size_of(self, epoch: int) -> int:
+        if epoch == len(self._sizes):
+            self._sizes.append(len(self._epoch(epoch)))
+        return self._sizes[epoch]
 
     def _make_epoch(self, epoch: int) -> list[list[int]]:
         shuffler = random.Random(f"{self._seed}:{epoch}")

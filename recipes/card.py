@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,26 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
     tokenizer.save_pretrained(out)
 
 
+def beside_previous(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures, and as `old_...` those of the weights before them, measured on the same rows (`cards/previous.json`)."""
+    previous = json.loads((_TEMPLATES / "previous.json").read_text(encoding="utf-8"))[name]
+    return {**figures, **{f"old_{key}": value for key, value in previous.items()}}
+
+
 def write_card(out: Path, name: str, figures: Mapping[str, Any], **texts: str) -> None:
     """Fills `cards/<name>.md` with figures (as `{figure}`) and texts, and writes it as the README."""
     template = (_TEMPLATES / f"{name}.md").read_text(encoding="utf-8")
     shown = {
         key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in figures.items()
     }
-    (out / "README.md").write_text(template.format_map({**shown, **texts}), encoding="utf-8")
+    filled = template.format_map(_Shown({**shown, **texts}))
+    (out / "README.md").write_text(filled, encoding="utf-8")
+
+
+class _Shown(dict[str, str]):
+    """Figures as a card shows them; one of the weights before that nobody measured is a dash."""
+
+    def __missing__(self, key: str) -> str:
+        if not key.startswith("old_"):
+            raise KeyError(key)
+        return "-"

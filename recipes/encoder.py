@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,18 @@ def prune_tokenizer(
     order = sorted(kept, key=vocabulary.__getitem__)
     description["model"]["vocab"] = {piece: i for i, piece in enumerate(order)}
     _renumber_specials(description, description["model"]["vocab"])
-    pruned = type(original)(
+    return _saved(type(original), description, out), [vocabulary[piece] for piece in order]
+
+
+def _saved(kind: Any, description: dict[str, Any], out: Path) -> PreTrainedTokenizerBase:
+    tokenizer = kind(
         tokenizer_object=Tokenizer.from_str(json.dumps(description)),
         **{f"{s.strip('[]').lower()}_token": s for s in _SPECIAL},
         model_max_length=512,
     )
-    pruned.save_pretrained(out)
-    return AutoTokenizer.from_pretrained(out), [vocabulary[piece] for piece in order]
+    tokenizer.save_pretrained(out)
+    saved: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(out)
+    return saved
 
 
 def _kept(
@@ -81,6 +86,35 @@ def prune_embeddings(model: torch.nn.Module, old_ids: list[int]) -> None:
     base.embeddings.word_embeddings = new
     config: Any = model.config
     config.vocab_size = len(old_ids)
+
+
+def add_pieces(
+    tokenizer: PreTrainedTokenizerBase, symbols: Iterable[str], out: Path
+) -> PreTrainedTokenizerBase:
+    """Gives symbols such as emoji a piece of their own, alone and inside a word; saves the tokenizer."""
+    description: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary: dict[str, int] = description["model"]["vocab"]
+    for symbol in symbols:
+        for piece in (symbol, f"##{symbol}"):
+            vocabulary.setdefault(piece, len(vocabulary))
+    return _saved(type(tokenizer), description, out)
+
+
+def grow_embeddings(
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, names: Mapping[str, str]
+) -> None:
+    """Gives each added piece the mean embedding of the pieces of its name."""
+    base: Any = model.base_model
+    old = base.embeddings.word_embeddings.weight.data
+    pieces = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    rows = [old]
+    for piece, _ in pieces[len(old) :]:
+        ids = tokenizer(names[piece.removeprefix("##")], add_special_tokens=False)["input_ids"]
+        rows.append(old[torch.tensor(ids)].mean(0, keepdim=True))
+    grown = torch.cat(rows)
+    base.embeddings.word_embeddings = torch.nn.Embedding.from_pretrained(grown, freeze=False, padding_idx=0)
+    config: Any = model.config
+    config.vocab_size = len(grown)
 
 
 def _piece_counts(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> Counter[str]:

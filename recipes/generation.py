@@ -25,6 +25,8 @@ from recipes.training import Batch, Schedule, train
 
 _END = "<|endoftext|>"
 _BLOCK_TOKENS = 512
+#: Without one every text of 128 tokens ends in a loop; chosen by `python -m benchmarks.decoding_defaults`.
+_REPETITION_PENALTY = 1.2
 _PROMPTS = (
     "Once upon a time there was a little girl who", "The old man opened the door and", "I enjoy walking with my cute dog",
     "\"Where are you going?\" asked the fox.", "It was a cold winter's night, and the snow",
@@ -43,7 +45,7 @@ def main() -> None:
     model = GPT2LMHeadModel(config_for(tokenizer, options))
     model.generation_config = GenerationConfig(
         max_new_tokens=128, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id, repetition_penalty=_REPETITION_PENALTY,
     )  # fmt: skip
     tokens = token_stream(tokenizer, books)
     print(f"{len(tokens):,} tokens, {sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
@@ -127,7 +129,9 @@ def _samples(model: GPT2LMHeadModel, tokenizer: Any) -> str:
     for i, prompt in enumerate(_PROMPTS):
         torch.manual_seed(i)
         encoded = tokenizer(prompt, return_tensors="pt")
-        produced = model.generate(**encoded, max_new_tokens=60, do_sample=True, temperature=0.8, top_p=0.95)
+        produced = model.generate(
+            **encoded, max_new_tokens=60, do_sample=True, temperature=0.8, top_p=0.95, repetition_penalty=1.0
+        )
         text = tokenizer.decode(produced[0], skip_special_tokens=True).replace("\n", " / ")
         parts.append(f"{i + 1}. **{prompt}**{text[len(prompt) :]}")
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""GoEmotions, grouped by sentiment (Apache-2.0): rows labelled exactly negative or exactly positive."""
+"""GoEmotions, grouped by sentiment (Apache-2.0): rows labelled exactly negative, neutral or positive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-_NEGATIVE, _POSITIVE = "1", "3"
+from recipes.rated import NEUTRAL, Rated
+
+_NEGATIVE, _NEUTRAL, _POSITIVE = "1", "2", "3"
 
 
 @dataclass(frozen=True)
@@ -26,3 +28,10 @@ def read_goemotions(data: Path, split: Literal["train", "dev", "test"]) -> list[
         if labels in (_NEGATIVE, _POSITIVE):
             rows.append(Labelled(text, int(labels == _POSITIVE)))
     return rows
+
+
+def read_neutral(data: Path, split: Literal["train", "dev", "test"]) -> list[Rated]:
+    """The rows of one official split that are labelled neutral, alone."""
+    path = data / "goemotions" / "group" / f"{split}.tsv"
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return [Rated(text, NEUTRAL) for text, labels, _ in rows if labels == _NEUTRAL]

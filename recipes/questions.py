@@ -1,4 +1,4 @@
-"""Question sets in one shape: SQuAD dev (split by article), FairytaleQA, QAMR."""
+"""Question sets in one shape: SQuAD dev and SQuADShifts (split by article or comment), FairytaleQA, QAMR."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from recipes.splits import Split, split_of
 
@@ -22,6 +23,7 @@ class Question:
     context: str
     answers: tuple[str, ...]
     start: int  #: of the first answer in the context; -1 when there is none
+    article: str = ""  #: what it belongs to, where that is known
 
 
 def article_split(title: str) -> Split:
@@ -50,14 +52,31 @@ def read_fairytales(data: Path, split: Split) -> list[Question]:
     return [q for _, q in _squad(data / "fairytaleqa" / f"extractive-{name}.squad.json.gz")]
 
 
-def read_qamr(data: Path) -> list[Question]:
-    """One annotator's questions per target, on single sentences of Wikipedia; training only."""
+def read_shifted(data: Path, name: Literal["new_wiki", "reddit"], split: Split) -> list[Question]:
+    """SQuADShifts (Miller et al., 2020): whole articles of Wikipedia, or whole comments, are held out.
+
+    The answer trained on is the one that most annotators gave.
+    """
+    found = []
+    for title, question in _squad(data / "squadshifts" / f"{name}.json.gz"):
+        key = title if name == "new_wiki" else question.context
+        if split_of(key, dev_share=0.06, test_share=0.15) == split:
+            found.append(question)
+    return found
+
+
+def read_qamr(data: Path, source: Literal["wikipedia", "wikinews"]) -> list[Question]:
+    """One annotator's questions per target, on single sentences.
+
+    Those of Wikipedia are trained on, those of Wikinews are set aside whole.
+    """
     sentences = dict(_tsv(data / "qamr" / "wiki-sentences.tsv"))
     rows = []
     seen: dict[tuple[str, str], str] = {}
     for part in ("dev", "test"):
         for key, words, worker, *_, question, answer, _, _ in _tsv(data / "qamr" / f"{part}.tsv"):
-            if seen.setdefault((key, words), worker) == worker and key in sentences:
+            is_wanted = f":{source}:" in key and key in sentences
+            if is_wanted and seen.setdefault((key, words), worker) == worker:
                 found = _qamr_question(sentences[key], question, answer)
                 rows += [found] if found else []
     return rows
@@ -113,7 +132,7 @@ def _squad(path: Path) -> Iterator[tuple[str, Question]]:
     for article in articles:
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
-                answers = qa["answers"]
+                answers = _most_given_first(qa["answers"])
                 yield (
                     article["title"],
                     Question(
@@ -121,5 +140,12 @@ def _squad(path: Path) -> Iterator[tuple[str, Question]]:
                         context=paragraph["context"],
                         answers=tuple(a["text"] for a in answers),
                         start=answers[0]["answer_start"] if answers else -1,
+                        article=article["title"],
                     ),
                 )
+
+
+def _most_given_first(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotators' answers, those on which most agree first; the shorter of equally many."""
+    times = Counter(answer["text"] for answer in answers)
+    return sorted(answers, key=lambda answer: (-times[answer["text"]], len(answer["text"])))

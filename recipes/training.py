@@ -36,12 +36,16 @@ class Schedule:
     seed: int = 1
     checkpoint_seconds: float = 120.0
     report_steps: int = 50
+    #: At most; where the clock is ahead of the steps, the rates follow the clock, so that they are low at the end.
+    seconds: float | None = None
 
-    def factor_at(self, step: int) -> float:
+    def factor_at(self, step: int, elapsed_seconds: float = 0.0) -> float:
         """Of the learning rates: linear warm-up, then a cosine to a twentieth (e.g. GPT-3, appendix B)."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        if self.seconds is not None:
+            done = max(done, elapsed_seconds / self.seconds)
         return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
@@ -52,37 +56,50 @@ def train(
     schedule: Schedule,
     *,
     checkpoint: Path | None = None,
-) -> None:
-    """Trains in place; picks up at `checkpoint` when that file exists."""
+) -> int:
+    """Trains in place; picks up at `checkpoint` when that file exists.
+
+    Returns:
+        The number of steps, which is less than was asked for where time ran out.
+    """
     device = next(model.parameters()).device
     optimizers = _optimizers(model, schedule)
     first = _resume(checkpoint, model, optimizers)
-    saved = shown = time.monotonic()
+    began = saved = shown = time.monotonic()
     model.train()
-    total, unreported = 0.0, 0
+    done = first
+    total, unreported = torch.zeros((), device=device), 0  # read when it is shown: a GPU is not waited for
     for step in range(first, schedule.steps):
+        elapsed = time.monotonic() - began
+        if schedule.seconds is not None and elapsed > schedule.seconds:
+            break
         # Dropout, too, is a function of the step: a resumed run draws the same masks.
         torch.manual_seed(schedule.seed * 1_000_003 + step)
         batch = {name: value.to(device) for name, value in batch_at(step).items()}
         with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
-        total += _update(model, loss, optimizers, schedule.factor_at(step), schedule.max_gradient_norm)
+        total += _update(
+            model, loss, optimizers, schedule.factor_at(step, elapsed), schedule.max_gradient_norm
+        )
         unreported += 1
+        done = step + 1
         if (step + 1) % schedule.report_steps == 0:
             seconds = (time.monotonic() - shown) / unreported
             left = seconds * (schedule.steps - step - 1)
-            mean = total / unreported
+            mean = float(total) / unreported
             print(
                 f"step {step + 1}/{schedule.steps}  loss {mean:.4f}  {seconds:.2f} s/step  {left:.0f} s left",
                 flush=True,
             )
-            shown, total, unreported = time.monotonic(), 0.0, 0
+            shown, unreported = time.monotonic(), 0
+            total.zero_()
         if checkpoint and time.monotonic() - saved > schedule.checkpoint_seconds:
             save_checkpoint(checkpoint, model, optimizers, step + 1)
             saved = time.monotonic()
     if checkpoint:
-        save_checkpoint(checkpoint, model, optimizers, schedule.steps)
+        save_checkpoint(checkpoint, model, optimizers, done)
     model.eval()
+    return done
 
 
 def save_checkpoint(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], step: int) -> None:
@@ -135,7 +152,7 @@ def _optimizers(model: nn.Module, schedule: Schedule) -> list[Optimizer]:
 
 def _update(
     model: nn.Module, loss: Tensor, optimizers: Sequence[Optimizer], rate_factor: float, max_norm: float
-) -> float:
+) -> Tensor:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate_factor
@@ -144,4 +161,4 @@ def _update(
     nn.utils.clip_grad_norm_(model.parameters(), max_norm)
     for optimizer in optimizers:
         optimizer.step()
-    return float(loss.detach())
+    return loss.detach()

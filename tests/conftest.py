@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # How long an example takes says more of who else uses the machine; tests that hang have a timeout.
 settings.register_profile("textmill", deadline=None)
 settings.load_profile("textmill")
+
+_IN_MEMORY = Path("/dev/shm")
+_ENOUGH_BYTES = 4 << 30
+
+
+def _keep_files_in_memory() -> None:
+    """Each commit of a ledger waits for its file system: on a disk that is most of what such a test takes.
+
+    Containers have often 64 MB there, which is not enough: then files go where pytest puts them.
+    """
+    if _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ENOUGH_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
+
+
+_keep_files_in_memory()
 
 # Without a GPU, Triton's kernels run through its interpreter; read when Triton itself is imported.
 if not Path("/dev/nvidiactl").exists():

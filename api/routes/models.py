@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from api.context import ContextDep, OwnerDep, in_thread
 from api.serving import how_models_stand
 from jobs.catalogue import Catalogue
+from jobs.echo import echoed
+from jobs.errors import ModelNotFound
 from jobs.serving import Standing
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -52,6 +54,15 @@ async def list_models(context: ContextDep, owner: OwnerDep) -> ModelList:
     """
     models = await in_thread(how_models_stand, context)
     return ModelList(data=[_model(standing, context.catalogue) for standing in models.values()])
+
+
+@router.get("/{model:path}", response_model=ModelOut, operation_id="get_model")
+async def get_model(model: str, context: ContextDep, owner: OwnerDep) -> ModelOut:
+    """One of them, by its name."""
+    models = await in_thread(how_models_stand, context)
+    if model not in models:
+        raise ModelNotFound(f"model {echoed(model)} is not served here; listed: {', '.join(models)}")
+    return _model(models[model], context.catalogue)
 
 
 def _model(standing: Standing, catalogue: Catalogue) -> ModelOut:

@@ -111,10 +111,10 @@ class GroupCore(PagedCore):
 
     def _waits_for_company(self) -> bool:
         """Whether too few seats are free for an encoder's pass, which several documents share."""
-        running, first = self.scheduler.running.values(), self.scheduler.next_waiting
-        if first is None or not running or self._seats.num_free * _WORTH >= self._seats.num_seats:
+        first, best = self.scheduler.best_waiting_priority, self.scheduler.best_running_priority
+        if first is None or best is None or self._seats.num_free * _WORTH >= self._seats.num_seats:
             return False
-        return first.priority >= min(request.priority for request in running)
+        return first >= best
 
     # Going out.
 

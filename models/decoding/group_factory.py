@@ -16,7 +16,7 @@ from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward, EncoderDecoderProgram
 from models.decoding.passes.forward import PackedForward, WholeForward
 from models.decoding.passes.joint_step import SourceBackend
-from models.decoding.passes.reading import CapturedReadings, EagerReadings, Reading
+from models.decoding.passes.reading import CapturedReadings, EagerReadings, Reading, Readings
 from models.decoding.passes.steps import EagerSteps, Program, StepRunner, steps_on_cuda
 from models.decoding.proving.group_probe import GroupVerdict, prove_groups
 from models.decoding.proving.measuring import measure as measure_packed
@@ -36,7 +36,7 @@ from models.proving.reference import Reference
 from models.proving.verdicts import remembered
 
 #: What may pass at loading with graphs; the shapes that are left are captured when they are needed.
-_CAPTURE_SECONDS = 5.0
+_CAPTURE_SECONDS, _READING_SECONDS = 5.0, 2.0
 #: Chunks of prompts that a captured pass over sources is as large as: what may enter in one step.
 _PASSES = 2
 
@@ -130,14 +130,17 @@ def _encoding(loaded: LoadedModel, program: Program, runner: StepRunner, limits:
     if not isinstance(program, EncoderDecoderProgram):
         return None
     reading = Reading(program.forward, program.attention, program.pages.source)
-    is_captured = runner.is_captured
-    most_tokens = program.state.most_source_pages * PAGE_TOKENS
+    readings: Readings = EagerReadings(reading)
+    max_tokens = limits.chunk_sizes[-1]
+    if runner.is_captured:
+        max_tokens *= _PASSES
+        readings = captured = CapturedReadings(
+            reading, most_tokens=program.state.most_source_pages * PAGE_TOKENS
+        )
+        captured.capture_ahead(max_tokens, within_seconds=_READING_SECONDS)
     config: Any = loaded.config.get_text_config(decoder=True)
-    return Encoding(
-        CapturedReadings(reading, most_tokens=most_tokens) if is_captured else EagerReadings(reading),
-        max_tokens=limits.chunk_sizes[-1] * (_PASSES if is_captured else 1),
-        pad_id=int(getattr(config, "pad_token_id", None) or 0),
-    )
+    pad_id = int(getattr(config, "pad_token_id", None) or 0)
+    return Encoding(readings, max_tokens=max_tokens, pad_id=pad_id)
 
 
 def build_group_program(

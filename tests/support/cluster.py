@@ -22,11 +22,12 @@ from jobs.redis_url import client_url
 from tests.support.waiting import wait_until
 from textmill.client import Textmill
 from textmill.stack.broker import EmbeddedBroker
-from textmill.stack.child import child_environment, python, tie_to_parent
+from textmill.stack.child import child_environment, tie_to_parent
 from textmill.stack.ports import any_free
 from textmill.stack.server_binary import find_server
 
 LEASE_SECONDS = 3.0
+HERE = Path(__file__).parents[2]  #: the release that is tested
 _SETTINGS = {
     "TEXTMILL_LEASE_SECONDS": str(LEASE_SECONDS),
     "TEXTMILL_SWEEP_SECONDS": "0.5",
@@ -44,7 +45,13 @@ class Cluster:
     """Broker, API and workers on one data folder."""
 
     def __init__(
-        self, folder: Path, *, workers: int = 2, database_url: str | None = None, **settings: str
+        self,
+        folder: Path,
+        *,
+        workers: int = 2,
+        database_url: str | None = None,
+        release: Path | None = None,
+        **settings: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -52,6 +59,8 @@ class Cluster:
         self.port = any_free("127.0.0.1")
         self.broker = EmbeddedBroker(folder, find_server())
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        #: The folder whose code programs run from now on; they find it first because it is theirs (no -P).
+        self.release = release or HERE
         self.num_mended = 0  #: workers that ended by themselves and were started again
         self._worker_names = [f"w{number}" for number in range(workers)]
         self._environment = {
@@ -80,8 +89,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         self.start_broker()
-        subprocess.run(python("jobs.migrate"), env=child_environment(self._environment), check=True,
-                       capture_output=True)  # fmt: skip
+        self.migrate()
         self.start_api()
         for name in self._worker_names:
             self.start_worker(name)
@@ -105,14 +113,18 @@ class Cluster:
         self._start("broker", self.broker.program().command)
         wait_until(self.broker.answers, timeout_seconds=20, what="the broker answers")
 
+    def migrate(self) -> None:
+        """Brings the database to the schema of the release that is in force."""
+        subprocess.run((sys.executable, "-m", "jobs.migrate"), env=child_environment(self._environment),
+                       check=True, capture_output=True, cwd=self.release)  # fmt: skip
+
     def start_api(self) -> None:
         """Starts the API and waits until it answers."""
-        self._start("api", python("api", "--port", str(self.port)))
+        self._start("api", (sys.executable, "-m", "api", "--port", str(self.port)))
         wait_until(self.is_alive, timeout_seconds=30, what="the API answers")
 
     def start_worker(self, name: str) -> None:
         """Starts a worker; it takes a few seconds until it works."""
-        # Without -P: the worker of the tests lies beside the code, not in the distribution.
         command = (sys.executable, "-m", "tests.support.fault_worker", "--device", "cpu", "--name", name)
         self._start(name, command)
 
@@ -193,6 +205,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                cwd=self.release,
                 preexec_fn=tie_to_parent(signal.SIGKILL),
             )
         assert os.getpgid(self.processes[name].pid) == self.processes[name].pid

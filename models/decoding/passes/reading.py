@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward
 from models.decoding.passes.joint_step import Entries, Ignored, OwnKeys, SourceBackend, SourceKeys
 from models.decoding.tensors.kv_pages import KVPages
-from models.memory import is_out_of_memory
+from models.memory import is_out_of_memory, release_cached_memory
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ Ints = NDArray[np.int32]
 #: Behind the tokens of a document and their pages.
 _LENGTH, _START = 0, 1
 _MORE_COLUMNS = 2
+#: Widths of which passes are captured ahead.
+_WIDTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 class Reading:
@@ -110,6 +113,24 @@ class CapturedReadings:
         self._stream = torch.cuda.Stream(reading.device)
         self._pool: Any = None
         self._is_eager = False
+
+    def capture_ahead(self, max_tokens: int, *, within_seconds: float) -> None:
+        """Captures passes of so many tokens and of a quarter, for so long; none where memory is short."""
+        begun = time.monotonic()
+        widths = [width for width in _WIDTHS if width <= self._most_tokens]
+        shapes = [(max(1, max_tokens // share // width), width) for share in (1, 4) for width in widths]
+        try:
+            for count, width in shapes:
+                shape = (padded_count(count), columns_for(width))
+                if shape not in self._graphs and not self._is_eager:
+                    self._prepare(shape)
+                if time.monotonic() - begun > within_seconds:
+                    break
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.release()
+            release_cached_memory()
 
     def width_for(self, longest: int) -> int:
         """As the interface says: a power of two, or one and a half."""

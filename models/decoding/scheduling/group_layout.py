@@ -75,8 +75,9 @@ def stage_group(records: Ints, first_column: int, group: Group, tables: list[Pag
     beams, seats = group.beams, group.seats
     records[:, 0] = seats
     rows = records[:, 1:]
-    for row, table in zip(rows, tables, strict=True):
-        stage_record(row, group, table)
+    stage_record(rows[0], group, tables[0])
+    rows[1:] = rows[0]  # alike but for their pages, of which all have as many
+    rows[:, layout.PAGES : layout.PAGES + len(tables[0])] = tables
     own = rows[:, first_column:]
     floats = own.view(np.float32)
     # Rows that the host chooses for are on their own to a step: there may be any number of them.

@@ -9,6 +9,7 @@ the rows that decode, within a budget that bounds how long those wait.
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Scheduler:
         self._lineup = Lineup((), *seats.of(()), number=0)
         self._num_changes = 0  # of `decoding`
         self._seats = seats
+        self._priorities: Counter[float] = Counter()  # of those who run: few, asked at every step
         self._waiting: list[Request] = []  # in order
         self._filling: list[Request] = []  # in order
         self._arrivals = 0
@@ -92,6 +94,11 @@ class Scheduler:
         """Who is let in next."""
         return self._waiting[0] if self._waiting else None
 
+    @property
+    def best_running_priority(self) -> float | None:
+        """Of the most urgent that has a seat."""
+        return min(self._priorities, default=None)
+
     def discard(self, keys: Collection[Hashable]) -> None:
         """Forgets requests, wherever they are; unknown keys are ignored."""
         self._waiting = [request for request in self._waiting if request.key not in keys]
@@ -102,6 +109,8 @@ class Scheduler:
     def leave(self, request: Request) -> None:
         """Frees the seat and the pages of a request that has them."""
         del self.running[request.key]
+        self._priorities[request.priority] -= 1
+        self._priorities += Counter()  # drops zeros
         if self.decoding.pop(request.key, None) is None:
             self._filling.remove(request)
         self._num_changes += 1
@@ -118,6 +127,7 @@ class Scheduler:
             self._waiting.pop(0)
             self._seats.enter(request)
             self.running[request.key] = request
+            self._priorities[request.priority] += 1
             room -= request.num_to_begin
             admitted.append(request)
             if request.num_to_fill:
@@ -166,7 +176,7 @@ class Scheduler:
             return False
         if not self.running:
             return self._seats.fits(request, self._seats.pages.capacity)
-        kept = 0 if any(each.priority > request.priority for each in self.running.values()) else 1
+        kept = 0 if max(self._priorities) > request.priority else 1
         max_promised = self._seats.pages.capacity * (_KEPT_FOR_URGENT - kept) // _KEPT_FOR_URGENT
         spare = kept * (self._seats.num_seats // _KEPT_FOR_URGENT)
         return self._seats.num_free - request.num_rows >= spare and self._seats.fits(request, max_promised)

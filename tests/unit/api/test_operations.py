@@ -32,6 +32,17 @@ def test_models_say_what_is_served_and_where_it_is_warm(api: Api) -> None:
     assert "cpu@here" not in str(models["qa"])
 
 
+def test_one_model_is_asked_for_by_its_name(api: Api) -> None:
+    """`models.retrieve` of OpenAI's client, which writes a slash in a name as %2F."""
+    api.sign_of_life()
+    listed = {model["id"]: model for model in api.http.get("/v1/models").json()["data"]}
+    assert api.http.get("/v1/models/noop:s").json() == listed["noop:s"]
+    answer = api.http.get("/v1/models/somebody%2Felse")
+    assert answer.status_code == 404
+    assert answer.json()["type"].endswith("model_not_found")
+    assert "'somebody/else' is not served here; listed: noop:" in answer.json()["detail"]
+
+
 def test_metrics_count_jobs_and_name_no_job(api: Api) -> None:
     job_id = api.submit("good", "bad")
     text = api.http.get("/metrics").text

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from models.loading.source import find_source
 from recipes.encoder import prune_embeddings, prune_tokenizer
-from recipes.sentiment import read_csv
+from recipes.own_rows import read_csv
 
 _TEXTS = ["the parcel was late", "the box was torn"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,10 +110,9 @@ def test_without_it_int8_is_decoded_as_before(
 
 def test_the_bundled_model_translates_as_before(cpu: Device) -> None:
     """Its padding is no vector of zeros, as CTranslate2 takes it to be; converted, it lost the first word."""
-    spec = ModelSpec(name="m", task="translation", ref="bundled:translation", dtype="int8")
-    engine = TranslationEngine(load_model(spec, cpu))
+    engine = bundled(cpu, "int8")
     assert engine.describe()["decoded_by"] == "CTranslate2"
-    plain = TranslationEngine(load_model(replace(spec, dtype="float32"), cpu))
+    plain = bundled(cpu, "float32")
     for one, other in zip(translate(engine, {}, {}, {}), translate(plain, {}, {}, {}), strict=True):
         assert one.output
         assert other.output
@@ -136,8 +134,7 @@ def test_a_model_that_it_computes_otherwise_is_decoded_as_before(
     cpu: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "_start_from_zeros", lambda model: None)  # as if it did not know
-    spec = ModelSpec(name="m", task="translation", ref="bundled:translation", dtype="int8")
-    engine = TranslationEngine(load_model(spec, cpu))
+    engine = bundled(cpu, "int8")
     assert engine.describe()["decoded_by"] == "textmill"
 
 
@@ -158,6 +155,14 @@ def test_a_model_that_its_converter_cannot_read_is_decoded_as_before(
     engine = TranslationEngine(load_model(spec, cpu))
     assert engine.describe()["decoded_by"] == "textmill"
     assert translate(engine, {"num_beams": 2})[0].output is not None
+
+
+def bundled(cpu: Device, dtype: str) -> TranslationEngine:
+    """The bundled model, whatever it asks for by itself that CTranslate2 does otherwise."""
+    spec = ModelSpec(name="m", task="translation", ref="bundled:translation", dtype=dtype)
+    loaded = load_model(spec, cpu)
+    loaded.model.generation_config.no_repeat_ngram_size = None
+    return TranslationEngine(loaded)
 
 
 def translate(engine: TranslationEngine, *params: dict[str, Any]) -> list[DocumentOutput]:

@@ -15,6 +15,7 @@ from models.decoding.group_factory import build_group_program
 from models.decoding.passes.encoder_decoder import EncoderDecoderProgram
 from models.decoding.passes.positions import adapt_positions
 from models.decoding.passes.reading import (
+    CapturedReadings,
     EagerReadings,
     Ints,
     Reading,
@@ -144,3 +145,16 @@ def test_shapes_are_few_and_hardly_larger_than_needed() -> None:
         192,
     ]
     assert [padded_count(count) for count in (1, 2, 4, 5, 16, 17, 33, 64)] == [1, 4, 4, 16, 16, 32, 64, 64]
+
+
+def test_passes_of_usual_sizes_are_captured_before_anybody_waits(
+    loaded: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first seconds of a job every new shape used to stop all documents while it was captured."""
+    _, reading = _program(loaded, "marian")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: None)
+    prepared: list[tuple[int, int]] = []
+    monkeypatch.setattr(CapturedReadings, "_prepare", lambda _, shape: prepared.append(shape))
+    CapturedReadings(reading, most_tokens=MOST_SOURCE).capture_ahead(256, within_seconds=60.0)
+    wanted = [(16, 16), (16, 24), (16, 32), (16, 48), (4, 64), (4, 16), (4, 24), (4, 32), (1, 48), (1, 64)]
+    assert prepared == [(count, columns_for(width)) for count, width in wanted]

@@ -87,6 +87,12 @@ class Histories(RuleBasedStateMachine):
         assert self.seats.num_free == self.seats.num_seats - len(running)
 
     @invariant()
+    def the_most_urgent_of_those_inside_is_known(self) -> None:
+        running = self.scheduler.running.values()
+        best = min((request.priority for request in running), default=None)
+        assert self.scheduler.best_running_priority == best
+
+    @invariant()
     def whoever_decodes_has_a_page_for_each_token(self) -> None:
         for request in self.scheduler.decoding.values():
             entries = len(request.input_ids) - 1 + self.launches.counts[request.key]

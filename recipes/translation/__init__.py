@@ -1,0 +1,1 @@
+"""Recipe: English to German, a small Marian model from scratch."""
