@@ -183,10 +183,10 @@ class Soak:
 
 def _ticks(seconds: float) -> Iterator[float]:
     """The time of each sample of a stretch."""
-    until = time.monotonic() + seconds
+    until, never = time.monotonic() + seconds, threading.Event()
     while (now := time.monotonic()) < until:
         yield now
-        time.sleep(min(_SAMPLE_SECONDS, until - now))
+        never.wait(min(_SAMPLE_SECONDS, until - now))
 
 
 def _errors_in(logs: Path) -> Counter[str]:

@@ -33,9 +33,10 @@ print(len(re.findall(rb"<heap nr=", text.value)))
 """
 #: Of 62 MiB every second piece is freed, so that no heap ends in free memory; how much is there of it later?
 _GIVEN_BACK = """
-import ctypes, os, time
+import ctypes, os
 from pathlib import Path
 from jobs.process import keep_giving_back
+from tests.support.waiting import wait_until
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 libc = ctypes.CDLL(None)
@@ -47,10 +48,8 @@ for piece in pieces[::2]:
     libc.free(piece)
 before = resident()
 keep_giving_back(0.01)
-deadline = time.monotonic() + 20
-while before - resident() < 20 << 20 and time.monotonic() < deadline:
-    time.sleep(0.01)
-print(before - resident() >= 20 << 20)
+wait_until(lambda: before - resident() > 20 << 20, timeout_seconds=20, what="pages are given back")
+print(True)
 """
 _COLLECTED = """
 import gc
