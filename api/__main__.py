@@ -23,7 +23,7 @@ from api.context import Context
 from api.log_lines import Throttle
 from jobs.errors import ConfigurationError, StoreUnavailable, TextmillError
 from jobs.privacy import keep_files_private, make_private
-from jobs.process import prepare_process, settle_in
+from jobs.process import keep_giving_back, prepare_process, settle_in
 from jobs.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ def _serve(app: FastAPI, settings: Settings, most: int) -> None:
     if settings.operations_port is not None:
         sockets = [configured(port).bind_socket() for port in (settings.port, settings.operations_port)]
     settle_in()
+    keep_giving_back()
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again that it ended by
         server.run(sockets)
     if not server.started:

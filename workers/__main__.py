@@ -12,8 +12,9 @@ from jobs.broker import num_threads
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.errors import ConfigurationError, TextmillError
 from jobs.privacy import keep_files_private, refuse_foreign
-from jobs.process import prepare_process, settle_in
+from jobs.process import keep_giving_back, prepare_process, settle_in
 from jobs.settings import Settings
+from workers.libraries import set_up_libraries
 
 if TYPE_CHECKING:
     from models.loop.pool import BuildEngine
@@ -37,6 +38,7 @@ def main(build: BuildEngine | None = None) -> int:
         catalogue = Catalogue.load(asked)
         named = "cuda:0" if asked.device == "cuda" else asked.device
         _pin(named)
+        set_up_libraries()
         device = _resolve(named, catalogue)
         entries = _served(catalogue, options.models, device)
         settings = Settings.load()
@@ -69,6 +71,7 @@ def _run(
             device_label=None if device == "auto" else device,
         )  # fmt: skip
         settle_in()  # before the models, which may be unloaded
+        keep_giving_back()
         process.start()
     except (TextmillError, ModelError) as error:
         sys.stderr.write(f"error: {error}\n")
@@ -131,13 +134,6 @@ def _pin(device: str) -> None:
     elif device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     os.environ["TEXTMILL_DEVICE"] = device
-    if "OMP_WAIT_POLICY" not in os.environ:
-        # OpenMP's threads spin, for milliseconds, while they wait for one another: beside another
-        # busy process a forward pass of 7 ms took 35 to 390. Sleeping at once costs a wake-up at
-        # each of the hundreds of small operations of a step, a third of the speed. GNU's runtime
-        # can spin for 40 microseconds and then sleep, which is good at both (docs/LOG.md).
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def _visible(index: int) -> str:

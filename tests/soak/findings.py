@@ -40,7 +40,16 @@ class Latency:
     @classmethod
     def between(cls, tries: Sequence[Try], begin: float, end: float) -> Latency:
         """Of those that began in a stretch of time."""
-        return cls.of([t.seconds for t in tries if begin <= t.at < end and t.status == HTTPStatus.ACCEPTED])
+        return cls.of([t.seconds for t in _accepted(tries) if begin <= t.at < end])
+
+    @classmethod
+    def outside(cls, tries: Sequence[Try], begin: float, end: float) -> Latency:
+        """Of those that began before or after it."""
+        return cls.of([t.seconds for t in _accepted(tries) if not begin <= t.at < end])
+
+
+def _accepted(tries: Sequence[Try]) -> list[Try]:
+    return [one for one in tries if one.status == HTTPStatus.ACCEPTED]
 
 
 @dataclass(frozen=True)

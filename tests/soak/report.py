@@ -71,7 +71,7 @@ def _latencies(found: Findings) -> str:
     return _table(
         ("", "number", "p50, ms", "p99, ms", "longest, ms"),
         [
-            row(f"idle, {found.idle_minutes:.0f} minutes before the load", found.idle),
+            row(f"idle, {found.idle_minutes:.0f} minutes, half before and half after the load", found.idle),
             row("under load", found.loaded),
             row("an interactive document under load, until its result is read", found.interactive),
         ],

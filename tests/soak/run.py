@@ -67,8 +67,8 @@ class Soak:
     def __init__(self, folder: Path, *, minutes: float, seed: int) -> None:
         self._folder = folder
         self._seconds = 60 * minutes
-        #: long enough for a 99th percentile that is not the slowest of all
-        self._idle_seconds = min(180.0, max(40.0, self._seconds / 20))
+        #: in all; long enough for a 99th percentile that is not the slowest of all
+        self._idle_seconds = min(240.0, max(60.0, self._seconds / 15))
         self._settling_seconds = min(60 * _SETTLING_MINUTES, self._seconds / 4)
         self._dice = random.Random(seed)
         self._tally = Tally()
@@ -81,10 +81,11 @@ class Soak:
         with self._stack() as stack:
             memory = MemoryLog(stack.pid)
             with self._probe(stack.url):
-                self._watch(memory, machine, self._idle_seconds)
+                self._watch_idle(machine)
                 loaded_from = time.monotonic()
                 breaker = self._load(stack, orders, memory, machine)
                 loaded_until = time.monotonic()
+                self._watch_idle(machine)
             tries = read_tries(self._tries)
             self._check_rest(stack.url, orders, tries)
         own_cores, other_cores = machine.shares()
@@ -93,7 +94,7 @@ class Soak:
             settling_minutes=self._settling_seconds / 60,
             answers=self._tally.answers, num_server_errors=self._tally.num_server_errors,
             events=self._tally.events, faults_done=breaker.done,
-            idle=Latency.between(tries, 0.0, loaded_from),
+            idle=Latency.outside(tries, loaded_from, loaded_until),
             loaded=Latency.between(tries, loaded_from, loaded_until),
             interactive=Latency.of(orders.answered_seconds),
             growths=memory.growths(self._settling_seconds), clock_zero=loaded_from,
@@ -139,12 +140,15 @@ class Soak:
             process.terminate()
             process.wait()
 
-    def _watch(self, memory: MemoryLog, machine: Machine, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (now := time.monotonic()) < until:
+    def _watch_idle(self, machine: Machine) -> None:
+        """Without clients: half of it before the load and half after, for others' work on the machine changes."""
+        for _now in _ticks(self._idle_seconds / 2):
+            machine.sample()
+
+    def _watch(self, memory: MemoryLog, machine: Machine) -> None:
+        for now in _ticks(self._seconds):
             memory.sample(now)
             machine.sample()
-            self._closing.wait(min(_SAMPLE_SECONDS, until - now))
 
     def _load(self, stack: BackgroundStack, orders: Orders, memory: MemoryLog, machine: Machine) -> Breaker:
         breaker = Breaker(
@@ -158,7 +162,7 @@ class Soak:
                 threads.append(threading.Thread(target=keep_going, args=(client, desk), daemon=True))
         for thread in threads:
             thread.start()
-        self._watch(memory, machine, self._seconds)
+        self._watch(memory, machine)
         self._closing.set()
         deadline = time.monotonic() + _JOIN_SECONDS
         for thread in threads:
@@ -175,6 +179,14 @@ class Soak:
                 orders.accept(one.job_id, Order(model=LABELS, first=0, count=1, name=one.order))
         with Textmill(url, transport=Recording(self._tally)) as server:
             orders.check_rest(server)
+
+
+def _ticks(seconds: float) -> Iterator[float]:
+    """The time of each sample of a stretch."""
+    until, never = time.monotonic() + seconds, threading.Event()
+    while (now := time.monotonic()) < until:
+        yield now
+        never.wait(min(_SAMPLE_SECONDS, until - now))
 
 
 def _errors_in(logs: Path) -> Counter[str]:

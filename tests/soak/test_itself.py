@@ -70,6 +70,7 @@ def test_latency_counts_what_was_accepted_in_its_stretch_of_time() -> None:
     unheard = Try(at=50.0, seconds=60.0, status=0, job_id=None, order="o")
     assert Latency.between([*tries, unheard], 0.0, 101.0) == Latency(100, 0.05, 0.099, 0.1)
     assert Latency.between(tries, 11.0, 21.0).number == 10
+    assert Latency.outside([*tries, unheard], 11.0, 100.0) == Latency(11, 0.006, 0.1, 0.1)
     assert Latency.of([]).number == 0
 
 

@@ -42,7 +42,7 @@ _OF_ALL = ("LC_", "XDG_", "PYTHON", "LD_", "DYLD_", "MALLOC_", "SSL_CERT_", "COV
 _OF_MODELS = (
     "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "SAFETENSORS_", "TORCH", "PYTORCH", "ATEN_",
     "TRITON_", "CUDA", "CUBLAS", "CUDNN", "NVIDIA_", "NCCL_", "NUMBA_", "OMP_", "GOMP_", "KMP_", "MKL_",
-    "OPENBLAS_", "BLIS_", "DNNL_", "ONEDNN_", "CT2_",
+    "OPENBLAS_", "BLIS_", "DNNL_", "ONEDNN_", "LRU_CACHE_", "CT2_",
 )  # fmt: skip
 _FAMILIES = {
     Needs.NOTHING: _OF_ALL,  # nothing is in all needs

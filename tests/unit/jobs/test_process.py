@@ -31,6 +31,26 @@ libc.malloc_info(0, stream)
 libc.fclose(stream)
 print(len(re.findall(rb"<heap nr=", text.value)))
 """
+#: Of 62 MiB every second piece is freed, so that no heap ends in free memory; how much is there of it later?
+_GIVEN_BACK = """
+import ctypes, os
+from pathlib import Path
+from jobs.process import keep_giving_back
+from tests.support.waiting import wait_until
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+pieces = [libc.malloc(64000) for _ in range(1000)]
+for piece in pieces:
+    ctypes.memset(piece, 1, 64000)
+for piece in pieces[::2]:
+    libc.free(piece)
+before = resident()
+keep_giving_back(0.01)
+wait_until(lambda: before - resident() > 20 << 20, timeout_seconds=20, what="pages are given back")
+print(True)
+"""
 _COLLECTED = """
 import gc
 from jobs.process import settle_in
@@ -56,6 +76,12 @@ def test_threads_share_two_heaps_unless_the_operator_says_otherwise() -> None:
     """Soak: the API's memory grew by 15 % in half an hour, half of its heaps being free."""
     assert output_of(_HEAPS) == "2"
     assert int(output_of(_HEAPS, MALLOC_ARENA_MAX="5")) > 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
+def test_what_is_freed_amid_a_heap_goes_back_to_the_system() -> None:
+    """Soak: heaps grew by what lay free between what is kept."""
+    assert output_of(_GIVEN_BACK) == "True"
 
 
 def test_what_a_start_leaves_is_not_looked_through_again_and_later_garbage_is_found() -> None:

@@ -52,7 +52,13 @@ def start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TEXTMILL_")]:
         monkeypatch.delenv(name)
-    for name in ("TEXTMILL_DEVICE", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+    set_by_workers = (
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+        "LRU_CACHE_CAPACITY",
+        "OMP_WAIT_POLICY",
+        "GOMP_SPINCOUNT",
+    )
+    for name in ("TEXTMILL_DEVICE", "CUDA_VISIBLE_DEVICES", *set_by_workers):
         monkeypatch.setenv(name, "")  # put back afterwards, whatever the program sets
         monkeypatch.delenv(name)
     started = Started()
