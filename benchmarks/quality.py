@@ -22,6 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks import data
 from benchmarks.quality_qa import qa
 from benchmarks.quality_sentiment import sentiment
 from recipes.books import read_books
@@ -91,10 +92,7 @@ _DEFAULT_LIMITS = {"generation": 300}
 def main() -> int:
     """Runs one evaluation."""
     options = _options()
-    if not options.data.is_dir():
-        sys.stderr.write(
-            f"error: there is no data folder {options.data}; name it with --data (make: DATA=)\n"
-        )
+    if not data.is_there(options.data):
         return 2
     rows, score = _TASKS[options.task](options.data)
     rows = rows[: options.limit or _DEFAULT_LIMITS.get(options.task)]

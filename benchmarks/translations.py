@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from transformers import MarianMTModel, MarianTokenizer
 
+from benchmarks import data
 from recipes.translation.corpora import SETS, sets_aside
 from recipes.translation.evaluation import scores_of
 
@@ -26,10 +27,7 @@ _BUNDLED = Path(__file__).parents[1] / "models" / "bundled" / "translation"
 def main() -> int:
     """Prints a line for each model and set."""
     options = _options()
-    if not options.data.is_dir():
-        sys.stderr.write(
-            f"error: there is no data folder {options.data}; name it with --data (make: DATA=)\n"
-        )
+    if not data.is_there(options.data):
         return 2
     sets = sets_aside(options.data, options.sets)
     for title, folder in (("before", options.before), ("now", options.model)):
