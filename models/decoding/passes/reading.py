@@ -6,10 +6,10 @@ padded to a width, the page of each token, how many tokens there are, and the de
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.decoding.passes.encoder_decoder import EncoderDecoderForward
+from models.decoding.passes.graphs import captured
 from models.decoding.passes.joint_step import Entries, Ignored, OwnKeys, SourceBackend, SourceKeys
 from models.decoding.tensors.kv_pages import KVPages
 from models.memory import is_out_of_memory, release_cached_memory
@@ -159,31 +160,16 @@ class CapturedReadings:
         nobody = with_nobody(np.zeros((0, shape[1]), np.int32), shape[0])
         static = torch.from_numpy(nobody).to(self._reading.device)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
-        self._reading.run(static)  # what it raises is the model's own
-        torch.cuda.synchronize()
-        collects = gc.isenabled()
-        gc.disable()  # nothing of CUDA may be freed while a stream is captured
         try:
-            with torch.cuda.stream(self._stream):
-                self._graphs[shape] = (self._capture(static), static)
+            graph = captured(partial(self._reading.run, static), self._stream, self._pool)
         except Exception as error:  # an encoder that reads numbers on the host
             if is_out_of_memory(error):
                 raise
             torch.cuda.synchronize()  # raises if the device itself has failed
             self._is_eager = True
             logger.info("sources are read eagerly", extra={"action": "eager_sources", "reason": str(error)})
-        finally:
-            if collects:
-                gc.enable()
-
-    def _capture(self, static: Tensor) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-        try:
-            self._reading.run(static)
-        finally:
-            graph.capture_end()
-        return graph
+        else:
+            self._graphs[shape] = (graph, static)
 
 
 def stage_source(row: Ints, ids: Ints, pages: Ints) -> None:

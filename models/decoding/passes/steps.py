@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 
 from models.decoding.attention.interface import AttentionBackend, Step
 from models.decoding.passes.forward import Forward
+from models.decoding.passes.graphs import captured
 from models.decoding.sampling.group_lane import GroupLane
 from models.decoding.sampling.interface import Sampler
 from models.decoding.sampling.slow_lane import SlowLane, SlowRows
@@ -151,15 +152,9 @@ class CapturedSteps:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         self._program.state.vacate(shape)
-        torch.cuda.synchronize()
-        collects = gc.isenabled()
-        gc.disable()  # nothing of CUDA may be freed while a stream is captured
-        try:
-            with self._program.forward.made_ours(), torch.cuda.stream(self._stream):
-                self._graphs[shape] = self._capture(shape)
-        finally:
-            if collects:
-                gc.enable()
+        with self._program.forward.made_ours():
+            run = partial(self._program.run, shape)  # with nobody in it
+            self._graphs[shape] = captured(run, self._stream, self._pool)
         torch.cuda.synchronize()
 
     def run(self, shape: Shape, slow: SlowRows = ()) -> None:
@@ -174,17 +169,6 @@ class CapturedSteps:
         """As the interface says."""
         self._graphs.clear()
         self._pool = None
-
-    def _capture(self, shape: Shape) -> torch.cuda.CUDAGraph:
-        self._program.run(shape)  # compiles what is new, with nobody in it
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-        try:
-            self._program.run(shape)
-        finally:
-            graph.capture_end()
-        return graph
 
 
 def steps_on_cuda(program: Program, shapes: Iterable[Shape], *, within_seconds: float) -> StepRunner:

@@ -8,7 +8,7 @@ from models.decoding.group_factory import build_group_program, group_core
 from models.decoding.parameters.prompt import Decoded
 from models.decoding.passes.positions import adapt_positions
 from tests.support.groups import BEAMS, MOST_SOURCE, TIGHT, layout_of, prompts_of
-from tests.support.tape import TapedSteps
+from tests.support.tape import TapedSteps, expect_repeats
 from tests.support.tiny_models import Loader
 
 
@@ -41,9 +41,4 @@ def test_every_step_of_a_shape_dispatches_the_same_operators_on_the_same_address
         results |= dict(core.step())
     assert all(isinstance(result, Decoded) for result in results.values())
     assert len(results) == 12
-    assert not steps.host_reads
-    repeated = [tapes for tapes in steps.tapes.values() if len(tapes) > 1]
-    assert len(repeated) >= 3
-    for tapes in repeated:
-        for tape in tapes[1:]:
-            assert tape == tapes[0]
+    expect_repeats(steps)

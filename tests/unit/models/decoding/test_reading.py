@@ -158,3 +158,33 @@ def test_passes_of_usual_sizes_are_captured_before_anybody_waits(
     CapturedReadings(reading, most_tokens=MOST_SOURCE).capture_ahead(256, within_seconds=60.0)
     wanted = [(16, 16), (16, 24), (16, 32), (16, 48), (4, 64), (4, 16), (4, 24), (4, 32), (1, 48), (1, 64)]
     assert prepared == [(count, columns_for(width)) for count, width in wanted]
+
+
+def test_an_encoder_that_no_graph_takes_is_read_operator_by_operator(
+    loaded: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As steps are: its documents are read all the same, and nobody tries to capture it again."""
+    program, reading = _program(loaded, "marian")
+    source = program.pages.source
+    with torch.inference_mode():
+        EagerReadings(reading).run(_inbox(24))
+    wanted = [pool[1:].clone() for pool in (*source.keys, *source.values)]
+    tries: list[int] = []
+
+    def refuse(*_: Any) -> None:
+        tries.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    for name in ("Stream", "graph_pool_handle", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr("models.decoding.passes.reading.captured", refuse)
+    captured = CapturedReadings(reading, most_tokens=MOST_SOURCE)
+    for _ in range(2):
+        for pool in (*source.keys, *source.values):
+            pool.zero_()
+        with torch.inference_mode():
+            captured.run(_inbox(24))
+        got = [pool[1:] for pool in (*source.keys, *source.values)]
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(got, wanted, strict=True))
+    assert len(tries) == 1
