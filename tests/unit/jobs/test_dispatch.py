@@ -120,7 +120,7 @@ def test_a_job_that_is_named_is_sent_and_no_other(
     sender = Sender(dispatcher, on_death=lambda: None)
     sender.send_soon(mine.id)
     sender.start()
-    wait_until(lambda: celery.sent, timeout_seconds=30)
+    wait_until(lambda: celery.sent)
     sender.stop()
     assert [message["args"] for message in celery.sent] == [[f"{mine.id}.0"]]
 
@@ -170,7 +170,7 @@ def test_whoever_asks_the_sender_does_not_wait_for_redis(
     assert celery.asked.wait(30)
     assert celery.sent == []
     celery.answers.set()
-    wait_until(lambda: len(celery.sent) == 60, timeout_seconds=30)
+    wait_until(lambda: len(celery.sent) == 60)
     sender.stop()
 
 
@@ -186,7 +186,7 @@ def test_a_sender_goes_on_after_what_redis_refused(
     celery.room = 1000
     sender.send_soon(second.id)
     sender.send_soon(first.id)
-    wait_until(lambda: len(celery.sent) == 2, timeout_seconds=30)
+    wait_until(lambda: len(celery.sent) == 2)
     sender.stop()
 
 
