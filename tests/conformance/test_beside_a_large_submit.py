@@ -13,9 +13,9 @@ import pytest
 
 from jobs.records import LeaseState, NewDocument, NewJob, Task
 from jobs.store.database import Database
-from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from tests.support.ledger import Ledger
+from tests.support.new_ledger import new_ledger
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -35,8 +35,7 @@ def submit_many(url: str, count: int) -> None:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}")
-    migrate(database)
+    database = Database(new_ledger(tmp_path / "ledger.db"))
     store = SqlStore(database, slice_tokens=10_000, slice_documents=4)
     yield Ledger(store)
     store.close()

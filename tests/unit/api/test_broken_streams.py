@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.errors import JobNotFound, StoreUnavailable
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.unit.api.conftest import Api
 
 Message = dict[str, Any]
@@ -34,7 +35,7 @@ def exchange(api: Api, path: str, query: str = "") -> list[Message]:
         await api.http.app(scope, receive, send)  # type: ignore[arg-type]
 
     try:
-        asyncio.run(asyncio.wait_for(run(), 30))
+        asyncio.run(asyncio.wait_for(run(), PATIENCE_SECONDS))
     except Exception as error:
         sent.append({"type": "failed", "error": error})
     return sent

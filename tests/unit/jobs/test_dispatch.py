@@ -20,9 +20,9 @@ from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.database import Database
-from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from tests.support.ledger import Clock, Ledger
+from tests.support.new_ledger import new_ledger
 from tests.support.waiting import wait_until
 
 CATALOGUE = Catalogue(entries=(ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:"),))
@@ -64,8 +64,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     clock = Clock()
-    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}", clock_offset=clock)
-    migrate(database)
+    database = Database(new_ledger(tmp_path / "ledger.db"), clock_offset=clock)
     store = SqlStore(database, slice_tokens=10_000, slice_documents=8)  # one document a slice at first
     yield Ledger(store, clock)
     store.close()
