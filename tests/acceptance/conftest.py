@@ -47,7 +47,7 @@ class Cli:
         """Runs a command to its end."""
         with self.start(*arguments) as process:
             try:
-                out, err = process.communicate(stdin, timeout=2 * PATIENCE_SECONDS)
+                out, err = process.communicate(stdin, timeout=4 * PATIENCE_SECONDS)
             except BaseException:
                 process.kill()
                 raise

@@ -19,7 +19,7 @@ from textmill.stack.background import BackgroundStack
 from textmill.stack.child import child_environment, python
 
 #: What ran when a worker died is computed again one by one, so this is a few seconds' work.
-NUM_DOCUMENTS = 60
+NUM_DOCUMENTS = 40
 
 
 @pytest.fixture(scope="module")
