@@ -19,7 +19,7 @@ from jobs.store.stages import unwritten
 #: A page ends behind the row with which its rows hold so many characters: a row may hold a million.
 _PAGE_CHARACTERS = 8_000_000
 #: Rows that are fetched at a time.
-_FETCHED_ROWS = 20
+_FETCHED_ROWS = 100
 
 
 def result_page(
