@@ -44,5 +44,8 @@ class Single:
 
 def apart(singles: Sequence[Single], faults: Sequence[float]) -> tuple[list[Single], list[Single]]:
     """Those that met no fault, and those that did."""
-    met = {single for single in singles if single.meets(faults)}
-    return [single for single in singles if single not in met], list(met)
+    spared: list[Single] = []
+    met: list[Single] = []
+    for single in singles:
+        (met if single.meets(faults) else spared).append(single)
+    return spared, met

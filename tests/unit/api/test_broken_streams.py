@@ -79,9 +79,8 @@ def test_results_that_fail_half_way_do_not_end_in_order(
     monkeypatch.setattr(api.store, "result_page", failing_at(2, api.store.result_page, error))
     messages = exchange(api, f"/v1/jobs/{finished}/results", query)
     assert is_broken(messages)
-    assert (messages[-1]["type"] == "failed") is isinstance(
-        error, ValueError
-    )  # the server's log has it whole
+    is_told_whole = messages[-1]["type"] == "failed"  # to the server's log
+    assert is_told_whole is isinstance(error, ValueError)
 
 
 @pytest.mark.parametrize("stream", ["results", "results?format=csv", "events"])

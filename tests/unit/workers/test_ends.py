@@ -20,8 +20,6 @@ from workers.ending import OrderlyEnd
 from workers.heartbeats import Heartbeats
 from workers.worker import Worker
 
-LONG = PATIENCE_SECONDS
-
 
 class DiesAtTheGate(GatedEngine):
     """Ends the loop by an error that no engine catches, when the test says so."""
@@ -68,7 +66,7 @@ def test_all_slices_of_a_loop_that_dies_are_given_back_before_the_process_ends(b
         thread.start()
     wait_until(lambda: len(leased(bench)) == 4 and engine.entered.is_set(), what="all run")
     engine.gate.set()
-    assert has_ended.wait(LONG)
+    assert has_ended.wait(PATIENCE_SECONDS)
     assert left_at_the_end == [[]]  # once, and nothing is leased any more
     for key in keys:
         assert not bench.ledger.claimed(key).isolation

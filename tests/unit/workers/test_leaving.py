@@ -13,7 +13,6 @@ from jobs.errors import StoreUnavailable
 from tests.support.waiting import PATIENCE_SECONDS
 from workers import lifecycle
 
-LONG = PATIENCE_SECONDS
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
@@ -40,7 +39,7 @@ class Leaving:
         self.stops += 1
 
     def wait(self) -> None:
-        self.answers.wait(LONG)
+        self.answers.wait(PATIENCE_SECONDS)
 
     def finish(self) -> None:
         """Nothing that would end the process is left behind."""
@@ -49,7 +48,7 @@ class Leaving:
             if isinstance(thread, threading.Timer):
                 thread.cancel()
             if isinstance(thread, threading.Timer) or thread.name == "shutdown":
-                thread.join(LONG)
+                thread.join(PATIENCE_SECONDS)
 
 
 Make = Callable[..., Leaving]
@@ -82,7 +81,7 @@ def test_a_ledger_that_does_not_answer_holds_no_one_who_is_told_to_leave_at_once
     monkeypatch.setattr(lifecycle, "_HURRY_SECONDS", 0.01)
     told = leaving(Leaving.wait)
     signal.raise_signal(signal.SIGQUIT)
-    assert told.has_ended.wait(LONG / 2)
+    assert told.has_ended.wait(PATIENCE_SECONDS / 2)
     assert told.exits == [128 + signal.SIGQUIT]
 
 
@@ -92,7 +91,7 @@ def test_a_ledger_that_is_away_holds_no_one_either(leaving: Make) -> None:
 
     told = leaving(away)
     signal.raise_signal(signal.SIGQUIT)
-    assert told.has_ended.wait(LONG)
+    assert told.has_ended.wait(PATIENCE_SECONDS)
     assert told.exits == [128 + signal.SIGQUIT]
 
 
@@ -100,7 +99,7 @@ def test_a_ledger_that_is_away_holds_no_one_either(leaving: Make) -> None:
 def test_the_first_signal_lets_the_worker_finish(leaving: Make, number: int) -> None:
     told = leaving()
     signal.raise_signal(number)
-    assert told.has_ended.wait(LONG)
+    assert told.has_ended.wait(PATIENCE_SECONDS)
     assert (told.exits, told.stops) == ([0], 1)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from models.errors import CannotLoad
 from tests.support.ledger import Clock
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.unit.workers.conftest import Bench
-from tests.unit.workers.test_worker import LONG, MODEL
+from tests.unit.workers.test_worker import MODEL
 from workers.retries import LoadRetries
 from workers.signs import SignsOfLife
 
@@ -65,7 +65,7 @@ def test_h15_a_sign_of_life_says_why_a_model_cannot_be_loaded_and_forgets_it_whe
     bench.build_error = error  # type: ignore[assignment]
     bench.start()
     with pytest.raises(CannotLoad):
-        bench.loop.warm("m").result(LONG)
+        bench.loop.warm("m").result(PATIENCE_SECONDS)
     store = bench.ledger.store
     signs = SignsOfLife(
         store, bench.loop, worker_id="w", device="cuda:1", models=[MODEL], slots=2,
@@ -80,7 +80,7 @@ def test_h15_a_sign_of_life_says_why_a_model_cannot_be_loaded_and_forgets_it_whe
     assert sign.device == "cuda:1"
     bench.build_error = None
     bench.pool_clock.advance(31)
-    bench.loop.warm("m").result(LONG)
+    bench.loop.warm("m").result(PATIENCE_SECONDS)
     wait_until(lambda: not bench.loop.failures, what="the failure is forgotten")
     signs._beat()
     (sign,) = store.workers(max_age_seconds=30)
@@ -91,7 +91,7 @@ def test_h15_a_sign_of_life_says_why_a_model_cannot_be_loaded_and_forgets_it_whe
 def test_facts_are_kept_once_and_without_counters(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.engine, "describe", lambda: {"dtype": "float32", "steps": 3})
     bench.start()
-    bench.loop.warm("m").result(LONG)
+    bench.loop.warm("m").result(PATIENCE_SECONDS)
     kept = []
     monkeypatch.setattr(bench.ledger.store, "keep_facts", kept.append)
     signs = SignsOfLife(

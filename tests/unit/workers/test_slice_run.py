@@ -16,8 +16,6 @@ from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.unit.workers.conftest import Bench
 from workers.slice_run import SliceRun
 
-LONG = PATIENCE_SECONDS
-
 
 def isolated(bench: Bench, count: int) -> Job:
     """A job whose documents run alone, since they killed processes in company and together."""
@@ -55,7 +53,7 @@ def test_what_is_done_is_settled_while_the_rest_is_being_computed(bench: Bench) 
     thread = started(bench.run_of(job))
     wait_until(lambda: len(bench.statuses(job)) == 5, what="five are settled")
     engine.gate.set()
-    thread.join(LONG)
+    thread.join(PATIENCE_SECONDS)
     assert bench.statuses(job) == ["succeeded"] * 6
 
 
@@ -80,11 +78,11 @@ def test_after_a_cancel_the_run_ends_and_the_engine_is_freed(bench: Bench) -> No
     job = bench.ledger.submit(6)
     run = bench.run_of(job)
     thread = started(run)
-    assert engine.entered.wait(LONG)
+    assert engine.entered.wait(PATIENCE_SECONDS)
     bench.ledger.store.cancel(job.id)
     run.heard(LeaseState.LOST)
     engine.gate.set()
-    thread.join(LONG)
+    thread.join(PATIENCE_SECONDS)
     assert bench.statuses(job) == ["cancelled"] * 6
     wait_until(lambda: not engine.has_work, what="the engine forgot the documents")
 
@@ -94,11 +92,11 @@ def test_a_late_settlement_after_the_lease_was_lost_changes_nothing(bench: Bench
     bench.start()
     job = bench.ledger.submit(6)
     thread = started(bench.run_of(job))
-    assert engine.entered.wait(LONG)
+    assert engine.entered.wait(PATIENCE_SECONDS)
     crash(bench.ledger)  # it was frozen, say: its lease ran out, and another worker has the slice now
     other = bench.ledger.claimed(bench.ledger.keys(job)[0])
     engine.gate.set()
-    thread.join(LONG)
+    thread.join(PATIENCE_SECONDS)
     assert bench.statuses(job) == []
     bench.ledger.finish(other)
     assert bench.statuses(job) == ["succeeded"] * 6
@@ -149,11 +147,11 @@ def test_others_have_the_device_between_the_documents_of_an_isolated_slice(
     bench.start()
     job = isolated(bench, 4)
     thread = started(bench.run_of(job))
-    assert engine.entered.wait(LONG)
+    assert engine.entered.wait(PATIENCE_SECONDS)
     other = bench.loop.submit("m", documents("other"))
     engine.gate.set()
-    assert other.outcomes(LONG)
-    thread.join(LONG)
+    assert other.outcomes(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
     assert engine.texts == ["text 0", "other", "text 1", "text 2", "text 3"]
 
 
@@ -167,9 +165,9 @@ def test_given_back_in_the_middle_a_slice_keeps_what_is_settled_and_costs_no_cra
     job = bench.ledger.submit(6)
     run = bench.run_of(job)
     thread = started(run)
-    assert engine.entered.wait(LONG)
+    assert engine.entered.wait(PATIENCE_SECONDS)
     run.give_back()
-    thread.join(LONG)
+    thread.join(PATIENCE_SECONDS)
     assert bench.statuses(job) == ["succeeded"] * 2
     again = bench.ledger.claimed(bench.ledger.keys(job)[0])
     assert not again.isolation
@@ -195,12 +193,12 @@ def test_a_loop_that_is_stopped_gives_the_slice_back_and_nobody_dies(bench: Benc
     bench.start()
     job = bench.ledger.submit(2)
     thread = started(bench.run_of(job))
-    assert engine.entered.wait(LONG)
+    assert engine.entered.wait(PATIENCE_SECONDS)
     stopper = threading.Thread(target=bench.loop.stop, args=(0,))
     stopper.start()
     engine.gate.set()
-    stopper.join(LONG)
-    thread.join(LONG)
+    stopper.join(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
     assert bench.deaths == []
 
 
@@ -231,9 +229,9 @@ def test_a_run_whose_lease_is_lost_ends_though_the_engine_is_still_computing(ben
     bench.start()
     run = bench.run_of(bench.ledger.submit(6))
     thread = started(run)
-    assert engine.entered.wait(LONG)
+    assert engine.entered.wait(PATIENCE_SECONDS)
     run.heard(LeaseState.LOST)
-    thread.join(LONG)
+    thread.join(PATIENCE_SECONDS)
     is_alive = thread.is_alive()
     engine.gate.set()
     assert not is_alive
@@ -246,6 +244,6 @@ def test_what_cannot_be_settled_is_not_kept_beyond_the_lease(bench: Bench) -> No
     bench.store.num_failures = 10**9
     run = bench.run_of(job, lease_seconds=0.05)
     thread = started(run)
-    thread.join(LONG)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
     assert bench.statuses(job) == []

@@ -19,7 +19,6 @@ from workers.heartbeats import Heartbeats
 from workers.signs import SignsOfLife
 from workers.worker import Worker
 
-LONG = PATIENCE_SECONDS
 MODEL = ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:m")
 
 
@@ -129,13 +128,13 @@ def test_a_stop_lets_a_slice_finish_within_its_grace_and_takes_no_other(worker: 
     first, second = bench.ledger.keys(job)[:2]
     running = threading.Thread(target=worker.run_slice, args=(first,))
     running.start()
-    assert bench.engine.entered.wait(LONG)
-    stopping = threading.Thread(target=worker.stop, kwargs={"grace_seconds": LONG})
+    assert bench.engine.entered.wait(PATIENCE_SECONDS)
+    stopping = threading.Thread(target=worker.stop, kwargs={"grace_seconds": PATIENCE_SECONDS})
     stopping.start()
     wait_until(lambda: "skipped" in worker.run_slice(second), what="refuses more")
     bench.engine.gate.set()
-    stopping.join(LONG)
-    running.join(LONG)
+    stopping.join(PATIENCE_SECONDS)
+    running.join(PATIENCE_SECONDS)
     assert bench.statuses(job) == ["succeeded"] * 6
 
 
@@ -145,9 +144,9 @@ def test_after_the_grace_a_stop_gives_the_slice_back(worker: Worker, bench: Benc
     key = bench.ledger.keys(job)[0]
     running = threading.Thread(target=worker.run_slice, args=(key,))
     running.start()
-    assert bench.engine.entered.wait(LONG)
+    assert bench.engine.entered.wait(PATIENCE_SECONDS)
     worker.stop(grace_seconds=0)
-    running.join(LONG)
+    running.join(PATIENCE_SECONDS)
     lease = bench.ledger.claim(key, worker="another")
     assert lease is not None
     assert not lease.isolation
@@ -161,13 +160,13 @@ def test_whoever_leaves_in_a_hurry_releases_every_lease_and_settles_no_more(
     key = bench.ledger.keys(job)[0]
     running = threading.Thread(target=worker.run_slice, args=(key,))
     running.start()
-    assert bench.engine.entered.wait(LONG)
+    assert bench.engine.entered.wait(PATIENCE_SECONDS)
     worker.release_all()
     lease = bench.ledger.claim(key, worker="another")
     assert lease is not None
     assert not lease.isolation
     bench.engine.gate.set()  # the first worker's computation comes to its end all the same
-    running.join(LONG)
+    running.join(PATIENCE_SECONDS)
     assert bench.statuses(job) == []
     bench.ledger.finish(lease)
     assert bench.statuses(job) == ["succeeded"] * 3
@@ -183,22 +182,22 @@ def test_a_slice_claimed_at_the_last_moment_is_released_too(
 
     def slow_claim(*args: Any, **options: Any) -> Lease | None:
         under_way.set()
-        assert go_on.wait(LONG)
+        assert go_on.wait(PATIENCE_SECONDS)
         return claim(*args, **options)
 
     monkeypatch.setattr(bench.ledger.store, "claim", slow_claim)
     running = threading.Thread(target=worker.run_slice, args=(key,))
     leaving = threading.Thread(target=worker.release_all)
     running.start()
-    assert under_way.wait(LONG)
+    assert under_way.wait(PATIENCE_SECONDS)
     leaving.start()
     wait_until(lambda: worker._stopping.is_set(), what="the worker is leaving")
     go_on.set()
-    leaving.join(LONG)
+    leaving.join(PATIENCE_SECONDS)
     assert bench.ledger.store.heartbeat({key: 1}, lease_seconds=30.0) == {key: LeaseState.LOST}
     assert isinstance(bench.engine, GatedEngine)
     bench.engine.gate.set()
-    running.join(LONG)
+    running.join(PATIENCE_SECONDS)
 
 
 def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: Bench) -> None:
@@ -207,7 +206,7 @@ def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: 
         bench.ledger.store, bench.loop, worker_id="w1", device="cpu", models=[MODEL], slots=2,
         on_death=lambda: None,
     )  # fmt: skip
-    bench.loop.warm("m").result(LONG)
+    bench.loop.warm("m").result(PATIENCE_SECONDS)
     signs.start()
     (sign,) = wait_until(lambda: bench.ledger.store.workers(max_age_seconds=30), what="a sign of life")
     assert (sign.worker_id, sign.device, sign.models) == ("w1", "cpu", ("m",))

@@ -16,7 +16,6 @@ from models.records import DocumentOutput, ModelSpec
 from tests.support.engines import FakeEngine, GatedEngine, documents, specs
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
-LONG = PATIENCE_SECONDS
 Build = Callable[[ModelSpec], Engine]
 
 
@@ -46,7 +45,7 @@ def rig() -> Iterator[Callable[..., Rig]]:
 def texts_of(ticket: Ticket) -> dict[object, str]:
     texts: dict[object, str] = {}
     while ticket.num_open:
-        outputs = ticket.outcomes(LONG)
+        outputs = ticket.outcomes(PATIENCE_SECONDS)
         assert outputs
         texts.update((output.key, (output.output or {})["text"]) for output in outputs)
     return texts
@@ -82,15 +81,15 @@ def test_a_model_that_cannot_be_loaded_fails_its_ticket_and_nobody_elses(rig: Ca
     loop = rig(build).loop
     bad, good = loop.submit("a", documents("x")), loop.submit("b", documents("x"))
     with pytest.raises(CannotLoad, match="no head"):
-        bad.outcomes(LONG)
+        bad.outcomes(PATIENCE_SECONDS)
     assert texts_of(good) == {0: "X"}
     with pytest.raises(CannotLoad):
-        loop.warm("a").result(LONG)
+        loop.warm("a").result(PATIENCE_SECONDS)
 
 
 def test_warming_loads_before_the_first_document(rig: Callable[..., Rig]) -> None:
     one = rig(lambda _: FakeEngine())
-    one.loop.warm("b").result(LONG)
+    one.loop.warm("b").result(PATIENCE_SECONDS)
     assert one.pool.warm == ("b",)
     wait_until(lambda: "b" in one.loop.facts)
 
@@ -100,7 +99,7 @@ def test_a_model_waits_for_room_until_a_busy_one_is_done(rig: Callable[..., Rig]
     gated.memory_bytes = 10
     one = rig(lambda spec: gated if spec.name == "a" else FakeEngine(memory_bytes=10), budget_bytes=15)
     busy = one.loop.submit("a", documents("x"))
-    assert gated.entered.wait(LONG)
+    assert gated.entered.wait(PATIENCE_SECONDS)
     waiting = one.loop.submit("b", documents("y"))
     gated.gate.set()
     assert texts_of(busy) == {0: "X"}
@@ -112,7 +111,7 @@ def test_cancelled_documents_leave_the_engine_and_yield_nothing(rig: Callable[..
     gated = GatedEngine()
     loop = rig(lambda _: gated).loop
     ticket = loop.submit("a", documents("x", "y", "z"))
-    assert gated.entered.wait(LONG)
+    assert gated.entered.wait(PATIENCE_SECONDS)
     ticket.cancel()
     gated.gate.set()
     assert ticket.num_open == 0
@@ -127,7 +126,7 @@ def test_documents_cancelled_before_they_enter_never_do(rig: Callable[..., Rig])
     other = FakeEngine()
     one = rig(lambda spec: gated if spec.name == "a" else other, budget_bytes=15)
     busy = one.loop.submit("a", documents("x"))
-    assert gated.entered.wait(LONG)
+    assert gated.entered.wait(PATIENCE_SECONDS)
     one.loop.submit("b", documents("y")).cancel()
     gated.gate.set()
     texts_of(busy)
@@ -162,9 +161,9 @@ def test_a_broken_engine_ends_the_loop_and_every_waiter_is_told(
 
     def read_on() -> None:
         while ticket.num_open:
-            ticket.outcomes(LONG)
-        ticket.outcomes(LONG)
-        one.loop.submit("a", documents("y")).outcomes(LONG)
+            ticket.outcomes(PATIENCE_SECONDS)
+        ticket.outcomes(PATIENCE_SECONDS)
+        one.loop.submit("a", documents("y")).outcomes(PATIENCE_SECONDS)
 
     with pytest.raises(LoopDied, match=reason):
         read_on()
@@ -172,9 +171,9 @@ def test_a_broken_engine_ends_the_loop_and_every_waiter_is_told(
     assert reason in str(one.deaths[0])
     assert not one.loop.is_alive
     with pytest.raises(LoopDied):
-        one.loop.submit("b", documents("z")).outcomes(LONG)
+        one.loop.submit("b", documents("z")).outcomes(PATIENCE_SECONDS)
     with pytest.raises(LoopDied):
-        one.loop.warm("b").result(LONG)
+        one.loop.warm("b").result(PATIENCE_SECONDS)
 
 
 def test_a_step_that_hangs_is_noticed_and_its_age_shows(rig: Callable[..., Rig]) -> None:
@@ -182,7 +181,7 @@ def test_a_step_that_hangs_is_noticed_and_its_age_shows(rig: Callable[..., Rig])
     one = rig(lambda _: gated, step_limit_seconds=0.2)
     ticket = one.loop.submit("a", documents("x"))
     with pytest.raises(LoopDied, match=r"a step of model 'a' took more than 0.2 s"):
-        ticket.outcomes(LONG)
+        ticket.outcomes(PATIENCE_SECONDS)
     assert one.loop.age_seconds >= 0.2
     wait_until(lambda: len(one.deaths) == 1)
     gated.gate.set()
@@ -198,7 +197,7 @@ def test_loading_is_not_taken_for_a_hang(rig: Callable[..., Rig]) -> None:
 
     one = rig(build, step_limit_seconds=1.0)
     ticket = one.loop.submit("a", documents("x"))
-    assert gate.entered.wait(LONG)
+    assert gate.entered.wait(PATIENCE_SECONDS)
     assert one.loop.age_seconds == 0.0
     assert texts_of(ticket) == {0: "X"}
     assert one.deaths == []
@@ -207,12 +206,12 @@ def test_loading_is_not_taken_for_a_hang(rig: Callable[..., Rig]) -> None:
 def test_stopping_finishes_what_is_inside(rig: Callable[..., Rig]) -> None:
     one = rig(lambda _: FakeEngine())
     ticket = one.loop.submit("a", documents(*"abcdefgh"))
-    one.loop.warm("a").result(LONG)  # behind the ticket in line: it is inside by now
-    assert one.loop.stop(LONG)
+    one.loop.warm("a").result(PATIENCE_SECONDS)  # behind the ticket in line: it is inside by now
+    assert one.loop.stop(PATIENCE_SECONDS)
     assert len(texts_of(ticket)) == 8
     assert one.pool.warm == ()
     with pytest.raises(LoopStopped):
-        one.loop.submit("a", documents("x")).outcomes(LONG)
+        one.loop.submit("a", documents("x")).outcomes(PATIENCE_SECONDS)
     assert one.deaths == []
 
 
@@ -223,21 +222,21 @@ def test_what_cannot_finish_in_the_grace_period_is_handed_back(rig: Callable[...
 
     one = rig(lambda _: Endless())
     ticket = one.loop.submit("a", documents("x"))
-    one.loop.warm("a").result(LONG)
+    one.loop.warm("a").result(PATIENCE_SECONDS)
     assert not one.loop.stop(0.05)
     with pytest.raises(LoopStopped):
-        ticket.outcomes(LONG)
+        ticket.outcomes(PATIENCE_SECONDS)
 
 
 def test_who_has_the_device_alone_waits_for_others_and_others_wait_for_him(rig: Callable[..., Rig]) -> None:
     gated = GatedEngine()
     one = rig(lambda spec: gated if spec.name == "a" else FakeEngine())
     before = one.loop.submit("a", documents("x"))
-    assert gated.entered.wait(LONG)
+    assert gated.entered.wait(PATIENCE_SECONDS)
     with pytest.raises(TimeoutError), one.loop.alone(timeout_seconds=0.01):
         pass
     gated.gate.set()
-    with one.loop.alone(timeout_seconds=LONG) as holder:
+    with one.loop.alone(timeout_seconds=PATIENCE_SECONDS) as holder:
         assert texts_of(before) == {0: "X"}
         other = one.loop.submit("b", documents("other"))
         mine = one.loop.submit("b", documents("mine"), holder=holder)
@@ -253,19 +252,19 @@ def test_who_asked_for_the_device_while_others_computed_has_it_when_they_are_don
     gated = GatedEngine()  # a document a step
     loop = rig(lambda _: gated).loop
     inside = loop.submit("a", documents("x", "y", "z"))
-    assert gated.entered.wait(LONG)
+    assert gated.entered.wait(PATIENCE_SECONDS)
     is_mine = threading.Event()
 
     def take() -> None:
-        with loop.alone(timeout_seconds=LONG):
+        with loop.alone(timeout_seconds=PATIENCE_SECONDS):
             is_mine.set()
 
     thread = threading.Thread(target=take)
     thread.start()
     wait_until(lambda: not loop._inbox.empty(), what="it stands in line")
     gated.gate.set()  # it is looked at with two documents still inside
-    assert is_mine.wait(LONG)
-    thread.join(LONG)
+    assert is_mine.wait(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
     assert texts_of(inside) == {0: "X", 1: "Y", 2: "Z"}
 
 
@@ -278,7 +277,7 @@ def test_a_load_that_does_not_come_back_is_noticed_at_its_own_limit() -> None:
     gate, deaths = threading.Event(), list[ModelError]()
 
     def build(_: ModelSpec) -> Engine:
-        gate.wait(LONG)
+        gate.wait(PATIENCE_SECONDS)
         return FakeEngine()
 
     loop = DeviceLoop(
@@ -290,7 +289,7 @@ def test_a_load_that_does_not_come_back_is_noticed_at_its_own_limit() -> None:
     loop.start()
     warm = loop.warm("a")
     with pytest.raises(LoopDied, match=r"a load of model 'a' took more than 0.2 s"):
-        warm.result(LONG)
+        warm.result(PATIENCE_SECONDS)
     wait_until(lambda: len(deaths) == 1)
     gate.set()
 

@@ -14,8 +14,6 @@ from models.records import DocumentOutput
 from tests.support.engines import documents
 from tests.support.waiting import PATIENCE_SECONDS
 
-LONG = PATIENCE_SECONDS
-
 
 def ticket(*texts: str, on_cancel: Callable[[Ticket], None] = lambda _: None) -> Ticket:
     return Ticket("m", documents(*texts), on_cancel=on_cancel)
@@ -48,13 +46,13 @@ def test_who_waits_is_woken_by_an_output_an_error_and_a_cancel() -> None:
 
         def wait(held: Ticket = held, has_returned: threading.Event = has_returned) -> None:
             with contextlib.suppress(LoopStopped):
-                held.outcomes(10 * LONG)
+                held.outcomes(10 * PATIENCE_SECONDS)
             has_returned.set()
 
         threading.Thread(target=wait, daemon=True).start()
         assert not has_returned.is_set()
         wake(held)
-        assert has_returned.wait(LONG)
+        assert has_returned.wait(PATIENCE_SECONDS)
 
 
 def test_what_is_ready_is_handed_out_before_the_error_that_ended_it() -> None:
