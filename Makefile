@@ -83,11 +83,17 @@ up: $(VENV)/.runtime  ## Starts the same stack and leaves it running (Ctrl-C sto
 
 # -- Checking ------------------------------------------------------------------
 
+PYTEST := $(BIN)/python -m pytest -q -m "not slow and not gpu" --dist loadfile
+
 .PHONY: test
-test: lint  ## Set-up, lint, types, import contracts and every test that needs no GPU
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/unit tests/conformance tests/zoo tests/soak
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/acceptance  # real processes: one at a time
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu" -n 2 --dist loadfile tests/faults  # these mostly wait
+test:  ## Set-up, lint, types, import contracts and every test that needs no GPU
+	@$(MAKE) --no-print-directory -j 2 lint test-processes  # one computes, the other mostly waits
+	@$(PYTEST) -n 2 tests/unit tests/conformance tests/zoo tests/soak
+
+# Three files at a time, in this order: those of the faults take longest.
+.PHONY: test-processes
+test-processes: $(VENV)/.dev
+	@$(PYTEST) -n 3 --no-loadscope-reorder tests/faults tests/acceptance
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts

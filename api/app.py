@@ -20,7 +20,7 @@ from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.openapi import install_openapi
 from api.places import Places
-from api.query_check import refuse_unknown_query
+from api.query_check import refuse_nul, refuse_unknown_query
 from api.rate_headers import RateHeaders
 from api.rates import Rates
 from api.request_limits import open_request_limits
@@ -99,8 +99,9 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
     for module in (jobs, results, models, keys, projects, usage, health):
-        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])
-    app.include_router(console.router)  # pages: an address with more on it still opens
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
+    # Pages: an address with more on it still opens.
+    app.include_router(console.router, dependencies=[Depends(refuse_nul)])
     return app
 
 

@@ -1,4 +1,4 @@
-"""Query parameters that a call does not know are refused, on every call alike.
+"""Query parameters that a call does not know are refused, on every call alike, and names that nothing has.
 
 One that is misspelt would else be ignored without a word, and the caller take all rows
 for the filtered ones. What a call takes is what the API's own OpenAPI document says.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 
 _SHOWN_CHARACTERS = 80
@@ -31,6 +31,20 @@ async def refuse_unknown_query(request: Request) -> None:
         elif not known[name] and len(request.query_params.getlist(name)) > 1:
             problems.append(_problem(name, "given more than once"))
     if problems:
+        raise RequestValidationError(problems)
+
+
+async def refuse_nul(request: Request) -> None:
+    """A dependency for whole routers: nothing has a NUL in its name, and PostgreSQL fails when asked for one.
+
+    Raises:
+        HTTPException: 404, for one in the path.
+        RequestValidationError: for one in a query parameter.
+    """
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise HTTPException(404, "nothing has a name with a NUL character in it")
+    items = request.query_params.multi_items()
+    if problems := [_problem(name, "holds a NUL character") for name, value in items if "\0" in value]:
         raise RequestValidationError(problems)
 
 

@@ -86,10 +86,11 @@ class Dispatcher:
 
 def slots_of(workers: Iterable[WorkerBeat], *, each: int) -> Slots:
     """The slots of the workers that run; `each` for one that does not say, and where none runs."""
+    running = list(workers)
     pools = [
-        Pool(models=frozenset(worker.models), slots=worker.details.get("slots", each)) for worker in workers
+        Pool(models=frozenset(worker.models), slots=worker.details.get("slots", each)) for worker in running
     ]
-    return Slots(pools, otherwise=each)
+    return Slots(pools, otherwise=each, holders=frozenset(worker.worker_id for worker in running))
 
 
 def describe(ticket: SliceTicket) -> str:

@@ -20,6 +20,8 @@ from jobs.records import Priority
 TIMES_FREE = 3
 #: An interactive lane may have so many slices out for each one of the owner's bulk.
 _WEIGHTS = {Priority.INTERACTIVE: 4, Priority.BULK: 1}
+#: Slots beyond the threshold: as many as an interactive lane with nothing out would take anyway.
+_BEYOND = {Priority.INTERACTIVE: 1, Priority.BULK: 0}
 #: An interactive document counts as submitted so much earlier: bulk work waits for it, not for ever.
 _HEAD_START_SECONDS = 60.0
 
@@ -44,13 +46,23 @@ class Pool:
 class Slots:
     """How many slices the workers can hold; models that share a worker share its slots."""
 
-    def __init__(self, workers: Iterable[Pool] = (), *, otherwise: float = math.inf) -> None:
+    def __init__(
+        self,
+        workers: Iterable[Pool] = (),
+        *,
+        otherwise: float = math.inf,
+        holders: frozenset[str] | None = None,
+    ) -> None:
         """Joins workers that have a model in common.
 
         Args:
             workers: for each that runs, the models it serves and the slots it has.
             otherwise: slots of a model that no worker serves now.
+            holders: names of these workers. What another one holds takes none of these slots: it is
+                dead, and the slots of who was started in its place are free. None: whoever holds a
+                slice has one of them.
         """
+        self.holders = holders
         self._otherwise = otherwise
         self._pools: list[Pool] = []
         for worker in workers:
@@ -120,8 +132,9 @@ class Shares:
         free = pool.slots - self._of_pool[pool] - 1
         if free < 1:
             return False
-        most = max(of_owner, self._of_model[lane.model]) + 1
-        return not self._of_lane[lane] or most <= TIMES_FREE * free
+        beyond = _BEYOND[lane.priority]
+        most = max(of_owner, self._of_model[lane.model]) + 1 - beyond
+        return not self._of_lane[lane] or most <= TIMES_FREE * (free + beyond)
 
     def _share(self, lane: Lane) -> tuple[int, float]:
         """What the owner has out, and then what the lane has, by its weight."""

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import jinja2
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import HTMLResponse
 from fastapi.sse import format_sse_event
 
 from api.context import STREAMED, CallerDep, Context, ContextDep, OwnerDep, ReachDep, in_thread
 from api.holdings import holdings
+from api.streams import Stream
 from jobs import jsontext
 from jobs.keys import Caller, shown_project
 from jobs.records import ResultRow
@@ -61,7 +62,7 @@ async def job_page(
 @router.get("/console/events", dependencies=[STREAMED])
 async def events(context: ContextDep, caller: CallerDep, owner: ReachDep) -> Response:
     """Every change of the jobs that the page lists, in one stream: a browser has six connections."""
-    return StreamingResponse(
+    return Stream(
         _changes(context, caller, owner),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
@@ -23,6 +22,7 @@ from api.context import (
 )  # fmt: skip
 from api.result_files import Writer, as_csv, as_jsonl, as_spreadsheet
 from api.result_reading import Answer, answer
+from api.streams import Stream
 from jobs.echo import echoed
 from jobs.errors import NotAuthenticated, RequestError
 from jobs.keys import Caller
@@ -75,14 +75,14 @@ class ResultQuery(BaseModel):
         return urlencode(words, doseq=True)
 
 
-@router.get("/results", operation_id="get_results", response_class=StreamingResponse, dependencies=[STREAMED])
+@router.get("/results", operation_id="get_results", response_class=Stream, dependencies=[STREAMED])
 async def get_results(
     job_id: str,
     context: ContextDep,
     caller: CallerDep,
     owner: OwnerDep,
     query: Annotated[ResultQuery, Query()],
-) -> StreamingResponse:
+) -> Stream:
     """Results so far, in input order. Works while the job runs.
 
     With `after` or `limit` the answer ends before the first document that is still open:
@@ -111,7 +111,7 @@ async def get_results(
     )
     kind = "text/csv; charset=utf-8" if query.format == "csv" else "application/x-ndjson"
     pages = while_key_holds(context, caller, found.pages)
-    return StreamingResponse(query.writer(pages), media_type=kind, headers=_headers(job, query, found))
+    return Stream(query.writer(pages), media_type=kind, headers=_headers(job, query, found))
 
 
 def _headers(job: Job, query: ResultQuery, found: Answer) -> dict[str, str]:
@@ -149,7 +149,7 @@ async def _the_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Job:
 @router.get(
     "/events",
     operation_id="get_events",
-    response_class=StreamingResponse,
+    response_class=Stream,
     responses={200: {"content": {"text/event-stream": {}}}},
     dependencies=[STREAMED],
 )
@@ -158,14 +158,14 @@ async def get_events(
     caller: CallerDep,
     job: Annotated[Job, Depends(_the_job)],
     last_event_id: Annotated[str | None, Header()] = None,
-) -> StreamingResponse:
+) -> Stream:
     """Server-Sent Events: `progress` at every change, `done` at the end.
 
     An event's id is the job's version; a client that comes back with `Last-Event-ID` hears
     of anything that changed meanwhile.
     """
     # Not FastAPI's EventSourceResponse: that one ends a stream in order when its generator fails.
-    return StreamingResponse(
+    return Stream(
         _events(context, caller, job, last_event_id),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},

@@ -26,8 +26,9 @@ class Lanes:
     """The lanes of all owners, or those of one job."""
 
     def __init__(
-        self, connection: Connection, *, now: float, lost_before: float, window: int, job_id: str | None
-    ) -> None:
+        self, connection: Connection, *, now: float, lost_before: float, window: int, job_id: str | None,
+        holders: frozenset[str] | None,
+    ) -> None:  # fmt: skip
         """Reads what is out.
 
         Args:
@@ -36,6 +37,7 @@ class Lanes:
             lost_before: what was sent until then and is not claimed is taken for lost.
             window: slices of one job that may be out at a time.
             job_id: only this job sends.
+            holders: the workers that run; what others hold is not out. None: whoever holds a slice runs.
         """
         self._connection = connection
         self._now = now
@@ -45,12 +47,12 @@ class Lanes:
         self._out_of_lane: Counter[Lane] = Counter()
         self._out_of_job: Counter[int] = Counter()
         self._full_until: Counter[Lane] = Counter()  # up to this job, all of a lane have their window out
-        for row in self._read_out():
+        for row in self._read_out(holders):
             self._out_of_lane[_lane(row)] += row.slices
             self._out_of_job[row.job] += row.slices
 
     def out(self) -> Counter[Lane]:
-        """Slices that are with workers, or on their way to them."""
+        """Slices that are with workers that run, or on their way to them."""
         return self._out_of_lane
 
     def waiting(self) -> dict[Lane, float]:
@@ -135,9 +137,12 @@ class Lanes:
             lost = lost.where(_s.job == self._only_job)
         self._connection.execute(lost.values(sent_at=None))
 
-    def _read_out(self) -> Iterator[Row[Any]]:
+    def _read_out(self, holders: frozenset[str] | None) -> Iterator[Row[Any]]:
         columns = (*_LANE, _s.job)
-        for is_out in (_s.state == SliceState.LEASED, t.is_waiting() & (_s.sent_at > 0)):
+        is_held = _s.state == SliceState.LEASED
+        if holders is not None:
+            is_held &= _s.lease_owner.in_(sorted(holders))
+        for is_out in (is_held, t.is_waiting() & (_s.sent_at > 0)):
             yield from self._connection.execute(
                 select(*columns, func.count().label("slices")).where(is_out).group_by(*columns)
             )

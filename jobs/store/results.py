@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, FromClause, Row, and_, func, select, true
+from sqlalchemy import ColumnElement, Connection, CursorResult, FromClause, Row, func, select, true
 
 from jobs import records
 from jobs.errors import JobNotFound
@@ -19,7 +19,7 @@ from jobs.store.stages import unwritten
 #: A page ends behind the row with which its rows hold so many characters: a row may hold a million.
 _PAGE_CHARACTERS = 8_000_000
 #: Rows that are fetched at a time.
-_FETCHED_ROWS = 20
+_FETCHED_ROWS = 100
 
 
 def result_page(
@@ -50,9 +50,8 @@ def count_results(database: Database, job_id: str, *, after: int, only: ResultFi
                 DocumentStatus.CANCELLED: job.cancelled, DocumentStatus.EXPIRED: job.expired,
             }  # fmt: skip
             return sum(n for status, n in counted.items() if not only.statuses or status in only.statuses)
-        view = _view(job, only, of_kind=bool(only.tasks or only.models))
-        wanted = [view.seq > after, *view.wanted]
-        return connection.scalar(select(func.count()).select_from(view.source).where(*wanted)) or 0
+        view = _view(job, only, after=after)
+        return connection.scalar(select(func.count()).select_from(view.source).where(*view.wanted)) or 0
 
     return database.read(work)
 
@@ -73,35 +72,44 @@ class _View:
     wanted: list[ColumnElement[bool]]
 
 
-def _view(job: Row[Any], only: ResultFilter, *, of_kind: bool) -> _View:
-    """The results of a job, those included that have no row of their own.
+def _view(job: Row[Any], only: ResultFilter, *, after: int) -> _View:
+    """The results of a job behind `after`, those included that have no row of their own.
 
-    Args:
-        job: Its row.
-        only: Which results.
-        of_kind: Whether document and slice are needed.
+    Every table is told the job and the place by itself: PostgreSQL takes an equality from one
+    table to the other, but no range, and then joins by reading a job from its beginning.
     """
     d, r = t.document.c, t.result.c
     rest = unwritten(job)
     statuses: ColumnElement[bool] = r.status.in_(sorted(only.statuses)) if only.statuses else true()
+    of_job = (r.job == job.id) & (r.seq > after)
     if rest is None or (only.statuses and rest.status not in only.statuses):
-        source = t.result.join(t.document, _same) if of_kind else t.result
-        seq, wanted = r.seq, [r.job == job.id, _counts(job), statuses]
+        wanted = [of_job, _counts(job), statuses]
         if only.statuses and DocumentStatus.SUCCEEDED not in only.statuses:
             wanted.append(t.is_no_success())
-    else:
-        source = t.document.outerjoin(t.result, _same & _counts(job))
-        seq, wanted = d.seq, [d.job == job.id, statuses | r.seq.is_(None)]
-    return _View(_with_slice(source) if of_kind else source, seq, [*wanted, *_of_kind(only)])
+        its_document = (d.job == job.id) & (d.seq == r.seq) & (d.seq > after)
+        return _View(t.result, r.seq, [*wanted, *_is_of_kind(job, its_document, only)])
+    source = t.document.outerjoin(t.result, _same & of_job & _counts(job))
+    wanted = [d.job == job.id, d.seq > after, statuses | r.seq.is_(None)]
+    return _View(source, d.seq, [*wanted, *_is_of_kind(job, None, only)])
 
 
 _same = (t.document.c.job == t.result.c.job) & (t.document.c.seq == t.result.c.seq)
 
 
-def _with_slice(source: FromClause) -> FromClause:
-    """What the slices of the documents say, too."""
-    d, s = t.document.c, t.slice_.c
-    return source.join(t.slice_, (s.job == d.job) & (s.number == d.slice))
+def _is_of_kind(
+    job: Row[Any], its_document: ColumnElement[bool] | None, only: ResultFilter
+) -> list[ColumnElement[bool]]:
+    """What the filter wants of the slice of a document: of the one at hand, or of the one that is named."""
+    kind = _of_kind(only)
+    if not kind:
+        return []
+    s = t.slice_.c
+    its_slice = (s.job == job.id) & (s.number == t.document.c.slice)
+    if its_document is None:
+        return [select(s.number).where(its_slice, *kind).correlate(t.document).exists()]
+    source = t.document.join(t.slice_, its_slice)
+    found = select(s.number).select_from(source).where(its_document, *kind)
+    return [found.correlate(t.result).exists()]
 
 
 def _counts(job: Row[Any]) -> ColumnElement[bool]:
@@ -128,13 +136,15 @@ def _settled(
     rows: list[records.ResultRow] = []
     num_characters = 0
     with _found_rows(connection, job, after=after, limit=limit + 1, only=only) as found:
-        for row in found:
-            if len(rows) == limit or num_characters >= _PAGE_CHARACTERS:
-                return ResultPage(rows=rows, has_more=True)
-            rows.append(_result(row, rest))
-            num_characters += sum(
-                len(text or "") for text in (row.output, row.metadata_json, row.error_message)
-            )
+        for some in found.partitions(_FETCHED_ROWS):
+            documents = _documents(connection, job, [row.seq for row in some])
+            for row in some:
+                if len(rows) == limit or num_characters >= _PAGE_CHARACTERS:
+                    return ResultPage(rows=rows, has_more=True)
+                document = documents[row.seq]
+                rows.append(_result(row, document, rest))
+                texts = (row.output, document.metadata_json, row.error_message)
+                num_characters += sum(len(text or "") for text in texts)
     return ResultPage(rows=rows, has_more=False)
 
 
@@ -142,32 +152,48 @@ def _found_rows(
     connection: Connection, job: Row[Any], *, after: int, limit: int, only: ResultFilter
 ) -> CursorResult[Any]:
     """Fetched as they are read: nobody need hold them all."""
-    d, r, s = t.document.c, t.result.c, t.slice_.c
-    view = _view(job, only, of_kind=True)
+    r = t.result.c
+    view = _view(job, only, after=after)
     return connection.execute(
         select(
-            view.seq, d.custom_id, r.status, s.task, s.model, r.output, r.error_code, r.error_message,
-            r.input_tokens, r.output_tokens, r.truncated, d.metadata_json, r.provenance,
+            view.seq, r.status, r.output, r.error_code, r.error_message, r.input_tokens, r.output_tokens,
+            r.truncated, r.provenance,
         )
         .select_from(view.source)
-        .where(view.seq > after, *view.wanted)
+        .where(*view.wanted)
         .order_by(view.seq)
         .limit(limit)
         .execution_options(yield_per=_FETCHED_ROWS)
     )  # fmt: skip
 
 
-def _result(row: Row[Any], rest: Outcome | None) -> records.ResultRow:
+def _documents(connection: Connection, job: Row[Any], seqs: list[int]) -> dict[int, Any]:
+    """What the results say of their documents.
+
+    Asked by number, for whatever statistics say, that is by the key. In one query with the results
+    a database may join by reading all documents between two rare results, or all of the job.
+    """
+    d, s = t.document.c, t.slice_.c
+    source = t.document.join(t.slice_, (s.job == job.id) & (s.number == d.slice))
+    rows = connection.execute(
+        select(d.seq, d.custom_id, d.metadata_json, s.task, s.model)
+        .select_from(source)
+        .where(d.job == job.id, d.seq.in_(seqs))
+    )
+    return {row.seq: row for row in rows}
+
+
+def _result(row: Row[Any], document: Any, rest: Outcome | None) -> records.ResultRow:
     """The record of one row; of one without a result, what `rest` says of all those."""
     status, code, message = row.status, row.error_code, row.error_message
     if status is None:
         assert rest is not None  # only the results of an ended job are joined from the outside
         status, code, message = rest.status, rest.error_code, rest.error_message
     return records.ResultRow(
-        seq=row.seq, custom_id=row.custom_id, status=DocumentStatus(status), task=Task(row.task),
-        model=row.model, output=from_json(row.output), error_code=code, error_message=message,
+        seq=row.seq, custom_id=document.custom_id, status=DocumentStatus(status), task=Task(document.task),
+        model=document.model, output=from_json(row.output), error_code=code, error_message=message,
         input_tokens=row.input_tokens or 0, output_tokens=row.output_tokens or 0,
-        truncated=bool(row.truncated), metadata=from_json(row.metadata_json),
+        truncated=bool(row.truncated), metadata=from_json(document.metadata_json),
         provenance=from_json(row.provenance),
     )  # fmt: skip
 
@@ -182,11 +208,12 @@ def _first_open(
     if job.succeeded + job.failed + job.cancelled + job.expired >= job.total:
         return None
     d, r = t.document.c, t.result.c
-    has_no_result = ~select(r.seq).where(and_(_same, _counts(job))).correlate(t.document).exists()
-    kind = _of_kind(only)
-    wanted = [d.job == job.id, d.seq > after, has_no_result, *kind]
+    of_job = (r.job == job.id) & (r.seq > after)
+    wanted = [d.job == job.id, d.seq > after, *_is_of_kind(job, None, only)]
     if upto is not None:
+        of_job &= r.seq < upto
         wanted.append(d.seq < upto)
-    source = _with_slice(t.document) if kind else t.document
-    statement = select(d.seq).select_from(source).where(*wanted).order_by(d.seq).limit(1)
-    return connection.scalar(statement)
+    has_no_result = ~select(r.seq).where(_same & of_job & _counts(job)).correlate(t.document).exists()
+    return connection.scalar(
+        select(d.seq).select_from(t.document).where(*wanted, has_no_result).order_by(d.seq).limit(1)
+    )

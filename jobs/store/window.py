@@ -32,8 +32,9 @@ def take_window(
         now = database.now(connection)
         tickets = {each.key: each for each, at in marked if _is_marked(connection, each.key, at)}
         lanes = Lanes(
-            connection, now=now, lost_before=now - resend_after_seconds, window=window, job_id=job_id
-        )
+            connection, now=now, lost_before=now - resend_after_seconds, window=window, job_id=job_id,
+            holders=slots.holders,
+        )  # fmt: skip
         for ticket in _choose(lanes, slots):
             marked.append((ticket, now))
             tickets[ticket.key] = ticket

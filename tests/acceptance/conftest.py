@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE_SECONDS
 from textmill.stack.background import BackgroundStack
 from textmill.stack.child import child_environment, python
 
@@ -46,14 +47,14 @@ class Cli:
         """Runs a command to its end."""
         with self.start(*arguments) as process:
             try:
-                out, err = process.communicate(stdin, timeout=120)
+                out, err = process.communicate(stdin, timeout=4 * PATIENCE_SECONDS)
             except BaseException:
                 process.kill()
                 raise
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _own_settings() -> Iterator[None]:
     """What the developer's shell has set is not under test."""
     with pytest.MonkeyPatch.context() as patch:
@@ -64,9 +65,15 @@ def _own_settings() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
-    """One `textmill up` for all tests that do not break it for good."""
+    """One `textmill up` for all tests that do not break it."""
     with running_stack(tmp_path_factory.mktemp("up"), environment=FAST_RECOVERY) as running:
         yield running
+
+
+def only(*tasks: str) -> list[str]:
+    """Flags of `textmill up` for which the bundled models of other tasks are not loaded."""
+    others = {"generation", "translation", "sentiment", "qa"} - set(tasks)
+    return [f"--model={task}=noop:{task}" for task in sorted(others)]
 
 
 @contextmanager

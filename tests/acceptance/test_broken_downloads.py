@@ -61,7 +61,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    wait_until(lambda: server.started, timeout_seconds=20, what="the API answers")
+    wait_until(lambda: server.started, what="the API answers")
     yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.context.store)
     server.should_exit = True
     thread.join(20)

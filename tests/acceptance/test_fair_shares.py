@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.acceptance.conftest import running_stack
+from tests.acceptance.conftest import only, running_stack
+from tests.support.waiting import PATIENCE_SECONDS
 from textmill.client import Textmill
 from textmill.handle import JobHandle
 from textmill.stack.background import BackgroundStack
@@ -37,7 +38,7 @@ class Scene:
     def overtaking(self, text: str, **fields: str) -> int:
         """Has B send one document; how many of A's were done meanwhile."""
         before, begun = self.settled(), time.monotonic()
-        job = self.b.submit([text], **fields).wait(timeout_seconds=100)
+        job = self.b.submit([text], **fields).wait(timeout_seconds=4 * PATIENCE_SECONDS)
         seconds = time.monotonic() - begun
         overtaken = self.settled() - before
         sys.stderr.write(f"B's {fields}: {seconds:.2f} s, {overtaken} of A's documents\n")
@@ -49,7 +50,9 @@ class Scene:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
     environment = {"TEXTMILL_API_KEYS": f"{KEY_A},{KEY_B}", "HF_HUB_OFFLINE": "1"}
     folder = tmp_path_factory.mktemp("fair")
-    with running_stack(folder, environment=environment, flags=["--no-flower"]) as running:
+    with running_stack(
+        folder, environment=environment, flags=["--no-flower", *only("generation", "sentiment")]
+    ) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from textmill.stack import flower
 from textmill.stack.child import Program, child_environment, python, spawn
 from textmill.stack.ports import any_free
@@ -45,14 +45,12 @@ def test_s10_what_lies_in_the_folder_is_not_run_by_flower(tmp_path: Path) -> Non
     program: Program = flower.program(tmp_path, port=port, environment=SETTINGS)
     process = spawn(program, tmp_path / "flower.log")
     try:
-        wait_until(
-            lambda: _listens(port) or process.poll() is not None, what="Flower answers", timeout_seconds=60
-        )
+        wait_until(lambda: _listens(port) or process.poll() is not None, what="Flower answers")
         assert process.poll() is None, (tmp_path / "flower.log").read_text()
         assert not ran.exists()
     finally:
         process.send_signal(9)
-        wait_until(lambda: process.poll() is not None, what="Flower ended", timeout_seconds=10)
+        wait_until(lambda: process.poll() is not None, what="Flower ended")
 
 
 @pytest.mark.parametrize("name", sorted(PROGRAMS))
@@ -64,7 +62,7 @@ def test_s10_every_program_refuses_a_folder_that_others_may_write(tmp_path: Path
     ran = subprocess.run(
         PROGRAMS[name],
         env=child_environment({**SETTINGS, "TEXTMILL_DATA": str(data)}),
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert ran.returncode != 0
     assert "somebody else" in ran.stderr

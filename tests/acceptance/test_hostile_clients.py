@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lone_api import LoneApi
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 POST = b"POST /v1/jobs?task=sentiment HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %s\r\n"
 OPEN_TO_ALL = ("/healthz", "/readyz", "/v1/models", "/v1/jobs", "/")
@@ -24,9 +24,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., LoneApi]]:
         yield lambda **options: running.enter_context(LoneApi(tmp_path, **options))
 
 
-def answer_of(connection: socket.socket, *, timeout_seconds: float = 20.0) -> bytes:
+def answer_of(connection: socket.socket) -> bytes:
     """What the server says until it says no more, or closes."""
-    connection.settimeout(timeout_seconds)
+    connection.settimeout(PATIENCE_SECONDS)
     try:
         return connection.recv(65536)
     except ConnectionResetError:
@@ -57,7 +57,7 @@ def test_l6_uploads_that_say_six_bytes_hold_up_nobody(start: Callable[..., LoneA
     assert_all_answer(api)
     before = api.log.count("\n")
     api.disconnect()
-    wait_until(lambda: "client_left" in api.log, timeout_seconds=10, what="a line about who left")
+    wait_until(lambda: "client_left" in api.log, what="a line about who left")
     assert_all_answer(api)
     assert api.log.count("\n") - before <= 60
     assert "Traceback" not in api.log
@@ -65,7 +65,7 @@ def test_l6_uploads_that_say_six_bytes_hold_up_nobody(start: Callable[..., LoneA
 
 def test_l6_large_uploads_that_stop_half_way_hold_up_nobody(start: Callable[..., LoneApi]) -> None:
     """L6, its relative: bodies too large to wait in memory take threads, but not those of others."""
-    api = start(max_uploads=20)
+    api = start(max_uploads=20, idle_seconds=600)
     line = b"hello\n"
     for _ in range(40):
         api.connect(POST % b"text/plain" + b"Content-Length: 1000000\r\n\r\n" + line * 20_000)
@@ -92,7 +92,7 @@ def test_l13_a_form_is_refused_while_it_arrives(start: Callable[..., LoneApi]) -
         b'6e\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="r.txt"\r\n'
         b"Content-Type: application/octet-stream\r\n\r\n\r\n"
     )
-    connection.settimeout(20)
+    connection.settimeout(PATIENCE_SECONDS)
     sent, chunk = 0, b"10000\r\n" + b"hello, world...\n" * 4096 + b"\r\n"
     while sent < 200_000_000 and not select.select([connection], [], [], 0)[0]:
         connection.sendall(chunk)
@@ -121,7 +121,7 @@ def test_s3_connections_that_ask_for_nothing_give_way(start: Callable[..., LoneA
     api = start(descriptors=128, idle_seconds=2)
     connections = [api.connect(head) for head in (b"", b"GET / HTTP/1.1\r\nX-Half: ") for _ in range(100)]
     assert_all_answer(api)
-    wait_until(lambda: all(map(is_closed, connections)), timeout_seconds=20, what="they are closed")
+    wait_until(lambda: all(map(is_closed, connections)), what="they are closed")
     assert api.log_bytes < 50_000
 
 
@@ -133,7 +133,7 @@ def test_s3_waits_for_a_job_are_bounded_too(start: Callable[..., LoneApi]) -> No
     waiting = [api.connect(request) for _ in range(6)]
     refused = wait_until(
         lambda: select.select(waiting, [], [], 0)[0] if len(select.select(waiting, [], [], 0)[0]) == 2 else [],
-        timeout_seconds=20, what="two are refused",
+        what="two are refused",
     )  # fmt: skip
     assert all(answer_of(connection).startswith(b"HTTP/1.1 429 ") for connection in refused)
 
@@ -149,7 +149,7 @@ def test_s3_a_place_is_free_again_when_a_stream_ends(start: Callable[..., LoneAp
     api.disconnect()
     wait_until(
         lambda: api.get(f"/v1/jobs/{job_id}/results").status_code == 200,
-        timeout_seconds=20, what="the stream's place is free",
+        what="the stream's place is free",
     )  # fmt: skip
 
 

@@ -6,13 +6,28 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.conftest import FAST_RECOVERY, Cli
+import pytest
+
+from tests.acceptance.conftest import FAST_RECOVERY, Cli, only, running_stack
 from tests.support.processes import children_of, processes_of
 from tests.support.waiting import wait_until
+from textmill.client import Textmill
 from textmill.stack.background import BackgroundStack
 from textmill.stack.child import child_environment, python
+
+#: What ran when a worker died is computed again one by one, so this is a few seconds' work.
+NUM_DOCUMENTS = 40
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
+    """One that is broken here, and nowhere else; without Flower, whose port another may want at that moment."""
+    flags = ["--no-flower", *only("generation", "sentiment")]
+    with running_stack(tmp_path_factory.mktemp("up"), environment=FAST_RECOVERY, flags=flags) as running:
+        yield running
 
 
 def status_of(textmill: Cli, job_id: str) -> dict[str, object]:
@@ -21,33 +36,44 @@ def status_of(textmill: Cli, job_id: str) -> dict[str, object]:
 
 
 def test_a_worker_killed_in_the_middle_of_a_job_is_restarted_and_nothing_is_lost_or_doubled(
-    stack: BackgroundStack, textmill: Cli, tmp_path: Path
+    stack: BackgroundStack, textmill: Cli
 ) -> None:
-    # What ran when the worker died is computed again one by one, so this is not more than a few seconds' work.
-    params = {"max_new_tokens": 30}
-    rows = [{"text": f"Chapter {n}.", "task": "generation", "params": params} for n in range(250)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    job_id = textmill("submit", "rows.jsonl").stdout.strip()
-    wait_until(
-        lambda: status_of(textmill, job_id)["status"] == "running", timeout_seconds=60, what="the job runs"
-    )
-    workers = [pid for pid, command in children_of(stack.pid).items() if "workers" in command.split()]
+    workers = workers_of(stack)
+    job_id = stopped_in_the_middle(stack, workers[0])
     os.kill(workers[0], signal.SIGKILL)
-    assert status_of(textmill, job_id)["status"] == "running"
 
     done = textmill("results", job_id, "--follow")
     assert done.returncode == 0, done.stderr
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [result["seq"] for result in results] == list(range(250))
+    assert [result["seq"] for result in results] == list(range(NUM_DOCUMENTS))
     assert {result["status"] for result in results} == {"succeeded"}
-    restarted = [pid for pid, command in children_of(stack.pid).items() if "workers" in command.split()]
+    restarted = workers_of(stack)
     assert restarted
     assert restarted != workers
 
 
+def workers_of(stack: BackgroundStack) -> list[int]:
+    """Their process ids."""
+    return [pid for pid, command in children_of(stack.pid).items() if "workers" in command.split()]
+
+
+def stopped_in_the_middle(stack: BackgroundStack, worker: int) -> str:
+    """A job that its worker, which stands still now, has not finished."""
+    texts = [f"Chapter {number}." for number in range(NUM_DOCUMENTS)]
+    with Textmill(stack.url) as client:
+        for _ in range(10):
+            job = client.submit(texts, task="generation", params={"max_new_tokens": 20})
+            wait_until(lambda job=job: job.status().status != "queued", what="the job runs")  # type: ignore[misc]
+            os.kill(worker, signal.SIGSTOP)
+            if job.status().counts.settled < NUM_DOCUMENTS:
+                return job.id
+            os.kill(worker, signal.SIGCONT)
+    raise AssertionError("every job was done before its worker could be stopped")
+
+
 def test_a_killed_stack_leaves_no_orphan_and_the_next_one_finishes_its_job(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    flags = ("--device", "cpu", "--no-flower")
+    flags = ("--device", "cpu", "--no-flower", *only("sentiment"))
     (tmp_path / "lines.txt").write_text("good\nbad\n" * 50)
     first = BackgroundStack(data, flags=flags, environment=FAST_RECOVERY)
     with first:
@@ -65,7 +91,7 @@ def test_a_killed_stack_leaves_no_orphan_and_the_next_one_finishes_its_job(tmp_p
         assert f"pid {first.pid}" in refused.stderr
 
         os.kill(first.pid, signal.SIGKILL)
-        wait_until(lambda: not processes_of(data), timeout_seconds=20, what="every child is gone")
+        wait_until(lambda: not processes_of(data), what="every child is gone")
 
     with BackgroundStack(data, flags=flags, environment=FAST_RECOVERY) as second:
         textmill = Cli(second.url, tmp_path)

@@ -13,6 +13,7 @@ from jobs.store.database import Database
 from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from tests.support.ledger import Clock, Ledger
+from tests.support.new_ledger import new_ledger
 from tests.support.postgres import postgres_url
 
 
@@ -29,8 +30,9 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty ledger at the schema of this code."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+        yield new_ledger(tmp_path / "ledger.db")
         return
     url = request.getfixturevalue("postgres")
     name = f"t_{secrets.token_hex(6)}"
@@ -56,7 +58,6 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def ledger(database_url: str) -> Iterator[Ledger]:
     clock = Clock()
     database = Database(database_url, clock_offset=clock)
-    migrate(database)
     store = SqlStore(database, slice_tokens=10_000, slice_documents=4)
     yield Ledger(store, clock)
     store.close()

@@ -25,11 +25,11 @@ def broker(tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, Process]]:
     broker = EmbeddedBroker(tmp_path, find_server())
     broker.prepare()
     process = spawn(broker.program(), tmp_path / "broker.log")
-    wait_until(broker.answers, what="the broker answers", timeout_seconds=20)
+    wait_until(broker.answers, what="the broker answers")
     yield broker, process
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
-        wait_until(lambda: process.poll() is not None, what="the broker ended", timeout_seconds=20)
+        wait_until(lambda: process.poll() is not None, what="the broker ended")
 
 
 def test_processes_count_together_and_each_by_itself_when_redis_dies(
@@ -44,6 +44,6 @@ def test_processes_count_together_and_each_by_itself_when_redis_dies(
     window = here.count(stranger, LIMITS)[0]
     assert (window.remaining, window.limit) == (2, 3)
     process.send_signal(signal.SIGKILL)
-    wait_until(lambda: process.poll() is not None, what="the broker ended", timeout_seconds=20)
+    wait_until(lambda: process.poll() is not None, what="the broker ended")
     kept = [here.count(CALLER, LIMITS)[0].is_kept for _ in range(4)]
     assert kept == [True, True, True, False]

@@ -72,6 +72,34 @@ def test_a_finished_slice_makes_room_for_whoever_has_least(ledger: Ledger) -> No
     assert set(sent) == set(second)
 
 
+def test_what_a_dead_worker_holds_takes_no_slot_of_those_that_run(ledger: Ledger) -> None:
+    """S2's kind: for the 30 s of its leases nothing of the same owner was sent, to workers with nothing to do."""
+    submit(ledger, "a", 400)
+    for ticket in ledger.store.take_window(window=32, resend_after_seconds=60, slots=SLOTS):
+        ledger.claimed(ticket.key, worker="killed")
+    single = submit(ledger, "a", 1, priority=Priority.INTERACTIVE)
+    after_it = Slots([Pool(models=frozenset({"m"}), slots=8)], holders=frozenset({"started again"}))
+    tickets = ledger.store.take_window(window=32, resend_after_seconds=60, slots=after_it)
+    assert tickets[0].key.job_id == single
+    assert len(tickets) == 6  # as of an owner with nothing out
+    for ticket in tickets:
+        ledger.claimed(ticket.key, worker="started again")
+    assert ledger.store.take_window(window=32, resend_after_seconds=60, slots=after_it) == []
+
+
+def test_the_next_slot_goes_to_interactive_work_however_much_bulk_the_same_owner_has_out(
+    ledger: Ledger,
+) -> None:
+    """S2, without keys: of two people's single documents the second waited for two slices of bulk."""
+    submit(ledger, "", 400)
+    tickets = ledger.store.take_window(window=32, resend_after_seconds=60, slots=SLOTS)
+    singles = [submit(ledger, "", 1, priority=Priority.INTERACTIVE) for _ in range(3)]
+    assert take(ledger) == singles[:1]
+    for ticket, single in zip(tickets, singles[1:], strict=False):
+        ledger.finish(ledger.claimed(ticket.key))
+        assert take(ledger) == [single]
+
+
 def test_jobs_of_one_owner_take_turns_and_the_oldest_gets_on(ledger: Ledger) -> None:
     old = submit(ledger, "a", 200)
     take(ledger)

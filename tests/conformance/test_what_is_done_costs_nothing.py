@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection, update
 
 from jobs.records import DocumentStatus, JobStatus, NewJob, ResultFilter, Task
+from jobs.store import tables as t
 from tests.support.finished_jobs import add_done_slices, add_past
 from tests.support.ledger import Ledger, documents
 from tests.support.visited import Visited
@@ -74,14 +76,32 @@ def test_nothing_costs_more_for_what_is_done(ledger: Ledger, has_statistics: boo
     before = cost_of_a_day(ledger, has_statistics=has_statistics)
     add_past(database, **PAST, has_statistics=has_statistics)
     after = cost_of_a_day(ledger, has_statistics=has_statistics)
-    if has_statistics or not database.is_sqlite:
-        # They say that a job has six results on average, and SQLite takes every job for such a one;
-        # PostgreSQL joins with all slices while these are few. Both know the index.
+    if has_statistics and database.is_sqlite:
+        # They say that a job has six results on average, and SQLite takes every job for such a one.
         del before["results of a status of a finished job"]
     assert all(after.values())
     # Trees of indexes grow by a level; the past itself would add many thousands.
     dearer = {name: (before[name], after[name]) for name in before if after[name] > 1.2 * before[name] + 200}
     assert not dearer
+
+
+@pytest.mark.parametrize("only", [FAILED, ResultFilter()], ids=["failures", "all"])
+def test_a_page_costs_the_same_wherever_it_begins(ledger: Ledger, only: ResultFilter) -> None:
+    """L15's kind: PostgreSQL read a job's documents from its first to the page's, or up to its next failure."""
+    store = ledger.store
+    add_past(store.database, num_documents=100_000, num_jobs=1)
+    job = max(store.list_jobs(limit=100)[0], key=lambda each: each.counts.total)
+
+    def make_late_failures(connection: Connection) -> None:
+        connection.execute(update(t.result).where(t.result.c.seq < 90_000).values(status="succeeded"))
+
+    store.database.write(make_late_failures)
+    visited = Visited(store.database)
+    costs = [
+        visited.by(lambda after=after: store.result_page(job.id, after=after, limit=50, only=only))  # type: ignore[misc]
+        for after in (-1, 50_000, 95_000)
+    ]
+    assert max(costs) < 2 * min(costs) + 500
 
 
 def test_nothing_costs_more_for_what_is_done_of_the_same_job(ledger: Ledger) -> None:

@@ -54,14 +54,14 @@ def profile(request: pytest.FixtureRequest) -> Iterator[Profile]:
     made = Profile(bool(report), seed, Path(report) if report else None)
     yield made
     if made.report is not None:
-        passed = request.node.stash.get(_PASSED, False)
-        row = {"fault": request.node.name, "seed": seed, "passed": passed, **made.facts}
+        row = {"fault": request.node.name, "seed": seed, "passed": has_passed(request), **made.facts}
         with made.report.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
+    """Makes a cluster of the test's own."""
     opened: list[Cluster] = []
 
     def make(**options: Any) -> Cluster:
@@ -70,7 +70,55 @@ def cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 
     yield make
     for one in opened:
-        one.__exit__(None, None, None)
+        one.stop(show_logs=not has_passed(request))
+
+
+@pytest.fixture(scope="session")
+def kept_clusters() -> Iterator[dict[int, Cluster]]:
+    """Those that run on after a test, by their number of workers."""
+    kept: dict[int, Cluster] = {}
+    yield kept
+    for one in kept.values():
+        one.stop()
+
+
+@pytest.fixture
+def shared(
+    tmp_path_factory: pytest.TempPathFactory,
+    kept_clusters: dict[int, Cluster],
+    profile: Profile,
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[[int], Cluster]]:
+    """A cluster with so many workers, for tests that leave it whole: the next one goes on with it.
+
+    A test that fails leaves nothing to the next, and at length each has its own: the report counts by test.
+    """
+    taken: list[tuple[int, Cluster]] = []
+
+    def take(workers: int) -> Cluster:
+        if workers in kept_clusters:
+            one = kept_clusters.pop(workers)
+            taken.append((workers, one))
+            one.mend()
+            one.wait_ready()
+        else:
+            folder = tmp_path_factory.mktemp("shared")
+            one = Cluster(folder, workers=workers, TEXTMILL_FAULT_PACE_SECONDS="0.01")
+            taken.append((workers, one))
+            one.__enter__()
+        return one
+
+    yield take
+    for workers, one in taken:
+        if has_passed(request) and not profile.is_full:
+            kept_clusters[workers] = one
+        else:
+            one.stop(show_logs=not has_passed(request))
+
+
+def has_passed(request: pytest.FixtureRequest) -> bool:
+    """Whether the test, which is over, did."""
+    return bool(request.node.stash.get(_PASSED, False))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -52,7 +52,7 @@ def test_sqlite_held_by_another_writer_for_a_while(cluster: MakeCluster, profile
     c = cluster(workers=2, TEXTMILL_FAULT_PACE_SECONDS="0.005")
     held_seconds = profile.pick(4, 10)
     job = submit(c, 600)
-    wait_until(lambda: job.status().counts.succeeded > 0, timeout_seconds=30, what="the job runs")
+    wait_until(lambda: job.status().counts.succeeded > 0, what="the job runs")
     with writer(c):
         threading.Event().wait(held_seconds)
     finished(job, c)
@@ -66,7 +66,7 @@ def test_an_api_killed_around_its_commit_stores_each_submission_once(
 ) -> None:
     c = cluster(workers=1)
     kill_at = (kill_before_commit, kill_before_dispatch, kill_at_random)
-    count = profile.pick(12, 201)
+    count = profile.pick(6, 201)
     done: dict[str, str] = {}
     tally: Counter[str] = Counter()
     for number in range(count):
@@ -114,7 +114,7 @@ def kill_before_dispatch(c: Cluster, client: threading.Thread, profile: Profile)
     before = num_jobs(c)
     c.freeze("broker")
     client.start()
-    wait_until(lambda: num_jobs(c) > before, timeout_seconds=30, what="the job is stored")
+    wait_until(lambda: num_jobs(c) > before, what="the job is stored")
     c.kill("api")
     c.thaw("broker")
 

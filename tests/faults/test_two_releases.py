@@ -41,15 +41,13 @@ def test_a_release_takes_the_place_of_the_one_before_while_jobs_run(
     c = cluster(workers=3, release=release_before, TEXTMILL_FAULT_PACE_SECONDS=pace)
     count = profile.pick(1200, 12_000)
     jobs = [submit(c, count)]
-    wait_until(lambda: jobs[0].status().counts.succeeded > 0, timeout_seconds=60, what="it runs")
+    wait_until(lambda: jobs[0].status().counts.succeeded > 0, what="it runs")
     c.kill("api")
     c.release = HERE
     c.migrate()
     c.start_api()
     jobs.append(submit(c, count))
-    wait_until(
-        lambda: jobs[1].status().counts.succeeded > 0, timeout_seconds=60, what="old workers take new jobs"
-    )
+    wait_until(lambda: jobs[1].status().counts.succeeded > 0, what="old workers take new jobs")
     c.kill("w0")
     c.start_worker("w0")
     jobs.append(submit(c, count))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import signal
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from pathlib import Path
 
 from tests.faults.conftest import Profile
 from tests.support.audit import audit
@@ -97,7 +99,8 @@ def test_a_killed_workers_slices_are_leased_again_soon(
                  median_seconds=round(statistics.median(delays), 2), p99_seconds=round(p99_seconds, 2),
                  worst_seconds=round(ordered[-1], 2))  # fmt: skip
     profile.settle(audit(c.database_url))
-    assert p99_seconds <= LEASE_SECONDS + 5.0
+    # At length on a machine of its own; beside other tests, processes wait for a processor as well.
+    assert p99_seconds <= LEASE_SECONDS + profile.pick(20, 5)
 
 
 def freeze_a_holder(c: Cluster, leases: LeaseBook, names: Sequence[str]) -> tuple[str, list[HeldSlice]]:
@@ -114,7 +117,7 @@ def freeze_a_holder(c: Cluster, leases: LeaseBook, names: Sequence[str]) -> tupl
         c.thaw(name)
         return None
 
-    frozen = wait_until(look, timeout_seconds=60, what="a worker stands still in the middle of slices")
+    frozen = wait_until(look, what="a worker stands still in the middle of slices")
     assert frozen is not None
     return frozen
 
@@ -130,7 +133,7 @@ def until_taken_over(leases: LeaseBook, cut_off: list[HeldSlice]) -> list[float]
             delays.append(time.monotonic() - begun)
         return not missing
 
-    wait_until(look, timeout_seconds=60, what="every slice has been taken over", poll_seconds=0.05)
+    wait_until(look, what="every slice has been taken over", poll_seconds=0.05)
     return delays
 
 
@@ -148,7 +151,7 @@ def test_a_worker_frozen_beyond_its_lease_is_refused_when_it_wakes(
             until_taken_over(leases, left)
             c.thaw(name)
             wait_until(lambda n=name, before=refused_before: num_refused(c, n) > before,  # type: ignore[misc]
-                       timeout_seconds=60, what="the worker hears that its slices are no longer its own")  # fmt: skip
+                       what="the worker hears that its slices are no longer its own")  # fmt: skip
             num_left += len(left)
             finished(job, c)
     refused = sum(num_refused(c, name) for name in c.workers)
@@ -193,12 +196,14 @@ def submit_to_frozen(cluster: Cluster) -> JobHandle | None:
         return None
 
 
+PACE_SECONDS = 0.1  #: a document's: a step of eight takes 0.8 s
+HELD_SECONDS = 30  #: at least so much work is in the slices that a worker is to give back
 STOPS = (
-    # signals, exit code, seconds it may take: a grace of 3 s, or at once
-    ([signal.SIGTERM], 0, 3.0 + 3.0),
-    ([signal.SIGINT], 0, 3.0 + 3.0),
-    ([signal.SIGQUIT], 128 + signal.SIGQUIT, 2.0),
-    ([signal.SIGTERM, signal.SIGTERM], 128 + signal.SIGTERM, 2.0),
+    # signals, exit code, seconds of grace
+    ([signal.SIGTERM], 0, 3),
+    ([signal.SIGINT], 0, 3),
+    ([signal.SIGQUIT], 128 + signal.SIGQUIT, 100),
+    ([signal.SIGTERM, signal.SIGTERM], 128 + signal.SIGTERM, 100),
 )
 
 
@@ -206,33 +211,40 @@ def test_a_stopping_worker_gives_its_slices_back_at_once(
     cluster: Callable[..., Cluster], profile: Profile
 ) -> None:
     """SIGQUIT and a second signal used to leave their leases to lapse."""
-    # A step of 0.8 s and a slice of 6 s: every stop comes in the middle of both.
-    c = cluster(workers=1, TEXTMILL_FAULT_PACE_SECONDS="0.1", TEXTMILL_LEASE_SECONDS="60")
+    c = cluster(
+        workers=1, TEXTMILL_FAULT_PACE_SECONDS=str(PACE_SECONDS), TEXTMILL_LEASE_SECONDS="200",
+        TEXTMILL_SLICE_DOCUMENTS="250",
+    )  # fmt: skip
     exits: dict[str, float] = {}
     with LeaseBook(c.database_url) as leases:
-        for signals, exit_code, most_seconds in STOPS * profile.pick(1, 5):
-            job = submit(c, 300)
-            wait_until(lambda: leases.held_by("w0"), timeout_seconds=30, what="w0 has a lease")
+        for number, (signals, exit_code, grace_seconds) in enumerate(STOPS * profile.pick(1, 5)):
+            if number:  # the first is there, and has the grace of the first stop
+                c.start_worker("w0", TEXTMILL_GRACE_SECONDS=str(grace_seconds))
+                c.wait_ready()
+            job = submit(c, 1000)
+            wait_until(lambda: leases.num_open("w0") * PACE_SECONDS > HELD_SECONDS, what="w0 has much to do")
             process = c.processes["w0"]
-            log = c.folder / "w0.log"
-            stops = log.read_text().count("worker_stopping")
-            process.send_signal(signals[0])
-            if signals[1:]:  # two of a kind at once would be one
-                wait_until(lambda log=log, stops=stops: log.read_text().count("worker_stopping") > stops,  # type: ignore[misc]
-                           timeout_seconds=10, what="the first signal was heard")  # fmt: skip
-                process.send_signal(signals[1])
-            begun = time.monotonic()
-            assert process.wait(30) == exit_code
+            begun = stop(process, signals, c.folder / "w0.log")
+            assert process.wait(PATIENCE) == exit_code
             seconds = time.monotonic() - begun
-            assert seconds < most_seconds, signals
+            assert seconds < HELD_SECONDS - 5, signals
             assert not leases.held_by("w0"), f"{signals} left a lease behind"
-            name = "+".join(number.name for number in signals)
+            name = "+".join(each.name for each in signals)
             exits[name] = max(exits.get(name, 0.0), round(seconds, 2))
             job.cancel()
-            c.mend()
-            c.wait_ready()
     profile.note(worst_exit_seconds=exits)
     profile.settle(audit(c.database_url))
+
+
+def stop(process: subprocess.Popen[bytes], signals: Sequence[signal.Signals], log: Path) -> float:
+    """Sends one signal after the other; returns when the last was sent."""
+    first, *others = signals
+    num_stops = log.read_text().count("worker_stopping")
+    process.send_signal(first)
+    for another in others:  # two of a kind at once would be one
+        wait_until(lambda: log.read_text().count("worker_stopping") > num_stops, what="the first was heard")
+        process.send_signal(another)
+    return time.monotonic()
 
 
 def test_poison_fails_with_its_reason_and_the_innocent_succeed(

@@ -50,6 +50,7 @@ class Breaker:
         self._seconds = seconds
         self._closing = closing
         self.done: Counter[str] = Counter()
+        self.times: list[float] = []  #: of each, by `time.monotonic`
 
     def run(self) -> None:
         """Until all is done or the run is over."""
@@ -58,6 +59,7 @@ class Breaker:
             wait_seconds = begun + fault.at_share * self._seconds - time.monotonic()
             if self._closing.wait(max(0.0, wait_seconds)):
                 return
+            self.times.append(time.monotonic())
             self._break(fault.kind)
             self.done[fault.kind] += 1
 

@@ -11,6 +11,7 @@ from http import HTTPStatus
 import httpx2
 
 from tests.soak.orders import Order, Reference
+from tests.soak.singles import Single
 from tests.soak.tally import Recording, Tally
 from textmill.client import Textmill
 from textmill.errors import RequestRefused
@@ -29,7 +30,7 @@ class Orders:
         self._accepted: dict[str, Order] = {}  #: by job, until it is removed
         self.num_accepted = self.num_jobs_checked = self.num_documents_checked = 0
         self.faults: list[str] = []
-        self.answered_seconds: list[float] = []  #: of single documents, from submit to result
+        self.singles: list[Single] = []
 
     def accept(self, job_id: str, order: Order) -> None:
         """The server said that it has it."""
@@ -107,8 +108,11 @@ class Desk:
         """Waits, checks every document, and has the job deleted, unless it is to be kept."""
         self.wait(job)
         self.orders.check(order, job)
-        if keep:
-            return
+        if not keep:
+            self.delete(job)
+
+    def delete(self, job: JobHandle) -> None:
+        """Its documents are checked."""
         self.orders.forget(job.id)
         self.try_to(job.delete)
 

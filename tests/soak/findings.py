@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from tests.soak.memory import Growth
 from tests.soak.probe import Try
+from tests.soak.singles import Single
 
 MOST_GROWTH = 0.05
 MOST_SLOWDOWN = 2.0
@@ -75,7 +76,8 @@ class Findings:
     faults_done: Counter[str]
     idle: Latency
     loaded: Latency
-    interactive: Latency
+    singles: list[Single]
+    fault_times: list[float]  #: by the clock of `singles`
     growths: list[Growth]
     clock_zero: float  #: the load began at this time by the clock of `growths`
     num_accepted: int

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tests.soak.clients import CLIENTS
 from tests.soak.findings import Findings, Latency
 from tests.soak.memory import Growth
+from tests.soak.singles import PROMISED_SECONDS, RECOVERY_SECONDS, Single, apart
 from tests.soak.tally import NO_ANSWER
 
 _MEBI = 1 << 20
@@ -43,6 +44,11 @@ def page(found: Findings) -> str:
         "\n## A submit of one document\n",
         _latencies(found),
         "\nOnly submits that were answered 202 count: while the API is down there is no answer to time.",
+        "\n## An interactive document beside bulk work\n",
+        "From before its submit until its result is read, apart for those whose API, worker or Redis was killed or frozen "
+        f"meanwhile or in the {RECOVERY_SECONDS:.0f} s before: what a dead worker held runs again when its lease of 30 s "
+        "has run out.\n",
+        _singles(found),
         "\n## Memory (RSS)\n",
         "Medians over the first and the last quarter of the time that a process lived after it had settled; those that "
         "did not live long enough are left out.\n",
@@ -73,7 +79,25 @@ def _latencies(found: Findings) -> str:
         [
             row(f"idle, {found.idle_minutes:.0f} minutes, half before and half after the load", found.idle),
             row("under load", found.loaded),
-            row("an interactive document under load, until its result is read", found.interactive),
+        ],
+    )
+
+
+def _singles(found: Findings) -> str:
+    spared, met = apart(found.singles, found.fault_times)
+
+    def row(name: str, singles: Sequence[Single], seconds: Callable[[Single], float]) -> tuple[str, ...]:
+        of = Latency.of([seconds(single) for single in singles])
+        late = sum(seconds(single) > PROMISED_SECONDS for single in singles)
+        return name, f"{of.number:,}", *(f"{s:.2f}" for s in (of.p50, of.p99, of.longest)), str(late)
+
+    return _table(
+        ("", "number", "p50, s", "p99, s", "longest, s", f"over {PROMISED_SECONDS:.0f} s"),
+        [
+            row("nothing was killed or frozen", spared, lambda single: single.seconds),
+            row("of these: accepted, until a worker had it", spared, lambda single: single.waiting_seconds),
+            row("of these: until its result was stored", spared, lambda single: single.working_seconds),
+            row("something was", met, lambda single: single.seconds),
         ],
     )
 

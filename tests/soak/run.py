@@ -96,7 +96,7 @@ class Soak:
             events=self._tally.events, faults_done=breaker.done,
             idle=Latency.outside(tries, loaded_from, loaded_until),
             loaded=Latency.between(tries, loaded_from, loaded_until),
-            interactive=Latency.of(orders.answered_seconds),
+            singles=orders.singles, fault_times=breaker.times,
             growths=memory.growths(self._settling_seconds), clock_zero=loaded_from,
             num_accepted=orders.num_accepted, num_jobs_checked=orders.num_jobs_checked,
             num_documents_checked=orders.num_documents_checked, wrong=orders.faults,

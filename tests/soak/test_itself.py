@@ -11,6 +11,7 @@ from tests.soak.findings import Latency
 from tests.soak.memory import Life
 from tests.soak.orders import LABELS, Order
 from tests.soak.probe import Try
+from tests.soak.singles import Single, apart
 from textmill.views import Result
 
 ORDER = Order(model=LABELS, first=3, count=3)
@@ -72,6 +73,16 @@ def test_latency_counts_what_was_accepted_in_its_stretch_of_time() -> None:
     assert Latency.between(tries, 11.0, 21.0).number == 10
     assert Latency.outside([*tries, unheard], 11.0, 100.0) == Latency(11, 0.006, 0.1, 0.1)
     assert Latency.of([]).number == 0
+
+
+def test_documents_that_met_a_fault_are_counted_apart() -> None:
+    """It may come before, while a dead worker's lease runs, or on the way; never behind."""
+    singles = [
+        Single(begun, 2.0, waiting_seconds=1.0, working_seconds=0.5) for begun in (0.0, 99.0, 140.0, 150.0)
+    ]
+    spared, met = apart(singles, [100.0])
+    assert [single.begun for single in spared] == [0.0, 150.0]
+    assert sorted(single.begun for single in met) == [99.0, 140.0]
 
 
 def test_the_plan_leaves_the_api_alone_in_the_middle() -> None:

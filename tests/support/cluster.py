@@ -19,7 +19,9 @@ import httpx2
 import redis
 
 from jobs.redis_url import client_url
-from tests.support.waiting import wait_until
+from jobs.store.database import Database
+from jobs.store.migrate import migrate
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from textmill.client import Textmill
 from textmill.stack.broker import EmbeddedBroker
 from textmill.stack.child import child_environment, tie_to_parent
@@ -99,9 +101,13 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop(show_logs=error is not None)
+
+    def stop(self, *, show_logs: bool = False) -> None:
+        """Kills what runs; says how the logs ended if that is asked for."""
         for name in list(self.processes):
             self.kill(name)
-        if error is not None:
+        if show_logs:
             for log in sorted(self.folder.glob("*.log")):
                 sys.stderr.write(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}\n")
 
@@ -111,22 +117,27 @@ class Cluster:
         """Starts it, on the append-only file it may have left, and waits until it answers."""
         self.broker.prepare()
         self._start("broker", self.broker.program().command)
-        wait_until(self.broker.answers, timeout_seconds=20, what="the broker answers")
+        wait_until(self.broker.answers, what="the broker answers")
 
     def migrate(self) -> None:
         """Brings the database to the schema of the release that is in force."""
+        if self.release == HERE:  # without a process that would import most of us first
+            database = Database(self.database_url)
+            migrate(database)
+            database.close()
+            return
         subprocess.run((sys.executable, "-m", "jobs.migrate"), env=child_environment(self._environment),
                        check=True, capture_output=True, cwd=self.release)  # fmt: skip
 
     def start_api(self) -> None:
         """Starts the API and waits until it answers."""
         self._start("api", (sys.executable, "-m", "api", "--port", str(self.port)))
-        wait_until(self.is_alive, timeout_seconds=30, what="the API answers")
+        wait_until(self.is_alive, what="the API answers")
 
-    def start_worker(self, name: str) -> None:
-        """Starts a worker; it takes a few seconds until it works."""
+    def start_worker(self, name: str, **settings: str) -> None:
+        """Starts a worker, with settings of its own if need be; it takes a few seconds until it works."""
         command = (sys.executable, "-m", "tests.support.fault_worker", "--device", "cpu", "--name", name)
-        self._start(name, command)
+        self._start(name, command, settings)
 
     def wait_ready(self) -> None:
         """Waits until everything is up: the processes of now, whatever signs dead ones have left."""
@@ -137,7 +148,6 @@ class Cluster:
 
         wait_until(
             lambda: all(map(has_started, self._worker_names)) and self.is_ready(),
-            timeout_seconds=60,
             what="all workers have started",
             poll_seconds=0.2,
         )
@@ -150,7 +160,7 @@ class Cluster:
         if signal_number is not signal.SIGKILL:
             process.send_signal(signal.SIGCONT)  # a frozen one must be able to die of it
         process.send_signal(signal_number)
-        return process.wait(30)
+        return process.wait(PATIENCE_SECONDS)
 
     def freeze(self, name: str) -> None:
         """Stops a process where it is; returns once the last of its threads stands still."""
@@ -183,7 +193,9 @@ class Cluster:
 
     def redis(self) -> redis.Redis:
         """The broker's own client."""
-        return redis.Redis.from_url(client_url(self.broker.address.celery_url), socket_timeout=5)
+        return redis.Redis.from_url(
+            client_url(self.broker.address.celery_url), socket_timeout=PATIENCE_SECONDS
+        )
 
     def is_alive(self) -> bool:
         """Whether the API answers."""

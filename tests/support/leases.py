@@ -40,9 +40,17 @@ class LeaseBook:
         """The slices leased to any process that went by this name."""
         return self._select("WHERE state = 'leased' AND lease_owner LIKE :owner", owner=f"{worker}@%")
 
-    def all_slices(self) -> list[HeldSlice]:
-        """Every slice."""
-        return self._select("")
+    def num_open(self, worker: str) -> int:
+        """Documents without an outcome in the slices that it holds."""
+        statement = text(
+            "SELECT coalesce(sum(num_open), 0) FROM slice WHERE state = 'leased' AND lease_owner LIKE :owner"
+        )
+        with self._engine.connect() as connection:
+            return int(connection.execute(statement, {"owner": f"{worker}@%"}).scalar_one())
+
+    def of_the_newest_job(self) -> list[HeldSlice]:
+        """Every slice of the job that came last."""
+        return self._select("WHERE job = (SELECT max(id) FROM job)")
 
     def is_taken_over(self, slice_: HeldSlice) -> bool:
         """Whether another attempt has begun, or nothing is left to do."""

@@ -13,10 +13,12 @@ from typing import Self
 
 import httpx2
 
-from tests.support.waiting import wait_until
+from tests.support.new_ledger import new_ledger
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
+HERE = Path(__file__).parents[2]
 #: Another checkout may be put under the same tests: TEXTMILL_TEST_ROOT names it.
-ROOT = Path(os.environ.get("TEXTMILL_TEST_ROOT", Path(__file__).parents[2]))
+ROOT = Path(os.environ.get("TEXTMILL_TEST_ROOT", HERE))
 MODELS = "generation=noop:g translation=noop:t sentiment=noop:s qa=noop:q"
 
 
@@ -49,21 +51,24 @@ class LoneApi:
         """How much it has said; read without reading it."""
         return self._log.stat().st_size
 
-    def get(self, path: str, *, timeout_seconds: float = 10.0) -> httpx2.Response:
+    def get(self, path: str, *, timeout_seconds: float = PATIENCE_SECONDS) -> httpx2.Response:
         """Another client, with a connection of its own."""
         return httpx2.get(f"{self.url}{path}", timeout=timeout_seconds, trust_env=False)
 
     def submit(self) -> str:
         """A job that nobody works on; its id."""
         answer = httpx2.post(
-            f"{self.url}/v1/jobs", json={"task": "sentiment", "text": "a"}, timeout=10, trust_env=False
+            f"{self.url}/v1/jobs",
+            json={"task": "sentiment", "text": "a"},
+            timeout=PATIENCE_SECONDS,
+            trust_env=False,
         )
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
     def connect(self, data: bytes = b"") -> socket.socket:
         """A raw connection that has sent this; closed at the end of the test."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
         self._opened.append(connection)
         connection.sendall(data)
         return connection
@@ -82,15 +87,13 @@ class LoneApi:
             "TEXTMILL_CONFIG": str(self._folder / "none.toml"),
             **self._settings,
         }
-        subprocess.run(
-            [sys.executable, "-m", "jobs.migrate"], cwd=ROOT, env=environment, check=True, capture_output=True
-        )
+        self._migrate(environment)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "api", "--port", str(self.port)],
                 cwd=ROOT, env=environment, stdout=log, stderr=log, preexec_fn=self._limit,
             )  # fmt: skip
-        wait_until(self._answers, timeout_seconds=60, what="the API answers")
+        wait_until(self._answers, what="the API answers")
         return self
 
     def __exit__(
@@ -100,6 +103,16 @@ class LoneApi:
         self._process.kill()  # in order it would give each stream ten seconds
         self._process.wait()
 
+    def _migrate(self, environment: dict[str, str]) -> None:
+        if ROOT == HERE:
+            data = self._folder / "data"
+            data.mkdir(mode=0o700, exist_ok=True)
+            new_ledger(data / "textmill.db")
+            return
+        subprocess.run(
+            [sys.executable, "-m", "jobs.migrate"], cwd=ROOT, env=environment, check=True, capture_output=True
+        )
+
     def _limit(self) -> None:
         if self._descriptors is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors, self._descriptors))
@@ -107,6 +120,6 @@ class LoneApi:
     def _answers(self) -> bool:
         assert self._process.poll() is None, self.log
         try:
-            return self.get("/healthz", timeout_seconds=1).status_code == 200
+            return self.get("/healthz", timeout_seconds=5).status_code == 200
         except httpx2.TransportError:
             return False

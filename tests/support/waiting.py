@@ -9,9 +9,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+#: For what takes a moment on an idle machine. Whoever waits in vain waits so long once.
+PATIENCE_SECONDS = 120.0
+
 
 def wait_until(
-    fact: Callable[[], T], *, timeout_seconds: float, what: str = "", poll_seconds: float = 0.02
+    fact: Callable[[], T],
+    *,
+    timeout_seconds: float = PATIENCE_SECONDS,
+    what: str = "",
+    poll_seconds: float = 0.02,
 ) -> T:
     """The first truthy value of `fact()`; fails the test when none comes in time."""
     pause = threading.Event()

@@ -12,9 +12,8 @@ from fastapi.testclient import TestClient
 from api.app import make_app
 from jobs.records import DocumentStatus, Outcome, WorkerBeat
 from jobs.settings import Settings
-from jobs.store.database import Database
 from jobs.store.interface import Store
-from jobs.store.migrate import migrate
+from tests.support.new_ledger import new_ledger
 
 SENTIMENT_FACTS = {"noop:s": {"dtype": "float32", "decoded_by": "somebody", "steps": 3}}
 MODELS = ("generation=noop:g", "translation=noop:t", "sentiment=noop:s", "qa=noop:q")
@@ -85,9 +84,7 @@ def make_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
                 **settings,
             }
         )
-        database = Database(loaded.database)
-        migrate(database)
-        database.close()
+        new_ledger(tmp_path / "textmill.db")
         app = make_app(loaded)
         client = TestClient(app, base_url=BASE_URL, raise_server_exceptions=False)
         client.__enter__()

@@ -224,10 +224,10 @@ def test_what_is_open_for_long_ends_soon_after_its_key_though_nothing_happens(
     holds = book.holds
     monkeypatch.setattr(book, "holds", lambda caller: (asked.append(caller.key_id), holds(caller))[1])
     listener.start()
-    wait_until(lambda: len(asked) >= 2, what="it is open, and looks at its key", timeout_seconds=10)
+    wait_until(lambda: len(asked) >= 2, what="it is open, and looks at its key")
     assert listener.is_alive()
     assert keyed.http.delete(f"/v1/keys/{made['id']}", headers=bearer(ADMIN)).status_code == 204
-    wait_until(lambda: not listener.is_alive(), what="it ended", timeout_seconds=10)
+    wait_until(lambda: not listener.is_alive(), what="it ended")
     assert statuses == [401 if "wait" in path else 200]
 
 
@@ -261,9 +261,9 @@ def test_a_revoked_key_loses_the_streams_it_has_open(keyed: Api) -> None:
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     changes = keyed.http.app.state.context.changes
-    wait_until(lambda: changes._waiting, what="the stream is open", timeout_seconds=10)
+    wait_until(lambda: changes._waiting, what="the stream is open")
     assert keyed.http.delete(f"/v1/keys/{made['id']}", headers=bearer(ADMIN)).status_code == 204
     keyed.http.post(f"/v1/jobs/{job_id}/cancel", headers=bearer(ADMIN))
-    wait_until(lambda: not listener.is_alive(), what="the stream ended", timeout_seconds=10)
+    wait_until(lambda: not listener.is_alive(), what="the stream ended")
     assert "event: progress" in lines
     assert "event: done" not in lines

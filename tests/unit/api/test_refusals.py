@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.unit.api.conftest import Api
 
 NDJSON = "application/x-ndjson"
 GOOD = b'{"text": "good"}\n'
+ADMIN = "z" * 16
 
 
 def refused(api: Api, body: bytes, kind: str, query: str = "?task=sentiment") -> dict[str, Any]:
@@ -150,6 +152,28 @@ def test_an_unknown_job_is_a_404_problem(api: Api, path: str) -> None:
 def test_wrong_parameters_of_other_calls_are_422_problems(api: Api, path: str) -> None:
     answer = api.http.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+def test_a_nul_in_a_name_is_refused_wherever_a_call_takes_one(make_api: Callable[..., Api]) -> None:
+    """S19's kind: PostgreSQL cannot be asked for one, and `?model=%00` was a 503 that says "try again"."""
+    api = make_api(admin_key=ADMIN)
+    paths = [("/console/jobs/{job_id}", "get", []), ("/", "get", ["project"])]
+    paths += [
+        (path, method, [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"])
+        for path, operations in api.http.get("/openapi.json").json()["paths"].items()
+        for method, operation in operations.items()
+    ]
+    asked = [(method, re.sub("{.*?}", "%00", path)) for path, method, _ in paths if "{" in path]
+    asked += [
+        (method, f"{re.sub('{.*?}', 'job_none', path)}?{name}=%00")
+        for path, method, names in paths
+        for name in names
+    ]
+    assert len(asked) > 30
+    for method, path in asked:
+        answer = api.http.request(method, path, headers={"Authorization": f"Bearer {ADMIN}"})
+        assert answer.status_code in {400, 404, 409, 415, 422}, (method, path, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_store_that_is_away_is_a_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,16 +10,15 @@ from sqlalchemy import text
 
 from jobs.records import DocumentStatus, NewDocument, NewJob, Outcome, Task
 from jobs.store.database import Database
-from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
+from tests.support.new_ledger import new_ledger
 
 _SECRET = b"ZETASECRET"
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 'ledger.db'}")
-    migrate(opened)
+    opened = Database(new_ledger(tmp_path / "ledger.db"))
     yield opened
     opened.close()
 

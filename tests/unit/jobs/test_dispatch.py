@@ -20,9 +20,9 @@ from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.database import Database
-from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from tests.support.ledger import Clock, Ledger
+from tests.support.new_ledger import new_ledger
 from tests.support.waiting import wait_until
 
 CATALOGUE = Catalogue(entries=(ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:"),))
@@ -64,8 +64,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     clock = Clock()
-    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}", clock_offset=clock)
-    migrate(database)
+    database = Database(new_ledger(tmp_path / "ledger.db"), clock_offset=clock)
     store = SqlStore(database, slice_tokens=10_000, slice_documents=8)  # one document a slice at first
     yield Ledger(store, clock)
     store.close()
@@ -120,7 +119,7 @@ def test_a_job_that_is_named_is_sent_and_no_other(
     sender = Sender(dispatcher, on_death=lambda: None)
     sender.send_soon(mine.id)
     sender.start()
-    wait_until(lambda: celery.sent, timeout_seconds=30)
+    wait_until(lambda: celery.sent)
     sender.stop()
     assert [message["args"] for message in celery.sent] == [[f"{mine.id}.0"]]
 
@@ -170,7 +169,7 @@ def test_whoever_asks_the_sender_does_not_wait_for_redis(
     assert celery.asked.wait(30)
     assert celery.sent == []
     celery.answers.set()
-    wait_until(lambda: len(celery.sent) == 60, timeout_seconds=30)
+    wait_until(lambda: len(celery.sent) == 60)
     sender.stop()
 
 
@@ -186,7 +185,7 @@ def test_a_sender_goes_on_after_what_redis_refused(
     celery.room = 1000
     sender.send_soon(second.id)
     sender.send_soon(first.id)
-    wait_until(lambda: len(celery.sent) == 2, timeout_seconds=30)
+    wait_until(lambda: len(celery.sent) == 2)
     sender.stop()
 
 

@@ -48,7 +48,7 @@ for piece in pieces[::2]:
     libc.free(piece)
 before = resident()
 keep_giving_back(0.01)
-wait_until(lambda: before - resident() > 20 << 20, timeout_seconds=20, what="pages are given back")
+wait_until(lambda: before - resident() > 20 << 20, what="pages are given back")
 print(True)
 """
 _COLLECTED = """

@@ -52,6 +52,16 @@ def test_an_owners_second_model_and_his_interactive_work_find_a_slot() -> None:
         assert Shares(sixteen(), out).pick({lane(): 0.0, other: 1.0}) == other
 
 
+def test_interactive_work_has_one_slot_beyond_the_threshold_of_bulk() -> None:
+    interactive = lane(priority=Priority.INTERACTIVE)
+    assert filled(sixteen(), interactive) == {interactive: 13}
+    assert filled(sixteen(), lane(), interactive).total() == 13
+    assert (
+        Shares(sixteen(), {lane(): 11, interactive: 1}).pick({lane(): 0.0, interactive: 1.0}) == interactive
+    )
+    assert Shares(sixteen(), {lane(): 12, interactive: 1}).pick({lane(): 0.0, interactive: 1.0}) is None
+
+
 @given(st.lists(LANES, max_size=40), LANES, st.integers(1, 20))
 def test_who_has_nothing_out_may_always_send(others: list[Lane], newcomer: Lane, slots: int) -> None:
     out = Counter(each for each in others if each.owner != newcomer.owner)
@@ -67,7 +77,9 @@ def test_nobody_takes_the_last_slot_but_owners_who_had_none(lanes: set[Lane], sl
     by_owner = Counter({owner: sum(n for each, n in out.items() if each.owner == owner) for owner in owners})
     lanes_of = Counter(each.owner for each in lanes)
     for owner, count in by_owner.items():
-        assert count <= max(1, 3 * (slots - count)) + lanes_of[owner]
+        is_hasty = any(each.priority is Priority.INTERACTIVE for each in lanes if each.owner == owner)
+        most = 3 * (slots - count + is_hasty) + is_hasty
+        assert count <= max(1, most) + lanes_of[owner]
 
 
 @given(
@@ -153,3 +165,4 @@ def test_a_worker_says_how_many_slots_it_has() -> None:
 
     assert slots_of([beat(slots=3), beat()], each=5).pool_of("G").slots == 8
     assert slots_of([], each=5).pool_of("G").slots == 5
+    assert slots_of([beat()], each=5).holders == frozenset({"w"})

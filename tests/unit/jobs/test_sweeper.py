@@ -12,7 +12,6 @@ from jobs.recovery import Sweeper
 from jobs.settings import Settings
 from tests.support.waiting import wait_until
 
-LONG = 10.0
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
@@ -54,7 +53,7 @@ def scene() -> object:
 
 def test_a_store_that_is_away_is_asked_again(scene: Callable[[Exception], Scene]) -> None:
     running = scene(StoreUnavailable("away"))
-    wait_until(lambda: running.num_sweeps >= 2, timeout_seconds=LONG, what="it sweeps again")
+    wait_until(lambda: running.num_sweeps >= 2, what="it sweeps again")
     assert running.deaths == []
 
 
@@ -62,7 +61,7 @@ def test_a_store_that_is_away_is_asked_again(scene: Callable[[Exception], Scene]
 def test_what_no_time_mends_ends_the_process(scene: Callable[[Exception], Scene], error: Exception) -> None:
     """A sweeper that swallowed errors nobody foresaw was noticed by no test: nothing was mended any more."""
     running = scene(error)
-    wait_until(lambda: running.deaths == ["x"], timeout_seconds=LONG, what="the process is told")
+    wait_until(lambda: running.deaths == ["x"], what="the process is told")
     assert running.num_sweeps == 1
 
 

@@ -19,12 +19,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def rows_after(clock: Clock, seconds_a_row: float, blocks: int) -> tuple[int, float]:
+def rows_after(
+    clock: Clock, seconds_a_row: float, blocks: int, *, seconds_a_block: float = 0.0
+) -> tuple[int, float]:
     """How many rows a block has in the end, and how long it takes."""
     pace = Pace()
     for _ in range(blocks):
         with pace.measured():
-            clock.advance(pace.rows * seconds_a_row)
+            clock.advance(seconds_a_block + pace.rows * seconds_a_row)
     return pace.rows, pace.rows * seconds_a_row
 
 
@@ -38,6 +40,15 @@ def test_a_block_has_as_many_rows_as_take_a_twentieth_of_a_second(clock: Clock, 
 def test_a_block_is_bounded_however_fast_rows_go_and_never_empty(clock: Clock) -> None:
     assert rows_after(clock, 1e-9, blocks=30)[0] == 5_000
     assert rows_after(clock, 60.0, blocks=30)[0] == 1
+
+
+@pytest.mark.parametrize("seconds_a_block", [0.2, 5.0])
+@pytest.mark.parametrize("blocks", [19, 20])
+def test_a_block_is_not_made_small_for_what_it_waits(
+    clock: Clock, seconds_a_block: float, blocks: int
+) -> None:
+    """On a busy machine blocks went down to a row each, and what is removed in a second took minutes."""
+    assert rows_after(clock, 1e-5, blocks, seconds_a_block=seconds_a_block)[0] >= 100
 
 
 def test_a_wait_ends_with_its_lease() -> None:

@@ -30,7 +30,7 @@ def standing_in_line(
     threads = [threading.Thread(target=stand, args=(index,)) for index in range(number)]
     for number, thread in enumerate(threads, start=1):
         thread.start()
-        wait_until(lambda number=number: turns.num_waiting == number, timeout_seconds=20)  # type: ignore[misc]
+        wait_until(lambda number=number: turns.num_waiting == number)  # type: ignore[misc]
     yield
     for thread in threads:
         thread.join(60)

@@ -225,7 +225,7 @@ def test_s11_redis_asks_for_its_password(prepared: Path, tmp_path: Path) -> None
         script = script.replace(" --dir ", f" --port 0 --unixsocket {short}/s --dir ")
         server = subprocess.Popen([shell, flag, script], stdout=subprocess.DEVNULL)
         try:
-            wait_until(lambda: Path(f"{short}/s").exists(), timeout_seconds=20, what="the server's socket")
+            wait_until(lambda: Path(f"{short}/s").exists(), what="the server's socket")
             with pytest.raises(redis.AuthenticationError):
                 redis.Redis(unix_socket_path=f"{short}/s").ping()
             assert redis.Redis(unix_socket_path=f"{short}/s", password=password).ping()

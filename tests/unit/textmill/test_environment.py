@@ -90,7 +90,7 @@ def test_a_program_gets_the_secrets_that_it_needs(
         passed=programs[name].passed,
     )
     process = spawn(program, tmp_path / "out")
-    wait_until(lambda: process.poll() is not None, what="the program ended", timeout_seconds=30)
+    wait_until(lambda: process.poll() is not None, what="the program ended")
     found = json.loads((tmp_path / "out").read_text())
     assert {n for n in found if n in {*KEYS, *DATABASE, *BROKER, *HUB, *STRANGE, "SITE_SETTING"}} == secrets
     assert USUAL.items() <= found.items()

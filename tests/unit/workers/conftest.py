@@ -13,7 +13,6 @@ import pytest
 from jobs.errors import StoreUnavailable
 from jobs.records import Job
 from jobs.store.database import Database
-from jobs.store.migrate import migrate
 from jobs.store.sql import SqlStore
 from models.engine import Engine
 from models.errors import ModelError
@@ -22,6 +21,7 @@ from models.loop.pool import WarmPool
 from models.records import ModelSpec
 from tests.support.engines import FakeEngine
 from tests.support.ledger import Clock, Ledger
+from tests.support.new_ledger import new_ledger
 from workers.slice_run import SliceRun
 
 LEASE_SECONDS = 30.0
@@ -96,8 +96,7 @@ class Bench:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     clock = Clock()
-    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}", clock_offset=clock)
-    migrate(database)
+    database = Database(new_ledger(tmp_path / "ledger.db"), clock_offset=clock)
     store = SqlStore(database, slice_tokens=10_000, slice_documents=48)  # the first slice: 6 documents
     yield Ledger(store, clock)
     store.close()

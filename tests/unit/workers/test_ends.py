@@ -14,13 +14,13 @@ from models.errors import LoopDied
 from models.records import DocumentOutput
 from tests.support.engines import GatedEngine
 from tests.support.ledger import crash, crash_on
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.unit.workers.conftest import LEASE_SECONDS, Bench
 from workers.ending import OrderlyEnd
 from workers.heartbeats import Heartbeats
 from workers.worker import Worker
 
-LONG = 10.0
+LONG = PATIENCE_SECONDS
 
 
 class DiesAtTheGate(GatedEngine):
@@ -66,9 +66,7 @@ def test_all_slices_of_a_loop_that_dies_are_given_back_before_the_process_ends(b
     threads = [threading.Thread(target=worker.run_slice, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
-    wait_until(
-        lambda: len(leased(bench)) == 4 and engine.entered.is_set(), timeout_seconds=LONG, what="all run"
-    )
+    wait_until(lambda: len(leased(bench)) == 4 and engine.entered.is_set(), what="all run")
     engine.gate.set()
     assert has_ended.wait(LONG)
     assert left_at_the_end == [[]]  # once, and nothing is leased any more

@@ -10,8 +10,6 @@ from tests.support.waiting import wait_until
 from tests.unit.workers.conftest import LEASE_SECONDS, Bench
 from workers.heartbeats import Heartbeats
 
-LONG = 10.0
-
 
 class FewBeats(threading.Event):
     """Ends after some waits, none of which takes time; notes how long each would have been."""
@@ -33,7 +31,7 @@ def test_two_beats_may_be_missed_before_a_lease_ends(bench: Bench, monkeypatch: 
     waits = FewBeats(4)
     monkeypatch.setattr(beats, "_stopping", waits)
     beats.start()
-    wait_until(lambda: len(waits.seconds) == 5, timeout_seconds=LONG, what="the thread has beaten four times")
+    wait_until(lambda: len(waits.seconds) == 5, what="the thread has beaten four times")
     beats.stop()
     assert waits.seconds[0] == 0.0
     assert all(0 < seconds <= LEASE_SECONDS / 3 for seconds in waits.seconds[1:])
@@ -53,7 +51,7 @@ def test_a_thread_that_ends_by_an_error_nobody_foresaw_ends_its_process(bench: B
     threading.excepthook, before = (lambda _: None), threading.excepthook
     try:
         beats.start()
-        wait_until(lambda: deaths == ["heartbeats"], timeout_seconds=LONG, what="the process is told")
+        wait_until(lambda: deaths == ["heartbeats"], what="the process is told")
         beats.stop()
     finally:
         threading.excepthook = before

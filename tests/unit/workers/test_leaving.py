@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from jobs.errors import StoreUnavailable
+from tests.support.waiting import PATIENCE_SECONDS
 from workers import lifecycle
 
-LONG = 10.0
+LONG = PATIENCE_SECONDS
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 

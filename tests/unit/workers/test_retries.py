@@ -81,7 +81,7 @@ def test_h15_a_sign_of_life_says_why_a_model_cannot_be_loaded_and_forgets_it_whe
     bench.build_error = None
     bench.pool_clock.advance(31)
     bench.loop.warm("m").result(LONG)
-    wait_until(lambda: not bench.loop.failures, timeout_seconds=LONG, what="the failure is forgotten")
+    wait_until(lambda: not bench.loop.failures, what="the failure is forgotten")
     signs._beat()
     (sign,) = store.workers(max_age_seconds=30)
     assert "error" not in sign.details["models"]["m"]

@@ -12,11 +12,11 @@ from models.errors import CannotLoad, CannotLoadNow
 from models.records import DocumentInput, DocumentOutput
 from tests.support.engines import FakeEngine, GatedEngine, documents
 from tests.support.ledger import crash, crash_on
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.unit.workers.conftest import Bench
 from workers.slice_run import SliceRun
 
-LONG = 10.0
+LONG = PATIENCE_SECONDS
 
 
 def isolated(bench: Bench, count: int) -> Job:
@@ -53,7 +53,7 @@ def test_what_is_done_is_settled_while_the_rest_is_being_computed(bench: Bench) 
     bench.start()
     job = bench.ledger.submit(6)
     thread = started(bench.run_of(job))
-    wait_until(lambda: len(bench.statuses(job)) == 5, timeout_seconds=LONG, what="five are settled")
+    wait_until(lambda: len(bench.statuses(job)) == 5, what="five are settled")
     engine.gate.set()
     thread.join(LONG)
     assert bench.statuses(job) == ["succeeded"] * 6
@@ -86,7 +86,7 @@ def test_after_a_cancel_the_run_ends_and_the_engine_is_freed(bench: Bench) -> No
     engine.gate.set()
     thread.join(LONG)
     assert bench.statuses(job) == ["cancelled"] * 6
-    wait_until(lambda: not engine.has_work, timeout_seconds=LONG, what="the engine forgot the documents")
+    wait_until(lambda: not engine.has_work, what="the engine forgot the documents")
 
 
 def test_a_late_settlement_after_the_lease_was_lost_changes_nothing(bench: Bench) -> None:

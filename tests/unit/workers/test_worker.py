@@ -13,13 +13,13 @@ from jobs.errors import BrokerUnavailable, StoreUnavailable
 from jobs.records import Lease, LeaseState, Task
 from jobs.settings import Settings
 from tests.support.engines import GatedEngine
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 from tests.unit.workers.conftest import LEASE_SECONDS, Bench
 from workers.heartbeats import Heartbeats
 from workers.signs import SignsOfLife
 from workers.worker import Worker
 
-LONG = 10.0
+LONG = PATIENCE_SECONDS
 MODEL = ModelEntry(name="m", task=Task.SENTIMENT, ref="noop:m")
 
 
@@ -132,7 +132,7 @@ def test_a_stop_lets_a_slice_finish_within_its_grace_and_takes_no_other(worker: 
     assert bench.engine.entered.wait(LONG)
     stopping = threading.Thread(target=worker.stop, kwargs={"grace_seconds": LONG})
     stopping.start()
-    wait_until(lambda: "skipped" in worker.run_slice(second), timeout_seconds=LONG, what="refuses more")
+    wait_until(lambda: "skipped" in worker.run_slice(second), what="refuses more")
     bench.engine.gate.set()
     stopping.join(LONG)
     running.join(LONG)
@@ -192,7 +192,7 @@ def test_a_slice_claimed_at_the_last_moment_is_released_too(
     running.start()
     assert under_way.wait(LONG)
     leaving.start()
-    wait_until(lambda: worker._stopping.is_set(), timeout_seconds=LONG, what="the worker is leaving")
+    wait_until(lambda: worker._stopping.is_set(), what="the worker is leaving")
     go_on.set()
     leaving.join(LONG)
     assert bench.ledger.store.heartbeat({key: 1}, lease_seconds=30.0) == {key: LeaseState.LOST}
@@ -209,9 +209,7 @@ def test_signs_of_life_say_which_models_are_warm_and_end_with_the_worker(bench: 
     )  # fmt: skip
     bench.loop.warm("m").result(LONG)
     signs.start()
-    (sign,) = wait_until(
-        lambda: bench.ledger.store.workers(max_age_seconds=30), timeout_seconds=LONG, what="a sign of life"
-    )
+    (sign,) = wait_until(lambda: bench.ledger.store.workers(max_age_seconds=30), what="a sign of life")
     assert (sign.worker_id, sign.device, sign.models) == ("w1", "cpu", ("m",))
     assert sign.details["slots"] == 2
     signs.stop()

@@ -12,6 +12,9 @@ from models.decoding.parameters.prompt import Decoded, Prompt
 from tests.support.decoding import decode_with_random_arrivals, generate_alone, is_same, make_core
 from tests.support.tiny_models import WORDS, Loader, TinyModels
 
+#: More than are decoded at once: some come while others are on their way.
+NUM_DOCUMENTS = 32
+
 _SAMPLED: tuple[dict[str, Any], ...] = (
     {"do_sample": True, "temperature": 4.0, "top_k": 0, "min_new_tokens": 12},
     {"do_sample": True, "top_k": 6, "min_new_tokens": 9},
@@ -45,7 +48,7 @@ def test_sampled_documents_keep_their_own_minimum_in_company(
 ) -> None:
     """W1: what was active at the first document's length was applied to all of its group."""
     model = loaded("translation" if name == "marian" else "generation", name)
-    prompts = _prompts(model.tokenizer, 50, params)
+    prompts = _prompts(model.tokenizer, NUM_DOCUMENTS, params)
     plain = _plain(name, tiny_models)
     results = decode_with_random_arrivals(make_core(model), prompts, seed=3)
     padding = {model.tokenizer.pad_token_id or 0, model.tokenizer.eos_token_id}
@@ -74,7 +77,7 @@ def test_defaults_that_depend_on_the_length_follow_each_documents_own(
     for each in (model.model, plain):
         ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
         monkeypatch.setattr(each, "generation_config", GenerationConfig(**ends, **defaults))
-    prompts = _prompts(model.tokenizer, 40, {})
+    prompts = _prompts(model.tokenizer, NUM_DOCUMENTS, {})
     results = decode_with_random_arrivals(make_core(model), prompts, seed=4)
     for place, prompt in enumerate(prompts):
         result = results[place]

@@ -14,9 +14,9 @@ from models.loop.pool import WarmPool
 from models.loop.ticket import Ticket
 from models.records import DocumentOutput, ModelSpec
 from tests.support.engines import FakeEngine, GatedEngine, documents, specs
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
-LONG = 10.0
+LONG = PATIENCE_SECONDS
 Build = Callable[[ModelSpec], Engine]
 
 
@@ -92,7 +92,7 @@ def test_warming_loads_before_the_first_document(rig: Callable[..., Rig]) -> Non
     one = rig(lambda _: FakeEngine())
     one.loop.warm("b").result(LONG)
     assert one.pool.warm == ("b",)
-    wait_until(lambda: "b" in one.loop.facts, timeout_seconds=LONG)
+    wait_until(lambda: "b" in one.loop.facts)
 
 
 def test_a_model_waits_for_room_until_a_busy_one_is_done(rig: Callable[..., Rig]) -> None:
@@ -168,7 +168,7 @@ def test_a_broken_engine_ends_the_loop_and_every_waiter_is_told(
 
     with pytest.raises(LoopDied, match=reason):
         read_on()
-    wait_until(lambda: one.deaths, timeout_seconds=LONG)
+    wait_until(lambda: one.deaths)
     assert reason in str(one.deaths[0])
     assert not one.loop.is_alive
     with pytest.raises(LoopDied):
@@ -184,7 +184,7 @@ def test_a_step_that_hangs_is_noticed_and_its_age_shows(rig: Callable[..., Rig])
     with pytest.raises(LoopDied, match=r"a step of model 'a' took more than 0.2 s"):
         ticket.outcomes(LONG)
     assert one.loop.age_seconds >= 0.2
-    wait_until(lambda: len(one.deaths) == 1, timeout_seconds=LONG)
+    wait_until(lambda: len(one.deaths) == 1)
     gated.gate.set()
 
 
@@ -193,10 +193,10 @@ def test_loading_is_not_taken_for_a_hang(rig: Callable[..., Rig]) -> None:
 
     def build(_: ModelSpec) -> Engine:
         gate.entered.set()
-        gate.gate.wait(0.6)  # three times the limit of a step
+        gate.gate.wait(2.0)  # twice the limit of a step
         return FakeEngine()
 
-    one = rig(build, step_limit_seconds=0.2)
+    one = rig(build, step_limit_seconds=1.0)
     ticket = one.loop.submit("a", documents("x"))
     assert gate.entered.wait(LONG)
     assert one.loop.age_seconds == 0.0
@@ -262,7 +262,7 @@ def test_who_asked_for_the_device_while_others_computed_has_it_when_they_are_don
 
     thread = threading.Thread(target=take)
     thread.start()
-    wait_until(lambda: not loop._inbox.empty(), timeout_seconds=LONG, what="it stands in line")
+    wait_until(lambda: not loop._inbox.empty(), what="it stands in line")
     gated.gate.set()  # it is looked at with two documents still inside
     assert is_mine.wait(LONG)
     thread.join(LONG)
@@ -291,7 +291,7 @@ def test_a_load_that_does_not_come_back_is_noticed_at_its_own_limit() -> None:
     warm = loop.warm("a")
     with pytest.raises(LoopDied, match=r"a load of model 'a' took more than 0.2 s"):
         warm.result(LONG)
-    wait_until(lambda: len(deaths) == 1, timeout_seconds=LONG)
+    wait_until(lambda: len(deaths) == 1)
     gate.set()
 
 

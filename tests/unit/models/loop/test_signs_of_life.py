@@ -12,8 +12,6 @@ from models.loop.watchdog import Watchdog
 from tests.support.engines import FakeEngine, specs
 from tests.support.waiting import wait_until
 
-LONG = 10.0
-
 
 class Clock:
     def __init__(self) -> None:
@@ -94,9 +92,7 @@ def test_a_watchdog_tells_the_first_bad_answer_once_and_asks_no_more() -> None:
     watchdog = Watchdog(ask=ask, on_alarm=alarms.append, interval_seconds=0.001)
     assert not asked.is_set()
     watchdog.start()
-    wait_until(
-        lambda: not watchdog._thread.is_alive(), timeout_seconds=LONG, what="it has nothing more to do"
-    )
+    wait_until(lambda: not watchdog._thread.is_alive(), what="it has nothing more to do")
     assert alarms == ["it hangs"]
     assert answers == ["later"]
 
@@ -110,5 +106,5 @@ def test_a_stopped_watchdog_asks_no_more() -> None:
     watchdog = Watchdog(ask=ask, on_alarm=lambda _: None, interval_seconds=3600.0)
     watchdog.start()
     watchdog.stop()
-    wait_until(lambda: not watchdog._thread.is_alive(), timeout_seconds=LONG, what="it ends")
+    wait_until(lambda: not watchdog._thread.is_alive(), what="it ends")
     assert not asked.is_set()

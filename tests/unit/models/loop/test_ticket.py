@@ -12,8 +12,9 @@ from models.errors import LoopDied, LoopStopped
 from models.loop.ticket import Ticket
 from models.records import DocumentOutput
 from tests.support.engines import documents
+from tests.support.waiting import PATIENCE_SECONDS
 
-LONG = 10.0
+LONG = PATIENCE_SECONDS
 
 
 def ticket(*texts: str, on_cancel: Callable[[Ticket], None] = lambda _: None) -> Ticket:

@@ -79,9 +79,7 @@ def test_the_device_loop_shares_time_between_models() -> None:
     tickets = [loop.submit("a", documents(*"xyz")), loop.submit("b", documents(*map(str, range(90))))]
     loop.start()
     for ticket in tickets:
-        wait_until(
-            lambda ticket=ticket: ticket.outcomes(0.1) == [] and not ticket.num_open, timeout_seconds=10
-        )
+        wait_until(lambda ticket=ticket: ticket.outcomes(0.1) == [] and not ticket.num_open)
     assert "".join(order).count("a" + 90 * "b") == 1
     loop.stop(0)
 
