@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -72,6 +73,7 @@ def main() -> None:
     )
     parser.add_argument("--documents", type=int, default=2000)
     count = parser.parse_args().documents
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread, as the rest
     costs = [measure(task, count) for task in _TASKS]
     print(f"{'ms a document':<14} {'tokens':>7} {'engine':>8} {'tokenizer':>10} {'aim':>6}")
     for cost in costs:

@@ -131,10 +131,9 @@ class PagedCore:
                 raise  # the device itself has failed: nothing can be computed in this process any more
             except Exception as error:
                 flight = None
-                self._land()
-                self._recover(error)
-            self._land()
-            self._flight = flight
+                if self._land():
+                    self._recover(error)
+            self._land(flight)
             if not self.runner.is_ahead:
                 self._land()
         self._rest()
@@ -151,20 +150,28 @@ class PagedCore:
             self._settle(first, OutOfMemory())
         return entered
 
-    def _land(self) -> None:
-        """Reads the tokens of the step before."""
-        flight, self._flight = self._flight, None
+    def _land(self, begun: Flight | None = None) -> bool:
+        """Reads the tokens of the step before; whether they could be read.
+
+        Args:
+            begun: the step behind it, which is read next. Who is in it begins again if the tokens before
+                could not be read: what it says is then nobody's, for a row may have another tenant.
+        """
+        flight, self._flight = self._flight, begun
         if flight is None:
-            return
+            return True
         try:
             outcomes = flight.land()
         except torch.AcceleratorError:
             raise
         except Exception as error:
-            self._recover(error, [request for request in flight.lineup.requests if not request.is_gone])
-            return
+            self._flight = None
+            lost = [request for each in (flight, begun) if each for request in each.lineup.requests]
+            self._recover(error, [request for request in dict.fromkeys(lost) if not request.is_gone])
+            return False
         for request, result in outcomes:
             self._settle(request, result)
+        return True
 
     def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
         request.is_gone = True

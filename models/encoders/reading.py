@@ -88,7 +88,7 @@ def _ids_alike(
 ) -> list[list[int]]:
     if not (isinstance(tokenizer, TokenizersBackend) and _is_plain(type(tokenizer))):
         return [one.ids for one in _read_alike(tokenizer, texts, way)]
-    _read_alike(tokenizer, texts[:1], way)  # transformers sets its backend up
+    _read_alike(tokenizer, [""], way)  # transformers sets its backend up
     # The backend's own call keeps no offsets, and nothing is made of each text in Python.
     found = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [one.ids for one in found]

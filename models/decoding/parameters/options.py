@@ -117,12 +117,9 @@ class OptionsMaker:
             device=str(self._model.device),
             model_kwargs={},
         )
-        strings = prompt.stop or _as_tuple(config.stop_strings)
-        stop = (
-            _remembered(self._stops, strings, lambda: StopStrings(strings, self._token_bytes))
-            if strings
-            else None
-        )
+        stop = None
+        if prompt.stop:
+            stop = _remembered(self._stops, prompt.stop, lambda: StopStrings(prompt.stop, self._token_bytes))
         return Options(
             config=config,
             prompt=prompt,
@@ -155,9 +152,6 @@ class OptionsMaker:
             config, kwargs_has_attention_mask=True, device=self._model.device, batch_size=1
         )
 
-    def _stop(self, strings: tuple[str, ...]) -> StopStrings:
-        return StopStrings(strings, self._token_bytes)
-
     def _start_ids(self, config: GenerationConfig, prompt: Prompt) -> list[int]:
         if not self._is_encoder_decoder:
             return prompt.input_ids
@@ -169,10 +163,6 @@ def refusal_of(error: Exception) -> DocumentError:
     if is_out_of_memory(error):
         return OutOfMemory()
     return error if isinstance(error, DocumentError) else InvalidParameter(str(error) or repr(error))
-
-
-def _as_tuple(strings: str | list[str] | None) -> tuple[str, ...]:
-    return (strings,) if isinstance(strings, str) else tuple(strings or ())
 
 
 def _remembered(memory: OrderedDict[Any, Any], key: Hashable, make: Any) -> Any:

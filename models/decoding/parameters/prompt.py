@@ -28,7 +28,7 @@ class Prompt:
     max_new_tokens: int
     params: Mapping[str, Any]
     num_rows: int = 1  #: sequences decoded side by side: beams, or returned ones
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()  #: strings that end it; none: not even those of the model's defaults
     seed: int | None = None  #: set exactly when it samples
     forced_bos_token_id: int | None = None
 

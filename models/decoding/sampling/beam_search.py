@@ -44,7 +44,8 @@ class BeamSearch:
         self.beams: list[list[int]] = [[] for _ in range(self.width)]
         #: all begin alike: only the first may be continued, or every beam would be the same
         self.scores: list[float] = [0.0] + [float(_NEVER)] * (self.width - 1)
-        self._finished: list[tuple[np.float32, list[int]]] = []  # the best `width`, best first
+        #: the best `width`, best first; None where there are not so many yet
+        self._finished: list[tuple[float, list[int] | None]] = [(float(_NEVER), None)] * self.width
         self.is_done = False
         config = options.config
         self._length_penalty = 1.0 if config.length_penalty is None else float(config.length_penalty)
@@ -112,7 +113,8 @@ class BeamSearch:
 
     def result(self) -> Decoded:
         """The best finished sequences."""
-        best = [tokens for _, tokens in self._finished[: self.options.num_returned]]
+        finished = [tokens for _, tokens in self._finished if tokens is not None]
+        best = finished[: self.options.num_returned]
         return Decoded(
             sequences=best, is_stopped=[bool(ids) and ids[-1] in self.options.end_ids for ids in best]
         )
@@ -122,12 +124,17 @@ class BeamSearch:
         if self._is_full_early():
             return
         penalty = np.float32(length**self._length_penalty)
-        for each, is_end in list(zip(candidates, ended, strict=True))[: self.width]:
-            if is_end:
-                score = np.float32(each.score) / penalty
-                self._finished.append((score, [*self.beams[each.beam], each.token]))
-        self._finished.sort(key=lambda finished: -finished[0])
-        del self._finished[self.width :]
+        new: list[tuple[float, list[int] | None]] = []
+        for number, (each, is_end) in enumerate(zip(candidates, ended, strict=True)):
+            score = np.float32(each.score) / penalty
+            if is_end and number < self.width:
+                new.append((float(score), [*self.beams[each.beam], each.token]))
+            else:
+                new.append((float(score + _NEVER), None))
+        merged = [*self._finished, *new]
+        # Of equal scores, as those of several forced ends are, transformers takes what `topk` takes first.
+        order = torch.tensor([score for score, _ in merged]).topk(self.width).indices
+        self._finished = [merged[place] for place in order.tolist()]
 
     def _go_on(self, candidates: Sequence[Candidate], ended: Sequence[bool]) -> None:
         """The best that have not ended; when too few are left, dead ones fill the rows."""
@@ -142,12 +149,16 @@ class BeamSearch:
         self.beams = [[*self.beams[each.beam], each.token] for each in chosen]
         self.scores = [each.score for each in chosen]
 
+    @property
+    def _is_full(self) -> bool:
+        return all(tokens is not None for _, tokens in self._finished)
+
     def _is_full_early(self) -> bool:
-        return self._early_stopping is True and len(self._finished) == self.width
+        return self._early_stopping is True and self._is_full
 
     def _can_improve(self, length: int) -> bool:
         """Whether the best beam may still beat the worst finished sequence: transformers' rule of thumb."""
-        if len(self._finished) < self.width:
+        if not self._is_full:
             return True
         if self._early_stopping == "never" and self._length_penalty > 0.0:
             length = self.options.prompt.max_new_tokens

@@ -103,6 +103,10 @@ _FOLLOWED: dict[str, dict[str, Any]] = {
     "suppressed": {"suppress_tokens": list(range(3, 100)), "begin_suppress_tokens": list(range(100, 200))},
     "suppressed beyond the vocabulary": {"suppress_tokens": [5, 50_257], "begin_suppress_tokens": [50_300]},
     "forced first and last": {"forced_bos_token_id": 9, "forced_eos_token_id": 7},
+    "forced last, one of two": {"forced_eos_token_id": [7, 9]},
+    "forced last, one of two, and beams": {
+        "forced_eos_token_id": [7, 9], "num_beams": 3, "num_return_sequences": 2,
+    },
     "bad words": {"bad_words_ids": [[5], [6, 7]], "sequence_bias": [[[8, 9], 2.0], [[12], -3.0]]},
     "decaying end": {"exponential_decay_length_penalty": [2, 1.2]},
     "penalties on the source": {"encoder_repetition_penalty": 1.4, "encoder_no_repeat_ngram_size": 2},
@@ -135,6 +139,26 @@ def test_a_models_own_defaults_are_followed_as_by_transformers(
         assert isinstance(theirs, list), theirs
         assert isinstance(ours, Decoded), ours
         assert is_same(ours, theirs, {PAD, EOS, 0}), (prompt, theirs, ours)
+
+
+@pytest.mark.parametrize("kind", list(_KINDS))
+def test_a_document_may_switch_its_models_stop_strings_off(kind: str, with_defaults: WithDefaults) -> None:
+    """`stop: []` fell back to what it was to switch off: greedy, sampled, by beams, by `generate`."""
+    loaded, plain = with_defaults(kind, stop_strings=["a", "e"])
+    ways: list[dict[str, Any]] = [
+        {}, {"do_sample": True, "top_k": 9}, {"num_beams": 3}, {"no_repeat_ngram_size": 2},
+    ]  # fmt: skip
+    told = random_documents(loaded, 8, longest=12, parameters=[{**way, "stop": []} for way in ways])
+    untold = random_documents(loaded, 8, longest=12, parameters=ways)
+    stopped = decode_all(decoding_core(loaded), untold)
+    results = decode_all(decoding_core(loaded), told)
+    plain.generation_config.stop_strings = None
+    for place, prompt in enumerate(told):
+        theirs, ours = alone(plain, prompt), results[place]
+        assert isinstance(theirs, list), theirs
+        assert isinstance(ours, Decoded), ours
+        assert is_same(ours, theirs, {PAD, EOS, 0}), (prompt, theirs, ours)
+    assert results != stopped, "the strings end some of them"
 
 
 _LEFT_OUT: dict[str, dict[str, Any]] = {

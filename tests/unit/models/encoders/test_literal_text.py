@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TokenizersBackend
 
 from models.encoders.literal import literal, make_literal
 from models.encoders.reading import read
 from models.encoders.vocabulary import ordinary_ids
 from models.records import DocumentInput, DocumentOutput
+from models.tasks.documents.document_engine import Prepared
 from models.tasks.qa.task import QaEngine
 from models.tasks.sentiment import SentimentEngine
 from tests.support.engines import drain
@@ -173,3 +175,24 @@ def _output(engine: Any, document: DocumentInput) -> Any:
     output = drain(engine, [document])[document.key]
     assert output.output is not None, output.error_message
     return output.output
+
+
+def test_a_text_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of every batch was read twice: a long document alone took twice its time."""
+    loaded = tiny("bert", "sentiment")
+    engine = SentimentEngine(loaded)
+    text = "the old house and the dog " * 9
+    read: list[str] = []
+    encode = TokenizersBackend._encode_plus
+
+    def noted(self: Any, text: Any, *args: Any, **more: Any) -> Any:
+        read.extend([text] if isinstance(text, str) else text)
+        return encode(self, text, *args, **more)
+
+    monkeypatch.setattr(TokenizersBackend, "_encode_plus", noted)
+    (prepared,) = engine.prepare([DocumentInput(key=0, text=text)])
+    right = loaded.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert read.count(text) == 1, "by this test alone; the engine's own call goes to the backend"
+    assert isinstance(prepared, Prepared)
+    own = prepared.pieces[0].data.tokens.ids[1 : 1 + len(right)]
+    assert own == right[: len(own)]
