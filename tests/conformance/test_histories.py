@@ -27,7 +27,7 @@ from jobs.store.database import Database
 from jobs.store.sql import SqlStore
 from tests.support.ledger import Clock, Ledger
 
-_HISTORIES = int(os.environ.get("TEXTMILL_HISTORIES", "30"))
+_HISTORIES = int(os.environ.get("TEXTMILL_HISTORIES", "60"))
 _LEASE_SECONDS = 30.0
 
 

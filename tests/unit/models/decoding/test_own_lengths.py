@@ -13,7 +13,7 @@ from tests.support.decoding import decode_with_random_arrivals, generate_alone, 
 from tests.support.tiny_models import WORDS, Loader, TinyModels
 
 #: More than are decoded at once: some come while others are on their way.
-NUM_DOCUMENTS = 32
+NUM_DOCUMENTS = 50
 
 _SAMPLED: tuple[dict[str, Any], ...] = (
     {"do_sample": True, "temperature": 4.0, "top_k": 0, "min_new_tokens": 12},
