@@ -21,8 +21,10 @@ def choices_of(row: ResultRow) -> list[tuple[str, str]]:
     first = (str(output["text"]), str(output["finish_reason"]))
     if "texts" not in output:
         return [first]
-    reasons = output.get("finish_reasons") or [first[1]] * len(output["texts"])
-    return list(zip(output["texts"], reasons, strict=True))
+    texts = output["texts"]
+    # A worker of 0.1.0 gave one for all of them.
+    reasons = output.get("finish_reasons") or ["length" if row.truncated else "stop"] * len(texts)
+    return list(zip(texts, reasons, strict=True))
 
 
 def usage_of(row: ResultRow) -> dict[str, int]:
