@@ -18,6 +18,7 @@ from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
 from api.metrics import Metrics
+from api.openai.in_flight import InFlight
 from api.openapi import install_openapi
 from api.places import Places
 from api.query_check import refuse_nul, refuse_unknown_query
@@ -25,7 +26,7 @@ from api.rate_headers import RateHeaders
 from api.rates import Rates
 from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
-from api.routes import console, health, jobs, keys, models, projects, results, usage
+from api.routes import batches, console, files, health, jobs, keys, models, projects, results, usage
 from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
@@ -35,6 +36,8 @@ from jobs.errors import BrokerUnavailable
 from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
+from jobs.store.batch_book import BatchBook
+from jobs.store.file_book import FileBook
 from jobs.store.key_book import open_key_book
 from jobs.store.sql import open_store
 
@@ -73,6 +76,9 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
             per_owner=per_owner(settings, settings.max_streams_per_key),
         ),
         requests=open_request_limits(settings),
+        files=FileBook(store.database),
+        batches=BatchBook(store.database),
+        creating=InFlight(),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -98,7 +104,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    for module in (jobs, results, models, keys, projects, usage, health):
+    for module in (jobs, results, files, batches, models, keys, projects, usage, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
     # Pages: an address with more on it still opens.
     app.include_router(console.router, dependencies=[Depends(refuse_nul)])

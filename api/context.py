@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.metrics import Metrics
+from api.openai.in_flight import InFlight
 from api.places import Places
 from api.rates import Rates
 from api.request_limits import RequestLimits, headers_of
@@ -22,6 +23,8 @@ from jobs.keys import Caller, project_of
 from jobs.records import Job
 from jobs.sender import Sender
 from jobs.settings import Settings
+from jobs.store.batch_book import BatchBook
+from jobs.store.file_book import FileBook
 from jobs.store.interface import Store
 from jobs.store.key_book import KeyBook, OpenHouse
 
@@ -47,6 +50,9 @@ class Context:
     uploads: Uploads
     streams: Places
     requests: RequestLimits
+    files: FileBook
+    batches: BatchBook
+    creating: InFlight
     check_broker: Callable[[], None]
 
 

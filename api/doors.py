@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import SAFE_HEADERS, problem
@@ -23,9 +25,10 @@ _FOR_OPERATIONS = frozenset({"/metrics", "/readyz"})
 
 class _Refused(Exception):
     def __init__(self, status: int, code: str, detail: str) -> None:
-        self.answer = problem(
-            status, code, code.replace("_", " ").capitalize(), detail, headers={"Connection": "close"}
-        )
+        self._said = (status, code, code.replace("_", " ").capitalize(), detail)
+
+    def answer(self, path: str) -> Response:
+        return problem(path, *self._said, headers={"Connection": "close"})
 
 
 class Doors:
@@ -53,7 +56,7 @@ class Doors:
         try:
             self._check(scope)
         except _Refused as refused:
-            await refused.answer(scope, receive, send)
+            await refused.answer(scope["path"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -128,6 +131,7 @@ def _with_headers(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
+            headers.setdefault("X-Request-Id", f"req_{secrets.token_hex(12)}")
         await send(message)
 
     return sending

@@ -1,4 +1,4 @@
-"""Every error the API answers with, as RFC 9457 problem documents."""
+"""Every error the API answers with: RFC 9457 problem documents, and OpenAI's form where its clients call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
+from api.openai.errors import error_answer, speaks_openai
 from jobs.errors import InvalidRows, NotAuthenticated, Overloaded, TextmillError
 from jobs.params import InvalidParams
 
@@ -36,7 +37,7 @@ _OUTSIDE = {
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """From now on every error of the app is a problem document."""
+    """From now on every error of the app has the form that its address asks for."""
     app.add_exception_handler(TextmillError, _ours)
     app.add_exception_handler(InvalidParams, _params)
     app.add_exception_handler(RequestValidationError, _validation)
@@ -45,9 +46,11 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def problem(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
-    """A problem document; `headers` among `more` are headers of the response."""
+def problem(path: str, status: int, code: str, title: str, detail: str, **more: Any) -> Response:
+    """What is wrong, as callers of that address read it; `headers` among `more` are those of the answer."""
     headers = more.pop("headers", None)
+    if speaks_openai(path):
+        return error_answer(status, code, detail, errors=more.get("errors", ()), headers=headers)
     body = {"type": _TYPE + code, "title": title, "status": status, "detail": detail, **more}
     return Response(
         orjson.dumps(body), status_code=status, media_type="application/problem+json", headers=headers
@@ -70,7 +73,7 @@ async def _ours(request: Request, error: Exception) -> Response:
         _log.error("request_failed: %s: %s", error.code, error)
     title = error.code.replace("_", " ").capitalize()
     detail = _OUTSIDE.get(error.code, str(error))
-    return problem(error.http_status, error.code, title, detail, headers=headers, **more)
+    return problem(request.url.path, error.http_status, error.code, title, detail, headers=headers, **more)
 
 
 async def _params(request: Request, error: Exception) -> Response:
@@ -79,7 +82,7 @@ async def _params(request: Request, error: Exception) -> Response:
         {"line": None, "field": field, "message": message}
         for field, message in error.problems[:_SHOWN_ERRORS]
     ]
-    return problem(422, "invalid_params", "Invalid params", str(error), errors=errors)
+    return problem(request.url.path, 422, "invalid_params", "Invalid params", str(error), errors=errors)
 
 
 async def _validation(request: Request, error: Exception) -> Response:
@@ -90,7 +93,7 @@ async def _validation(request: Request, error: Exception) -> Response:
         for e in error.errors()[:_SHOWN_ERRORS]
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors)
-    return problem(422, "invalid_request", "Invalid request", detail, errors=errors)
+    return problem(request.url.path, 422, "invalid_request", "Invalid request", detail, errors=errors)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -101,7 +104,8 @@ async def _http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if "Allow" in headers and (methods := _methods_of(request)):
         headers["Allow"] = ", ".join(sorted(methods))
-    return problem(error.status_code, code, str(error.detail), str(error.detail), headers=headers)
+    detail = str(error.detail)
+    return problem(request.url.path, error.status_code, code, detail, detail, headers=headers)
 
 
 def _methods_of(request: Request) -> set[str]:
@@ -126,4 +130,4 @@ async def _unforeseen(request: Request, error: Exception) -> Response:
     _log.error("request_failed", exc_info=error)
     detail = "An unforeseen error; the server's log has it."
     headers = {**SAFE_HEADERS, "Connection": "close"}  # this answer passes no door
-    return problem(500, "internal_error", "Internal error", detail, headers=headers)
+    return problem(request.url.path, 500, "internal_error", "Internal error", detail, headers=headers)

@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.openai.errors import speaks_openai
+
 
 class ProblemRow(BaseModel):
     """One thing wrong with one row."""
@@ -15,6 +17,21 @@ class ProblemRow(BaseModel):
     line: int | None
     field: str | None
     message: str
+
+
+class OpenAiError(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAiProblem(BaseModel):
+    """An error as OpenAI's clients read it."""
+
+    error: OpenAiError
 
 
 class Problem(BaseModel):
@@ -30,6 +47,7 @@ class Problem(BaseModel):
 
 
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_OPENAI_SCHEMA = {"$ref": "#/components/schemas/OpenAiProblem"}
 _EVERY = {400: "The request cannot be read, or names a host that this server is not."}
 _WITH_QUERY = {422: "A parameter is unknown or wrong."}
 _OF_KEYS = {
@@ -43,6 +61,8 @@ _OF_ONE = {
     "{key_id}": "There is no such key.",
     "{name}": "There is no such project.",
     "{model}": "No such model is served.",
+    "{file_id}": "There is no such file.",
+    "{batch_id}": "There is no such batch.",
 }
 #: `/v1/keys` and `/v1/projects`.
 _OF_ADMINISTRATION = {
@@ -57,6 +77,18 @@ _OF = {
         413: "The body or one document is too large.",
         415: "A type of body that is not read here.",
     },
+    "upload_file": {
+        408: "The body stopped arriving.",
+        413: "The file is too large, or more than the project may store.",
+        415: "It is no form.",
+    },
+    "create_batch": {
+        404: "There is no such file.",
+        408: "The body stopped arriving.",
+        413: "The body, or a value in it, is too large.",
+    },
+    "list_files": {404: "There is no such file to begin behind."},
+    "cancel_batch": {409: "The batch has ended."},
     "cancel_job": {409: "The job is not in a state that allows this."},
     "retry_job": {409: "The job is not in a state that allows this."},
     "delete_job": {409: "The job is not in a state that allows this."},
@@ -64,6 +96,7 @@ _OF = {
 _FILES = {
     "get_results": ("application/x-ndjson", "text/csv"),
     "get_events": ("text/event-stream",),
+    "get_file_content": ("application/octet-stream",),
     "metrics": ("text/plain",),
 }
 _EXTRA: dict[str, dict[str, Any]] = {
@@ -102,8 +135,9 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= {**problem.pop("$defs"), "Problem": problem}
+    for kind in (Problem, OpenAiProblem):
+        schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= {**schema.pop("$defs"), kind.__name__: schema}
     document["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "One of the server's API keys."}
     }
@@ -126,8 +160,12 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         if part in path:
             answers[404] = text
     responses = operation["responses"]
+    content = {"application/problem+json": {"schema": _SCHEMA}}
+    if speaks_openai(path):  # where what cannot be accepted is a bad request
+        content = {"application/json": {"schema": _OPENAI_SCHEMA}}
+        responses.pop("422", None)
+        answers = {status: text for status, text in answers.items() if status != 422}
     for status, text in answers.items():
-        content = {"application/problem+json": {"schema": _SCHEMA}}
         responses[str(status)] = {"description": text, "content": content}
     responses |= _EXTRA.get(name, {})
     if name in _FILES:

@@ -35,8 +35,12 @@ Writer = Callable[[Iterable[list[ResultRow]]], Iterator[bytes]]
 def as_jsonl(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:
     """One JSON object a line, whatever a reader takes for the end of one."""
     for page in pages:
-        lines = b"".join(jsontext.dumps(result_line(row)) + b"\n" for row in page)
-        yield _LINE_ENDS.sub(_escaped, lines)
+        yield b"".join(one_line(result_line(row)) for row in page)
+
+
+def one_line(value: Any) -> bytes:
+    """A value as a line of JSON, whatever a reader takes for the end of one."""
+    return _LINE_ENDS.sub(_escaped, jsontext.dumps(value)) + b"\n"
 
 
 def as_csv(pages: Iterable[list[ResultRow]]) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ from jobs.estimate import Estimator, Load
 from jobs.keys import Caller, project_of
 from jobs.params import InvalidParams
 from jobs.quota import Queued, Quota
-from jobs.records import Job, NewDocument, NewJob, Priority, Task
+from jobs.records import Job, NewBatch, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
 from jobs.store.key_book import OpenHouse
@@ -52,8 +52,18 @@ def submit(
     *,
     caller: Caller,
     idempotency_key: str | None,
+    batch: NewBatch | None = None,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
+
+    Args:
+        context: Of the app.
+        fields: What holds for the whole job.
+        chunks: The bytes of its rows.
+        read: Makes rows of them.
+        caller: Who submits.
+        idempotency_key: As the caller gives it, or None.
+        batch: What the job is to an OpenAI client, if one asked for it.
 
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
@@ -61,13 +71,15 @@ def submit(
     caller = _acting_for(context, caller, fields.project)
     with _bounding(context, caller.owner, idempotency_key):
         _refuse_overload(context, caller)
-    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key)
+    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
     validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
     load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
     digest = hashlib.sha256(jsontext.dumps(fields.model_dump(exclude={"project"}), sort_keys=True))
+    if batch is not None:
+        digest.update(f"{batch.endpoint} {batch.completion_window} {batch.results_seconds}".encode())
     body = _hashed(chunks, digest.update)
     with new_spool(spool_folder(settings), memory_bytes=_SPOOL_MEMORY_BYTES) as spool:
         _write(spool, load.counting(validator.documents(read(body))))
@@ -99,7 +111,7 @@ def _acting_for(context: Context, caller: Caller, project: str | None) -> Caller
     return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
 
 
-def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> NewJob:
+def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None, batch: NewBatch | None) -> NewJob:
     if fields.webhook is not None:
         raise RequestError("webhooks are not served yet: poll the job, or follow its events")
     try:
@@ -120,6 +132,7 @@ def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None) -> N
         metadata=fields.metadata,
         expires_at=expires_at,
         idempotency_key=idempotency_key,
+        batch=batch,
     )
 
 
@@ -147,7 +160,7 @@ def _refuse_overload(context: Context, caller: Caller) -> None:
             f"{limit} documents are waiting already", retry_after_seconds=_OVERLOAD_RETRY_SECONDS
         )
     quota = Quota.of(context.settings, caller.limits)
-    quota.check(_queued(context, quota, caller.owner), Queued(documents=1, stored_bytes=1))
+    quota.check(held_by(context, quota, caller.owner), Queued(documents=1, stored_bytes=1))
 
 
 def _within_quota(context: Context, caller: Caller, job: NewJob, load: Load) -> NewJob:
@@ -159,12 +172,12 @@ def _within_quota(context: Context, caller: Caller, job: NewJob, load: Load) -> 
         PayloadTooLarge: the owner may never have so much queued.
     """
     quota = Quota.of(context.settings, caller.limits)
-    queued = _queued(context, quota, job.owner)
+    queued = held_by(context, quota, job.owner)
     quota.check(queued, Queued(documents=load.documents, tokens=load.tokens, stored_bytes=job.stored_bytes))
     return dataclasses.replace(job, priority=quota.priority_for(job.priority, queued, load.documents))
 
 
-def _queued(context: Context, quota: Quota, owner: str) -> Queued:
+def held_by(context: Context, quota: Quota, owner: str) -> Queued:
     """What the owner has; what he stores only where that is bounded, since all his jobs are looked at."""
     queued = context.store.queued(owner=owner)
     if quota.stored_bytes is None:

@@ -36,14 +36,16 @@ class Uploads:
         self._threads = anyio.CapacityLimiter(settings.max_uploads + _SMALL_AT_A_TIME)
 
     @asynccontextmanager
-    async def receive(self, request: Request, owner: str) -> AsyncIterator[Receiver]:
-        """The body; a large one holds a place until it is stored.
+    async def receive(
+        self, request: Request, owner: str, *, max_bytes: int | None = None
+    ) -> AsyncIterator[Receiver]:
+        """The body; a large one holds a place until it is stored. `max_bytes`: other than any body may have.
 
         Raises:
             Overloaded: there are as many large ones as may be.
             PayloadTooLarge, UploadStalled, ClientDisconnect: see `Receiver`.
         """
-        limit = self._settings.max_body_bytes
+        limit = max_bytes or self._settings.max_body_bytes
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced[:20]) > limit:
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")

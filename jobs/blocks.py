@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from jobs import jsontext
 from jobs.records import NewDocument
 
+T = TypeVar("T")
 #: In memory a block costs a few times its text, in several places one after the other.
 _MAX_DOCUMENTS = 1000
 _MAX_CHARACTERS = 2_000_000
@@ -24,6 +26,16 @@ def in_blocks(documents: Iterable[NewDocument]) -> Iterator[list[NewDocument]]:
             block, num_characters = [], 0
     if block:
         yield block
+
+
+def knowing_the_last(blocks: Iterable[T]) -> Iterator[tuple[T, bool]]:
+    """Each with whether it is the last one."""
+    blocks = iter(blocks)
+    for block in blocks:
+        for following in blocks:
+            yield block, False
+            block = following
+        yield block, True
 
 
 def _size(document: NewDocument) -> int:

@@ -40,6 +40,7 @@ class RowError:
     line: int | None
     field: str | None
     message: str
+    code: str | None = None  #: a word for programs, where there is one
 
 
 class RequestError(TextmillError):

@@ -11,7 +11,7 @@ LIMITS = {
     "queued_documents": "documents of a project that are not settled yet",
     "queued_tokens": "work in them, in estimated tokens",
     "interactive_documents": "of these, interactive ones; jobs beyond are taken as bulk (0: always)",
-    "stored_bytes": "bytes of the documents of a project's jobs, until these are deleted",
+    "stored_bytes": "bytes of a project's files and of the documents of its jobs, until these are deleted",
 }
 
 _MAY_BE_NONE = "interactive_documents"

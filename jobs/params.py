@@ -163,6 +163,11 @@ def applicable(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in params.items() if k in _MODELS[task].model_fields}
 
 
+def names_of(task: Task) -> frozenset[str]:
+    """The parameters of a task."""
+    return frozenset(_MODELS[task].model_fields)
+
+
 def known_anywhere(name: str) -> bool:
     """Whether any task takes a parameter of this name."""
     return any(name in model.model_fields for model in _MODELS.values())

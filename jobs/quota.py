@@ -71,19 +71,25 @@ class Quota:
                     retry_after_seconds=_RETRY_SECONDS,
                 )
 
-        self._check_store(queued, more)
+        self.check_store(queued, more)
 
-    def _check_store(self, queued: Queued, more: Queued) -> None:
+    def check_store(self, queued: Queued, more: Queued, *, noun: str = "job") -> None:
+        """Whether an owner may store so much more; `noun` is what would be stored.
+
+        Raises:
+            PayloadTooLarge: never.
+            OverQuota: not now.
+        """
         if self.stored_bytes is None or queued.stored_bytes + more.stored_bytes <= self.stored_bytes:
             return
         if more.stored_bytes > self.stored_bytes:
             raise PayloadTooLarge(
-                f"the job has {more.stored_bytes} bytes of documents; your project may store "
+                f"the {noun} has {more.stored_bytes} bytes; your project may store "
                 f"{self.stored_bytes} (stored_bytes): send fewer"
             )
         raise OverQuota(
-            f"your project stores {queued.stored_bytes} bytes of documents and may store "
-            f"{self.stored_bytes} (stored_bytes): delete finished jobs"
+            f"your project stores {queued.stored_bytes} bytes and may store "
+            f"{self.stored_bytes} (stored_bytes): delete finished jobs, or files"
         )
 
     def priority_for(self, wanted: Priority, queued: Queued, num_documents: int) -> Priority:

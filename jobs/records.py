@@ -100,6 +100,18 @@ class NewDocument:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewBatch:
+    """A job as an OpenAI client asks for it, apart from its requests (`jobs/batches`)."""
+
+    endpoint: str
+    input_file: str | None  #: None: the requests came with the call
+    completion_window: str
+    results_seconds: int | None = None  #: results go so long after the batch ended
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    request_sha256: str | None = None  #: of the call, to tell a repeat of it
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewJob:
     """What a client asked for, apart from its documents."""
 
@@ -116,6 +128,7 @@ class NewJob:
     stored_bytes: int = 0  #: of all documents, as JSON
     request_sha256: str | None = None  #: of the request, to tell a replay from a reuse
     estimated_tokens: int = 0  #: work in all documents, as `jobs/estimate` counts it
+    batch: NewBatch | None = None  #: what it is to an OpenAI client, if one asked for it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
         "interactive_documents, stored_bytes.",
     )
     max_body_bytes: int = Field(4 << 30, gt=0, description="Largest accepted body.")
+    max_file_bytes: int = Field(512 << 20, gt=0, description="Largest accepted file of /v1/files.")
     max_line_bytes: int = Field(
         1 << 20, gt=0, description="Largest accepted document: a line, a row, an element of an array."
     )

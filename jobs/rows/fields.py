@@ -24,9 +24,10 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 class FieldProblem(Exception):
     """What is wrong with a row, and with which field of it."""
 
-    def __init__(self, field: str | None, message: str) -> None:
+    def __init__(self, field: str | None, message: str, *, code: str | None = None) -> None:
         self.field = field
         self.message = message
+        self.code = code
         super().__init__(message)
 
 

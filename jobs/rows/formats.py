@@ -28,6 +28,10 @@ class RawRow(NamedTuple):
     offered: Mapping[str, Any] = _NOTHING
     #: what the caller calls a field, where that is not the field's own name
     columns: Mapping[str, str] = _NOTHING
+    #: a word for programs of what the problem is
+    problem_code: str | None = None
+    #: how the caller's own format writes a field of ours
+    names: Mapping[str, str] = _NOTHING
 
 
 def read_lines(chunks: Iterable[bytes], *, max_line_bytes: int) -> Iterator[RawRow]:

@@ -30,7 +30,7 @@ def request_fields(chunks: Iterable[bytes], *, max_value_bytes: int) -> dict[str
         if text.next_character() == "[":
             for _ in elements(text):
                 pass
-            _end(text)
+            end(text)
             return None
         return _fields(text)
     except BrokenJson as broken:
@@ -46,7 +46,7 @@ def request_rows(chunks: Iterable[bytes], *, max_value_bytes: int) -> Iterator[R
         yield from _documents(text)
         return
     row: dict[str, Any] = {}
-    for name in _names(text):
+    for name in names(text):
         if name == "documents":
             yield from _documents(text)
         elif name in _ROW_FIELDS:
@@ -65,7 +65,7 @@ def _documents(text: JsonText) -> Iterator[RawRow]:
 def _fields(text: JsonText) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     given = set()
-    for name in _names(text):
+    for name in names(text):
         if name == "documents":
             if name in given:
                 raise RequestError('"documents" stands twice in the body')
@@ -78,7 +78,7 @@ def _fields(text: JsonText) -> dict[str, Any]:
         else:
             fields[name] = text.value()
         given.add(name)
-    _end(text)
+    end(text)
     if len(given & {"documents", "text", "messages"}) != 1:
         raise RequestError(_ONE_OF)
     if "documents" in given and (stray := given & {"context", "custom_id"}):
@@ -86,7 +86,7 @@ def _fields(text: JsonText) -> dict[str, Any]:
     return fields
 
 
-def _names(text: JsonText) -> Iterator[str]:
+def names(text: JsonText) -> Iterator[str]:
     """The names of an object; whoever iterates reads the value of each."""
     if text.next_character() != "{":
         raise BrokenJson(text.line, "the body must be a JSON object, or an array of documents")
@@ -113,6 +113,7 @@ def _names(text: JsonText) -> Iterator[str]:
     text.advance(1)
 
 
-def _end(text: JsonText) -> None:
+def end(text: JsonText) -> None:
+    """Refuses whatever follows the value."""
     if character := text.next_character():
         raise BrokenJson(text.line, f"not valid JSON: {character!r} follows the end")

@@ -82,7 +82,7 @@ class RowValidator:
             try:
                 yield self._document(seq, row)
             except FieldProblem as problem:
-                self._note(row, problem.field, problem.message)
+                self._note(row, problem.field, problem.message, code=problem.code)
             except InvalidMessages as error:
                 self._note(row, error.field, error.message)
             except InvalidParams as error:
@@ -96,7 +96,7 @@ class RowValidator:
             return error
         return dataclasses.replace(error, message=f"{error.message} (and in {num_others} other rows)")
 
-    def _note(self, row: RawRow, field: str | None, message: str) -> None:
+    def _note(self, row: RawRow, field: str | None, message: str, *, code: str | None = None) -> None:
         self._num_problems += 1
         if len(self._problems) >= _SHOWN_ERRORS:
             return
@@ -106,8 +106,8 @@ class RowValidator:
             message = f"document {row.position}: {message}"
         if len(message) > _SHOWN_CHARACTERS:  # it may quote what was sent
             message = f"{message[: _SHOWN_CHARACTERS - 3]}..."
-        field = field and field[:MAX_CHARACTERS]
-        self._problems.append(RowError(line=row.line, field=field, message=message))
+        field = field and row.names.get(field, field)[:MAX_CHARACTERS]
+        self._problems.append(RowError(line=row.line, field=field, message=message, code=code))
 
     def _note_params(self, row: RawRow, error: InvalidParams) -> None:
         """What is wrong with the row's own params; what is not its own, once for all rows like it."""
@@ -116,14 +116,15 @@ class RowValidator:
             if field.removeprefix("params.") in own:
                 self._note(row, field, message)
                 continue
-            self._shared[field, message] += 1
-            if self._shared[field, message] == 1:
+            shared = row.names.get(field, field), message
+            self._shared[shared] += 1
+            if self._shared[shared] == 1:
                 self._note(row, field, message)
 
     def _document(self, seq: int, row: RawRow) -> NewDocument:
         fields = row.fields
         if fields is None:
-            raise FieldProblem(row.problem_field, row.problem or "not a row")
+            raise FieldProblem(row.problem_field, row.problem or "not a row", code=row.problem_code)
         check_names(fields)
         model = self._model(fields)
         if row.offered:
@@ -148,7 +149,7 @@ class RowValidator:
         try:
             entry = self._unnamed(task) if name is None else self._catalogue.get(str(name))
         except UnknownModel as error:
-            raise FieldProblem("model", str(error)) from None
+            raise FieldProblem("model", str(error), code="model_not_found") from None
         if task is not None and entry.task is not task:
             raise FieldProblem("model", f"model {entry.name!r} is for {entry.task}, not for {task}")
         return entry
@@ -182,7 +183,7 @@ class RowValidator:
         try:
             taken = self._ids.take(value, seq=seq, place=place, noun=noun)
         except ValueError as error:
-            raise FieldProblem("custom_id", str(error)) from None
+            raise FieldProblem("custom_id", str(error), code="duplicate_custom_id") from None
         refuse_unstorable("custom_id", taken)
         return taken
 

@@ -20,7 +20,11 @@ from jobs.store.migrate import current_revision, knows, migrate
 #: Parents first, as foreign keys want it; tables that nothing refers to follow.
 _FIRST = ("job", "slice", "document", "result")
 _NOT_COPIED = ("alembic_version", "sqlite_sequence", *_FIRST)
+#: Whose rows have numbers of the database's own.
+_NUMBERED = ("job", "file", "batch")
 _BLOCK_ROWS = 1000
+#: Of tables whose rows hold a megabyte.
+_FEW_ROWS = {"file_block": 16}
 
 
 def save(database: Database, file: Path) -> None:
@@ -112,13 +116,16 @@ def _copy_rows(source: Connection, target: Connection) -> None:
     for name in (*_FIRST, *others):
         _copy_table(source, target, tables.tables[name])
     if target.dialect.name == "postgresql":
-        target.execute(text("SELECT setval('job_id_seq', (SELECT COALESCE(max(id), 1) FROM job))"))
+        for name in _NUMBERED:
+            if name in tables.tables:  # in this revision
+                last = f"SELECT COALESCE(max(id), 1) FROM {name}"  # noqa: S608  # a name of ours
+                target.execute(text(f"SELECT setval('{name}_id_seq', ({last}))"))
 
 
 def _copy_table(source: Connection, target: Connection, table: Table) -> None:
     switches = [column.name for column in table.c if isinstance(column.type, Boolean)]
     columns = [text(column.name) for column in table.c]
-    rows = source.execution_options(yield_per=_BLOCK_ROWS).execute(
+    rows = source.execution_options(yield_per=_FEW_ROWS.get(table.name, _BLOCK_ROWS)).execute(
         select(*columns).select_from(text(table.name))
     )
     for block in rows.partitions():

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from jobs import jsontext
-from jobs.records import Counts, Job, Priority, Task
+from jobs.records import Counts, Job, NewBatch, Priority, Task
 from jobs.store.stages import status_of
 
 
@@ -25,6 +25,21 @@ def from_json(text: str | None) -> Any:
 def to_time(seconds: float | None) -> datetime | None:
     """An aware UTC datetime."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def batch_values(public_id: str, owner: str, batch: NewBatch, now: float) -> dict[str, Any]:
+    """The columns of a new row of `batch`, apart from its job."""
+    return {
+        "public_id": public_id,
+        "owner": owner,
+        "endpoint": batch.endpoint,
+        "input_file": batch.input_file,
+        "completion_window": batch.completion_window,
+        "results_seconds": batch.results_seconds,
+        "metadata_json": to_json(dict(batch.metadata)),
+        "request_sha256": batch.request_sha256,
+        "created_at": now,
+    }
 
 
 def job_from_row(row: Row[Any], *, running: int) -> Job:

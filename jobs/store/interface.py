@@ -73,7 +73,7 @@ class Store(Protocol):
         ...
 
     def stored_bytes(self, *, owner: str = "") -> int:
-        """Of the documents of all the owner's jobs; looks at each of them."""
+        """Of the documents of all the owner's jobs, and of his files; looks at each of them."""
         ...
 
     def get_job(self, job_id: str, *, owner: str = "") -> Job:

@@ -1,4 +1,4 @@
-"""What an owner has queued, counted from the rows of his open jobs; what he stores, from those of all."""
+"""What an owner has queued, by the rows of his open jobs; what he stores, by those of all, and his files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def queued(database: Database, *, owner: str) -> Queued:
 
 
 def stored_bytes(database: Database, *, owner: str) -> int:
-    """Of the documents of all jobs."""
-    c = t.job.c
-    total = select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible())
-    return int(database.read(lambda connection: connection.scalar(total)) or 0)
+    """Of the documents of all jobs, and of all files, those that come in as well."""
+    c, f = t.job.c, t.file.c
+    of_jobs = select(func.sum(c.stored_bytes)).where(c.owner == owner, is_visible())
+    of_files = select(func.sum(f.num_bytes)).where(f.owner == owner)
+
+    def work(connection: Connection) -> int:
+        return int(connection.scalar(of_jobs) or 0) + int(connection.scalar(of_files) or 0)
+
+    return database.read(work)

@@ -8,25 +8,25 @@ by this process or, when it has died, by a sweep.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from jobs.blocks import in_blocks
+from jobs.batches import batch_id_of
+from jobs.blocks import in_blocks, knowing_the_last
 from jobs.errors import EmptySubmission, IdempotencyKeyReused, StoreUnavailable
 from jobs.estimate import Estimator
 from jobs.records import JobStatus, NewDocument, NewJob, SliceState, new_job_id
 from jobs.slicing import PlannedSlice, SlicePlanner
 from jobs.store import tables as t
-from jobs.store.codec import to_json
+from jobs.store.codec import batch_values, to_json
 from jobs.store.database import Database
 from jobs.store.facts import known_facts
 from jobs.store.removal import remove_soon
 from jobs.store.stages import Stage
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +54,7 @@ def submit(
     )
     arrival = _Arrival(database, job, planner)
     try:
-        for block, is_last in _knowing_the_last(in_blocks(documents)):
+        for block, is_last in knowing_the_last(in_blocks(documents)):
             arrival.store(block, is_last=is_last)
     except IntegrityError:
         # An equal submission came in beside this one and was there first: its key is taken.
@@ -69,16 +69,6 @@ def submit(
     if not arrival.num_documents:
         raise EmptySubmission
     return arrival.public_id, True
-
-
-def _knowing_the_last(blocks: Iterable[T]) -> Iterator[tuple[T, bool]]:
-    """Each with whether it is the last one."""
-    blocks = iter(blocks)
-    for block in blocks:
-        for following in blocks:
-            yield block, False
-            block = following
-        yield block, True
 
 
 class _Arrival:
@@ -203,7 +193,11 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
     }
     key = connection.execute(insert(t.job).values(values)).inserted_primary_key
     assert key is not None
-    return int(key[0])
+    row_id = int(key[0])
+    if job.batch is not None:  # seen together with the job, and gone with it
+        values = batch_values(batch_id_of(public_id), job.owner, job.batch, now)
+        connection.execute(insert(t.batch).values(job=row_id, **values))
+    return row_id
 
 
 def _document(document: NewDocument, slice_number: int) -> dict[str, Any]:

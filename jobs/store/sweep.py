@@ -8,8 +8,10 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 
 from jobs.records import JobStatus, SweepReport
 from jobs.store import tables as t
+from jobs.store.batch_book import BatchBook
 from jobs.store.database import Database
 from jobs.store.ending import close_slices, end_early
+from jobs.store.file_book import FileBook
 from jobs.store.lapses import LedgerWatch, mend
 from jobs.store.outcomes import lock_job
 from jobs.store.removal import hide, remove
@@ -38,6 +40,8 @@ def sweep(
     _forget_workers(database)
     if keep_seconds is not None:
         _hide_the_old(database, keep_seconds)
+    BatchBook(database).sweep(keep_seconds=keep_seconds)
+    FileBook(database).sweep(until=time.monotonic() + _WORK_SECONDS)
     removed = _go_on(database, until=time.monotonic() + _WORK_SECONDS)
     return SweepReport(
         released=mended.released, quarantined=mended.quarantined, expired=sum(ended),

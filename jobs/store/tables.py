@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     UniqueConstraint,
@@ -32,6 +33,9 @@ _UNFINISHED = text("finished_at IS NULL")
 _UNSENT = text("state = 'waiting' AND sent_at IS NULL")
 _SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
 _WITHOUT_SUCCESS = text("status <> 'succeeded'")
+_NOT_HERE = text("stage <> 'here'")
+_TO_EXPIRE = text("expires_at IS NOT NULL")
+_RESULTS_END = text("results_seconds IS NOT NULL AND job IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -246,6 +250,72 @@ class ApiKeyRow(Base):
     ends_at: Mapped[float | None]
 
 
+class FileRow(Base):
+    """A file that a client sent; `stage` is a `FileStage`."""
+
+    __tablename__ = "file"
+    __table_args__ = (
+        Index("file_by_age", "owner", "created_at", "public_id"),
+        Index("file_not_here", "stage", sqlite_where=_NOT_HERE, postgresql_where=_NOT_HERE),
+        Index("file_by_expiry", "expires_at", sqlite_where=_TO_EXPIRE, postgresql_where=_TO_EXPIRE),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    public_id: Mapped[str] = mapped_column(unique=True)
+    owner: Mapped[str]
+    api_key: Mapped[str | None]
+    filename: Mapped[str]
+    purpose: Mapped[str]
+    stage: Mapped[str]
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    num_blocks: Mapped[int]
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+
+
+class FileBlockRow(Base):
+    """Bytes of a file, a block of them."""
+
+    __tablename__ = "file_block"
+
+    file: Mapped[int] = mapped_column(RowId, ForeignKey("file.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class BatchRow(Base):
+    """What a job is for OpenAI's clients; without a job what was refused, or whose results were deleted."""
+
+    __tablename__ = "batch"
+    __table_args__ = (
+        Index("batch_by_age", "owner", "id"),
+        Index("batch_by_request", "owner", "request_sha256"),
+        Index("batch_by_results", "job", sqlite_where=_RESULTS_END, postgresql_where=_RESULTS_END),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    public_id: Mapped[str] = mapped_column(unique=True)
+    owner: Mapped[str]
+    job: Mapped[int | None] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), unique=True)
+    endpoint: Mapped[str]
+    input_file: Mapped[str | None]
+    completion_window: Mapped[str]
+    results_seconds: Mapped[int | None]
+    metadata_json: Mapped[str]
+    request_sha256: Mapped[str | None]
+    created_at: Mapped[float]
+    #: why there never was a job
+    problems_json: Mapped[str | None]
+    #: the job's row, as it was when its results were deleted
+    ended_json: Mapped[str | None]
+    #: bytes of the two files, by the version of the job that they were counted at
+    sizes_json: Mapped[str | None]
+    #: which of the two files were deleted
+    gone_json: Mapped[str | None]
+
+
 job = cast("Table", JobRow.__table__)
 slice_ = cast("Table", SliceRow.__table__)
 document = cast("Table", DocumentRow.__table__)
@@ -254,6 +324,9 @@ worker = cast("Table", WorkerRow.__table__)
 model_facts = cast("Table", ModelFactsRow.__table__)
 project = cast("Table", ProjectRow.__table__)
 api_key = cast("Table", ApiKeyRow.__table__)
+file = cast("Table", FileRow.__table__)
+file_block = cast("Table", FileBlockRow.__table__)
+batch = cast("Table", BatchRow.__table__)
 
 
 def is_waiting() -> ColumnElement[bool]:
@@ -264,3 +337,8 @@ def is_waiting() -> ColumnElement[bool]:
 def is_no_success() -> ColumnElement[bool]:
     """Whether a result is one of the few; written out, as above, for the index that holds them alone."""
     return result.c.status != literal_column("'succeeded'")
+
+
+def is_not_here() -> ColumnElement[bool]:
+    """Whether a file is one of the few that come or go; written out, as above, for the index of those."""
+    return file.c.stage != literal_column("'here'")

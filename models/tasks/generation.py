@@ -60,7 +60,9 @@ class GenerationEngine(DocumentEngine):
             for ids, is_stopped in zip(decoded.sequences, decoded.is_stopped, strict=True)
         ]
         text, reason = finished[0]
-        more = {"texts": [t for t, _ in finished]} if len(finished) > 1 else {}
+        more: dict[str, list[str]] = {}
+        if len(finished) > 1:
+            more = {"texts": [t for t, _ in finished], "finish_reasons": [r for _, r in finished]}
         return DocumentOutput(
             key=opened.document.key,
             output={"text": text, "finish_reason": reason, **more},

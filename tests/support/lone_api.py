@@ -78,6 +78,11 @@ class LoneApi:
         while self._opened:
             self._opened.pop().close()
 
+    def kill(self) -> None:
+        """As a crash would."""
+        self._process.kill()
+        self._process.wait()
+
     def __enter__(self) -> Self:
         environment = {
             **os.environ,
@@ -100,8 +105,7 @@ class LoneApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.disconnect()
-        self._process.kill()  # in order it would give each stream ten seconds
-        self._process.wait()
+        self.kill()  # in order it would give each stream ten seconds
 
     def _migrate(self, environment: dict[str, str]) -> None:
         if ROOT == HERE:

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import make_app
-from jobs.records import DocumentStatus, Outcome, WorkerBeat
+from jobs.records import DocumentStatus, LeasedDocument, Outcome, WorkerBeat
 from jobs.settings import Settings
 from jobs.store.interface import Store
 from tests.support.new_ledger import new_ledger
@@ -36,7 +36,14 @@ class Api:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
-    def work_off(self, job_id: str, *, failing: tuple[int, ...] = (), leaving: tuple[int, ...] = ()) -> None:
+    def work_off(
+        self,
+        job_id: str,
+        *,
+        failing: tuple[int, ...] = (),
+        leaving: tuple[int, ...] = (),
+        output: Callable[[LeasedDocument], Mapping[str, Any]] = lambda d: {"label": d.text.upper()},
+    ) -> None:
         """Does what workers would: every open document gets an outcome, but for those left open."""
         for ticket in self.store.take_window(job_id=job_id, window=1000, resend_after_seconds=0.0):
             lease = self.store.claim(ticket.key, worker_id="w", lease_seconds=30)
@@ -44,7 +51,7 @@ class Api:
             outcomes = [
                 Outcome(seq=d.seq, status=DocumentStatus.FAILED, error_code="too_long", error_message="no")
                 if d.seq in failing
-                else Outcome(seq=d.seq, status=DocumentStatus.SUCCEEDED, output={"label": d.text.upper()})
+                else Outcome(seq=d.seq, status=DocumentStatus.SUCCEEDED, output=output(d))
                 for d in lease.documents
                 if d.seq not in leaving
             ]

@@ -159,6 +159,8 @@ def test_several_sequences_come_back_as_texts(loaded: Loader) -> None:
     assert output is not None
     assert len(output["texts"]) == 3
     assert output["texts"][0] == output["text"]
+    assert output["finish_reasons"][0] == output["finish_reason"]
+    assert len(output["finish_reasons"]) == 3
     refused = drain(engine, [DocumentInput(key=0, text="the", params={"num_return_sequences": 3})])[0]
     assert refused.error_code == "invalid_parameter"
 
