@@ -112,7 +112,7 @@ def install(settings: Settings, offer: Offer, wish: Wish, *, say: Callable[[str]
         model = InstalledModel(
             name=wish.name,
             task=found["task"],
-            dtype=wish.dtype,
+            dtype=wish.dtype or found.get("dtype"),
             default=wish.is_default,
             revision=found["facts"]["revision"],
             source=offer.source,

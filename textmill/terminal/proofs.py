@@ -22,8 +22,7 @@ def found_out(model: InstalledModel) -> Iterator[tuple[str, str]]:
     facts, trial = model.proof["facts"], model.proof["trial"]
     chats = ", chats by its own template" if facts.get("has_chat_template") else ""
     yield "task", f"{model.task} ({facts['architecture']}{chats})"
-    asked = "" if model.dtype else ", chosen for this device"
-    yield "precision", f"{facts['dtype']} on {facts['device']}{asked}"
+    yield "precision", f"{facts['dtype']} on {facts['device']}{_why_so(model)}"
     yield (
         "size",
         (
@@ -39,6 +38,12 @@ def found_out(model: InstalledModel) -> Iterator[tuple[str, str]]:
     yield "speed", _speed(trial, model.proof["load_seconds"])
     yield "asked", str(trial["asked"])
     yield "answered", _answer(trial["answered"])
+
+
+def _why_so(model: InstalledModel) -> str:
+    if model.proof.get("dtype"):
+        return ", since in what would be chosen for this device it is not computed by pages"
+    return "" if model.dtype else ", chosen for this device"
 
 
 def _way(facts: Mapping[str, Any]) -> str:
