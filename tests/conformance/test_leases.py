@@ -72,6 +72,14 @@ def test_settling_again_after_an_unknown_commit_changes_nothing(ledger: Ledger) 
     assert ledger.drain(job).counts.succeeded == 2
 
 
+def test_outcomes_of_other_documents_are_no_repetition_of_a_finished_slice(ledger: Ledger) -> None:
+    job = ledger.submit(4)
+    lease = ledger.claimed(ledger.keys(job)[0])
+    ledger.finish(lease)
+    with pytest.raises(LeaseLost):
+        ledger.store.settle(lease.key, lease.attempt, succeeded([lease.documents[-1].seq + 1]))
+
+
 def test_outcomes_of_documents_outside_the_slice_are_refused(ledger: Ledger) -> None:
     job = ledger.submit(10)
     lease = ledger.claimed(ledger.keys(job)[0])

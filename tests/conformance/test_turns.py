@@ -7,7 +7,7 @@ from collections import Counter
 from sqlalchemy import event, select
 
 from jobs.quota import Queued
-from jobs.records import NewDocument, NewJob, Priority, SliceKey, Task
+from jobs.records import DocumentStatus, NewDocument, NewJob, Outcome, Priority, SliceKey, Task
 from jobs.shares import Pool, Slots
 from jobs.store import tables as t
 from tests.support.ledger import Ledger, documents, succeeded
@@ -85,6 +85,14 @@ def test_jobs_of_one_owner_take_turns_and_the_oldest_gets_on(ledger: Ledger) -> 
     assert sent[False] >= 15
 
 
+def test_a_small_job_is_not_behind_all_that_the_oldest_may_have_out(ledger: Ledger) -> None:
+    submit(ledger, "a", 200)
+    take(ledger)
+    small = submit(ledger, "a", 1)
+    ledger.finish(ledger.claimed(out(ledger)[0]))
+    assert take(ledger) == [small]
+
+
 def test_cancelled_and_delayed_slices_are_not_sent(ledger: Ledger) -> None:
     cancelled, other = submit(ledger, "a"), submit(ledger, "a", 1)
     ledger.store.cancel(cancelled, owner="a")
@@ -119,6 +127,12 @@ def test_what_an_owner_has_queued_is_what_his_open_jobs_still_have_to_do(ledger:
     lease = ledger.claimed(SliceKey(job_id=job, number=0))
     ledger.store.settle(lease.key, lease.attempt, succeeded([lease.documents[0].seq]))
     assert ledger.store.queued(owner="a") == Queued(documents=5, tokens=320, interactive_documents=2)
+    lease = ledger.claimed(SliceKey(job_id=job, number=1))
+    broken = Outcome(
+        seq=lease.documents[0].seq, status=DocumentStatus.FAILED, error_code="x", error_message="y"
+    )
+    ledger.store.settle(lease.key, lease.attempt, [broken])
+    assert ledger.store.queued(owner="a") == Queued(documents=4, tokens=220, interactive_documents=2)
     ledger.store.cancel(job, owner="a")
     assert ledger.store.queued(owner="a") == Queued(documents=2, tokens=20, interactive_documents=2)
     assert ledger.store.queued(owner="nobody") == Queued()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.rows.reading import JSON
-from tests.support.rows import CUTS, TEXTS, rows_of
+from tests.support.rows import CUTS, TEXTS, reader, rows_of
 
 FIELDS = st.sampled_from(["text", "context", "custom_id"])
 DOCUMENTS = st.lists(st.dictionaries(FIELDS, TEXTS, min_size=1), min_size=1, max_size=6)
@@ -72,6 +73,19 @@ def test_what_cannot_be_read_is_one_error(body: bytes, line: int, message: str) 
     (problem,) = [row for row in rows_of(JSON, body) if row.problem]
     assert problem.line == line
     assert message in str(problem.problem)
+
+
+def test_the_first_line_is_read_as_soon_as_it_is_there() -> None:
+    read: list[int] = []
+
+    def sent() -> Iterator[bytes]:
+        for number in range(20):
+            read.append(number)
+            yield b'{"text": "%s"}\n' % (b"x" * 100_000)
+
+    first = next(iter(reader(JSON, max_line_bytes=1 << 20, max_body_bytes=1 << 22).rows(sent())))
+    assert first.fields == {"text": "x" * 100_000}
+    assert len(read) < 5  # not all that a line might hold
 
 
 def test_a_file_in_another_encoding_is_refused_once() -> None:

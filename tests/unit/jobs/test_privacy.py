@@ -19,12 +19,19 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_folder_that_is_made_is_private_and_making_it_again_changes_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_is_made_is_private_from_its_first_moment_and_making_it_again_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "a" / "b"
-    make_private(folder)
+    before = os.umask(0)
+    try:
+        make_private(folder)
+    finally:
+        os.umask(before)
     assert mode(folder) == 0o700
     make_private(folder)
     assert mode(folder) == 0o700
+    assert caplog.text == ""  # nobody could read it, so that it did not have to be closed
 
 
 def test_a_folder_that_others_could_read_is_closed_with_what_is_in_it_and_that_is_said(

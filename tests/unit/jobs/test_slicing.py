@@ -45,6 +45,11 @@ def test_the_first_slices_are_small_so_that_first_results_come_soon() -> None:
     assert max(sizes[4:]) == 512
 
 
+def test_a_share_that_does_not_come_out_even_is_rounded_down() -> None:
+    planner, _ = planned([document(seq) for seq in range(8)], documents=15)
+    assert [slice_.num_documents for slice_ in planner.slices] == [1, 1, 1, 1, 4]
+
+
 def test_an_interactive_job_is_cut_small_throughout() -> None:
     planner, _ = planned([document(seq) for seq in range(300)], interactive=1)
     assert max(slice_.num_documents for slice_ in planner.slices) == 64

@@ -156,6 +156,11 @@ def test_a_table_that_cannot_be_read_says_why(
         rows_of(TABLE, body)
 
 
+def test_a_nameless_columns_position_that_is_a_name_already_is_marked() -> None:
+    (row,) = rows_of(TABLE, b"column_3,text,\n1,fine,2\n")
+    assert row.fields == {"text": "fine", "metadata": {"column_3": "1", "column_3_": "2"}}
+
+
 def test_a_header_of_many_nameless_columns_takes_no_time() -> None:
     body = b"column_2,text" + b"," * 200_000 + b"\n1,fine\n"
     (row,) = rows_of(TABLE, body, max_line_bytes=1 << 20)
