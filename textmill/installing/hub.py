@@ -6,6 +6,7 @@ in the cache is taken from there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,7 @@ def _refuse_another(path: Path, sha256: str) -> None:
 
 def _ask(repository: str, ask: Callable[[], T]) -> T:
     """Asks the hub, and turns what its client raises into our errors."""
+    import httpx2
     from huggingface_hub import errors
 
     try:
@@ -110,9 +112,9 @@ def _ask(repository: str, ask: Callable[[], T]) -> T:
         raise NotAModel(f"the hub has no {repository} (or it is private): {_first_line(error)}") from error
     except errors.HfHubHTTPError as error:
         raise NotInstalled(f"the hub refuses {repository}: {_first_line(error)}") from error
-    except Exception as error:  # of whichever HTTP library the client uses by now
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk
+    except (OSError, httpx2.HTTPError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise NotInstalled(
             f"the hub cannot be reached ({_first_line(error)}). Without a network: fetch the model elsewhere "
             "and add its folder"

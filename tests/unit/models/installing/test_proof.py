@@ -26,7 +26,7 @@ from tests.support.tiny_models import TinyModels
     ("name", "task", "output"),
     [
         ("gpt2", "generation", "text"),
-        ("marian", "translation", "text"),
+        pytest.param("marian", "translation", "text", marks=pytest.mark.slow),  # ten seconds of proof
         ("bert-classifier", "sentiment", "label"),
         ("bert-qa", "qa", "answer"),
     ],
