@@ -1,7 +1,8 @@
 """Which models this installation serves, by name. Says nothing of how they load.
 
 Order of sources: `TEXTMILL_MODELS` / `--model`, then `[[models]]` in `textmill.toml`,
-then the bundled models for every task that still has none.
+then the bundled models for every task that still has none, then those that
+`textmill models add` installed in the data folder, which stand beside all others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from jobs.echo import echoed
 from jobs.errors import ConfigurationError, UnknownModel
+from jobs.installed import InstalledModel, files_of, read_installed
 from jobs.records import Task
 from jobs.settings import DEVICE, DTYPE, Settings
 from jobs.tasks import read_task
@@ -114,6 +116,7 @@ class Catalogue:
             for task, ref in _BUNDLED.items()
             if task not in served
         ]
+        entries += [_from_installed(settings.data, model) for model in read_installed(settings.data)]
         return cls(entries=tuple(_checked(entries)))
 
 
@@ -152,12 +155,24 @@ def _from_table(path: Path, table: Mapping[str, Any]) -> ModelEntry:
         raise ConfigurationError(f"{path}: model {named['name']!r}: {where}: {first['msg']}") from error
 
 
+def _from_installed(data: Path, model: InstalledModel) -> ModelEntry:
+    return ModelEntry(
+        name=model.name,
+        task=model.task,
+        ref=str(files_of(data, model.name)),
+        revision=model.revision,
+        dtype=model.dtype,
+        default=model.default,
+    )
+
+
 def _checked(entries: Iterable[ModelEntry]) -> Iterable[ModelEntry]:
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:
             raise ConfigurationError(
-                f"two models are named {entry.name!r}; give one a `name` in textmill.toml"
+                f"two models are named {entry.name!r}; give one a `name` in textmill.toml, "
+                "or add an installed one again under another (`textmill models add ... --name`)"
             )
         seen.add(entry.name)
         yield entry

@@ -76,10 +76,11 @@ for panel, functions in {
         status.delete,
     ),
     _ENTRY: (login.login, login.logout),
-    _HELP: (models.models, usage.usage, doctor.doctor, demo.demo),
+    _HELP: (usage.usage, doctor.doctor, demo.demo),
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+app.add_typer(models.models, name="models", rich_help_panel=_HELP)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ENTRY)
 app.add_typer(keys.projects, name="projects", rich_help_panel=_ENTRY)
 

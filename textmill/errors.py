@@ -69,6 +69,24 @@ class UnwritableOutput(TextmillError):
     code = "unwritable_output"
 
 
+class NotAModel(TextmillError):
+    """What was named is no model that can be installed."""
+
+    code = "not_a_model"
+
+
+class NameTaken(TextmillError):
+    """A model of this name is there already."""
+
+    code = "name_taken"
+
+
+class NotInstalled(TextmillError):
+    """The model was not installed; nothing is left of it."""
+
+    code = "not_installed"
+
+
 class StackError(TextmillError):
     """`textmill up` cannot start or keep its processes."""
 

@@ -18,7 +18,14 @@ from transformers.utils.hub import cached_file
 
 from models.errors import CannotLoad, CannotLoadNow
 from models.loading.config_checks import refuse_hostile
-from models.loading.weight_files import INDEX, fingerprint, indexed_names, refuse_odd_files, weight_files
+from models.loading.weight_files import (
+    DIGEST,
+    INDEX,
+    fingerprint,
+    indexed_names,
+    refuse_odd_files,
+    weight_files,
+)
 from models.memory import is_out_of_memory
 
 BUNDLED_PREFIX = "bundled:"
@@ -55,8 +62,10 @@ class Source:
 def find_source(ref: str, revision: str | None) -> Source:
     """Finds the files behind a reference and reads their configuration.
 
+    A folder has no revisions; one that is asked for by its digest is compared with it.
+
     Raises:
-        CannotLoad: there is nothing there, or its configuration is refused.
+        CannotLoad: there is nothing there, its configuration is refused, or it is another model.
         CannotLoadNow: the hub could not be reached.
     """
     folder = _folder_of(ref)
@@ -68,9 +77,15 @@ def find_source(ref: str, revision: str | None) -> Source:
     config = read_files(
         ref, lambda: AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
     )
+    found = fingerprint(folder) if folder else getattr(config, "_commit_hash", None) or revision
+    if folder and revision and revision.startswith(DIGEST) and revision != found:
+        raise CannotLoad(
+            f"{ref}: its configuration or weights are not those that were asked for: "
+            f"{found}, not {revision}; add or fetch the model again"
+        )
     return Source(
         location=location,
-        revision=fingerprint(folder) if folder else getattr(config, "_commit_hash", None) or revision,
+        revision=found,
         is_local=folder is not None,
         config=config,
     )

@@ -18,6 +18,7 @@ from typing import Any
 from models.errors import CannotLoad
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+DIGEST = "sha256:"  #: what the revision of a folder begins with
 _WEIGHTS = "*.safetensors"
 _MOST_HEADER_BYTES = 100_000_000  #: as the format itself allows
 
@@ -82,7 +83,7 @@ def fingerprint(folder: Path) -> str:
         digest.update(path.name.encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{digest.hexdigest()[:40]}"
+    return f"{DIGEST}{digest.hexdigest()[:40]}"
 
 
 def count_numbers(folder: Path) -> int:

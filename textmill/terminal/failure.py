@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.text import Text
 
 from jobs.errors import ConfigurationError, TextmillError, UnknownModel
-from textmill.errors import RequestRefused, ServerUnreachable, UnreadableInput, UnwritableOutput
+from textmill.errors import (
+    NameTaken,
+    NotAModel,
+    RequestRefused,
+    ServerUnreachable,
+    UnreadableInput,
+    UnwritableOutput,
+)
 
 DONE = 0
 FAILED = 1  #: the job failed, or some of its documents did
@@ -16,6 +23,7 @@ WRONG_USAGE = 2
 NO_SERVER = 3
 INTERRUPTED = 130
 
+_USAGE = (UnreadableInput, UnwritableOutput, ConfigurationError, UnknownModel, NameTaken, NotAModel)
 _MOST_ROWS = 20
 
 
@@ -25,7 +33,7 @@ def exit_code_of(error: TextmillError) -> int:
         return NO_SERVER if error.status >= 500 or error.status == 429 else WRONG_USAGE
     if isinstance(error, ServerUnreachable):
         return NO_SERVER
-    if isinstance(error, UnreadableInput | UnwritableOutput | ConfigurationError | UnknownModel):
+    if isinstance(error, _USAGE):
         return WRONG_USAGE
     return FAILED
 
