@@ -14,6 +14,9 @@ from redis.exceptions import RedisError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from api.console.feed import Feed
+from api.console.parts import Console
+from api.console.sessions import open_sessions
 from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
@@ -25,7 +28,20 @@ from api.rate_headers import RateHeaders
 from api.rates import Rates
 from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
-from api.routes import console, health, jobs, keys, models, projects, results, usage
+from api.routes import (
+    console,
+    console_acts,
+    console_live,
+    console_session,
+    health,
+    jobs,
+    keys,
+    models,
+    projects,
+    results,
+    static,
+    usage,
+)
 from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
@@ -36,6 +52,7 @@ from jobs.recovery import Sweeper
 from jobs.sender import Sender
 from jobs.settings import Settings
 from jobs.store.key_book import open_key_book
+from jobs.store.ledger_view import LedgerView
 from jobs.store.sql import open_store
 
 _GZIP_FROM_BYTES = 1024
@@ -57,13 +74,15 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     celery = make_celery(settings, catalogue)
     store = open_store(settings)
     dispatcher = Dispatcher(store, celery, catalogue, settings)
+    rates = Rates()
+    view = LedgerView(store.database)
     context = Context(
         settings=settings,
         catalogue=catalogue,
         store=store,
         keys=open_key_book(settings, store.database),
         sender=Sender(dispatcher, on_death=_die),
-        rates=Rates(),
+        rates=rates,
         metrics=Metrics(),
         changes=ChangeNotifier(store),
         uploads=Uploads(settings),
@@ -73,6 +92,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
             per_owner=per_owner(settings, settings.max_streams_per_key),
         ),
         requests=open_request_limits(settings),
+        console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -100,7 +120,8 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     app.add_middleware(RequestTimer, metrics=context.metrics)
     for module in (jobs, results, models, keys, projects, usage, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query)])
-    app.include_router(console.router)  # pages: an address with more on it still opens
+    for module in (console_live, console, console_acts, console_session, static):
+        app.include_router(module.router)  # pages: an address with more on it still opens
     return app
 
 
