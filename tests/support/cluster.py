@@ -153,8 +153,11 @@ class Cluster:
         return process.wait(30)
 
     def freeze(self, name: str) -> None:
-        """Stops a process where it is."""
-        self.processes[name].send_signal(signal.SIGSTOP)
+        """Stops a process where it is; returns once the last of its threads stands still."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGSTOP)
+        # Or it has ended meanwhile; either way whoever waits for its exit code still gets it.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self, name: str) -> None:
         """Lets it go on."""

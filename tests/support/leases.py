@@ -6,6 +6,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+_LOCKED_SECONDS = 2.0  #: nobody's transaction takes so long while its process runs
 
 
 class HeldSlice(NamedTuple):
@@ -20,7 +23,10 @@ class LeaseBook:
     """Reads the leases; a context manager."""
 
     def __init__(self, database_url: str) -> None:
-        self._engine = create_engine(database_url)
+        is_sqlite = database_url.startswith("sqlite")
+        self._engine = create_engine(
+            database_url, connect_args={"timeout": _LOCKED_SECONDS} if is_sqlite else {}
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +48,17 @@ class LeaseBook:
         """Whether another attempt has begun, or nothing is left to do."""
         [now] = self._select("WHERE job = :job AND number = :number", job=slice_.job, number=slice_.number)
         return now.attempt > slice_.attempt
+
+    def can_be_written(self) -> bool:
+        """Whether nobody keeps SQLite's only write lock, as a process frozen in a transaction does."""
+        if self._engine.dialect.name != "sqlite":
+            return True
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError:
+            return False
+        return True
 
     def _select(self, where: str, **values: object) -> list[HeldSlice]:
         statement = text(f"SELECT job, number, attempt FROM slice {where}")  # our own words
