@@ -107,7 +107,7 @@ class ResultView:
     @property
     def text(self) -> str:
         """The output's text, cut."""
-        return cut(str(self._output.get("text", "")).strip("\n"))
+        return cut(str(self._output.get("text", "")).strip())
 
     @property
     def more_texts(self) -> list[str]:
