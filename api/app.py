@@ -14,6 +14,9 @@ from redis.exceptions import RedisError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from api.console.feed import Feed
+from api.console.parts import Console
+from api.console.sessions import open_sessions
 from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
@@ -26,7 +29,22 @@ from api.rate_headers import RateHeaders
 from api.rates import Rates
 from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
-from api.routes import batches, console, files, health, jobs, keys, models, projects, results, usage
+from api.routes import (
+    batches,
+    console,
+    console_acts,
+    console_live,
+    console_session,
+    files,
+    health,
+    jobs,
+    keys,
+    models,
+    projects,
+    results,
+    static,
+    usage,
+)
 from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
 from jobs.broker import make_celery
@@ -39,6 +57,7 @@ from jobs.settings import Settings
 from jobs.store.batch_book import BatchBook
 from jobs.store.file_book import FileBook
 from jobs.store.key_book import open_key_book
+from jobs.store.ledger_view import LedgerView
 from jobs.store.sql import open_store
 
 _GZIP_FROM_BYTES = 1024
@@ -60,13 +79,15 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     celery = make_celery(settings, catalogue)
     store = open_store(settings)
     dispatcher = Dispatcher(store, celery, catalogue, settings)
+    rates = Rates()
+    view = LedgerView(store.database)
     context = Context(
         settings=settings,
         catalogue=catalogue,
         store=store,
         keys=open_key_book(settings, store.database),
         sender=Sender(dispatcher, on_death=_die),
-        rates=Rates(),
+        rates=rates,
         metrics=Metrics(),
         changes=ChangeNotifier(store),
         uploads=Uploads(settings),
@@ -79,6 +100,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         files=FileBook(store.database),
         batches=BatchBook(store.database),
         creating=InFlight(),
+        console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -104,10 +126,12 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    for module in (jobs, results, files, batches, models, keys, projects, usage, health):
+    documented = (jobs, results, files, batches, models, keys, projects, usage, health)
+    for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
-    # Pages: an address with more on it still opens.
-    app.include_router(console.router, dependencies=[Depends(refuse_nul)])
+    for module in (console_live, console, console_acts, console_session, static):
+        # Pages: an address with more on it still opens.
+        app.include_router(module.router, dependencies=[Depends(refuse_nul)])
     return app
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from api.console.parts import Console
 from api.metrics import Metrics
 from api.openai.in_flight import InFlight
 from api.places import Places
@@ -53,6 +54,7 @@ class Context:
     files: FileBook
     batches: BatchBook
     creating: InFlight
+    console: Console
     check_broker: Callable[[], None]
 
 
@@ -76,11 +78,12 @@ def _caller(request: Request) -> Caller:
     caller = _identified(request)
     if caller is None:
         raise NotAuthenticated
-    _count(request, caller)
+    count_call(request, caller)
     return caller
 
 
-def _count(request: Request, caller: Caller) -> None:
+def count_call(request: Request, caller: Caller) -> None:
+    """Counts a call against the limits of its key and its project. Raises TooManyRequests."""
     windows = _context(request).requests.count(caller, caller.limits)
     request.state.rate_limit = headers_of(windows)
     if windows and not windows[0].is_kept:

@@ -30,7 +30,7 @@ SAFE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 #: What is said outside of what does not answer; where it is and why, the log has.
-_OUTSIDE = {
+OUTSIDE = {
     "store_unavailable": "the database does not answer; try again soon",
     "broker_unavailable": "Redis does not answer; try again soon",
 }
@@ -72,7 +72,7 @@ async def _ours(request: Request, error: Exception) -> Response:
     if error.http_status >= 500:
         _log.error("request_failed: %s: %s", error.code, error)
     title = error.code.replace("_", " ").capitalize()
-    detail = _OUTSIDE.get(error.code, str(error))
+    detail = OUTSIDE.get(error.code, str(error))
     return problem(request.url.path, error.http_status, error.code, title, detail, headers=headers, **more)
 
 

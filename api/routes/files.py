@@ -7,7 +7,6 @@ from functools import partial
 from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
@@ -18,6 +17,7 @@ from api.openai.create_body import ExpiresAfter
 from api.openai.files import PURPOSE, FileDeleted, FileOut, FilePage, Found, Shelf, file_out, sized_page
 from api.openai.outputs import ResultFile, counted, result_file, size_of
 from api.receiving import PIECE_BYTES
+from api.streams import Stream
 from api.submission import held_by
 from jobs.echo import echoed
 from jobs.errors import PayloadTooLarge, RequestError, UnsupportedMediaType
@@ -97,10 +97,10 @@ async def get_file(file_id: str, context: ContextDep, caller: CallerDep) -> File
 @router.get(
     "/{file_id}/content",
     operation_id="get_file_content",
-    response_class=StreamingResponse,
+    response_class=Stream,
     dependencies=[STREAMED],
 )
-async def get_file_content(file_id: str, context: ContextDep, caller: CallerDep) -> StreamingResponse:
+async def get_file_content(file_id: str, context: ContextDep, caller: CallerDep) -> Stream:
     """The bytes of a file; those of a batch's files are made of its results while they are sent."""
     file = await in_thread(_shelf(context, caller).get, file_id)
     headers = {
@@ -109,7 +109,7 @@ async def get_file_content(file_id: str, context: ContextDep, caller: CallerDep)
         "Cache-Control": "no-cache",
     }
     pages = while_key_holds(context, caller, _content(context, caller, file))
-    return StreamingResponse(pages, media_type="application/octet-stream", headers=headers)
+    return Stream(pages, media_type="application/octet-stream", headers=headers)
 
 
 @router.delete("/{file_id}", response_model=FileDeleted, operation_id="delete_file")

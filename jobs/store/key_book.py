@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
-from jobs.errors import ConfigurationError
+from jobs.errors import ConfigurationError, KeyNotFound
 from jobs.keys import (
     NO_PROJECT,
     ApiKey,
@@ -48,12 +48,14 @@ class KeyBook:
         found = keys.find_key(self._database, digest)
         if found is None and digest in self._of_settings:  # the database was away when this process began
             found = keys.adopt_key(self._database, self._of_settings[digest])
-        if found is None or not self._as_here(found).is_live:
+        return None if found is None else self._caller(found)
+
+    def caller_of(self, key_id: str) -> Caller | None:
+        """Who has the key of this id, for a browser that has shown it; None: it is no longer good."""
+        try:
+            return self._caller(keys.key_by_id(self._database, key_id))
+        except KeyNotFound:
             return None
-        if found.project is None:
-            return Caller(project=None, key_id=found.id)
-        limits = {**self._limits, **found.limits}
-        return Caller(project=project_of(found.project), key_id=found.id, limits=limits)
 
     def holds(self, caller: Caller) -> bool:
         """Whether the key by which somebody was let in is still good, for what goes on for long."""
@@ -125,6 +127,14 @@ class KeyBook:
         """Other limits for a project."""
         return projects.limit_project(self._database, name, limits=dict(limits))
 
+    def _caller(self, key: ApiKey) -> Caller | None:
+        if not self._as_here(key).is_live:
+            return None
+        if key.project is None:
+            return Caller(project=None, key_id=key.id)
+        limits = {**self._limits, **key.limits}
+        return Caller(project=project_of(key.project), key_id=key.id, limits=limits)
+
     def _as_here(self, key: ApiKey) -> ApiKey:
         """A key of the settings holds in processes whose settings have it."""
         if key.origin is Origin.MADE:
@@ -141,6 +151,10 @@ class OpenHouse:
         self._database = database
 
     def identify(self, key: str | None) -> Caller | None:
+        """Whoever it is."""
+        return Caller(project=NO_PROJECT)
+
+    def caller_of(self, key_id: str) -> Caller | None:
         """Whoever it is."""
         return Caller(project=NO_PROJECT)
 

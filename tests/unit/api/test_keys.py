@@ -83,7 +83,7 @@ def test_an_administrator_sees_and_leads_the_jobs_of_every_project(keyed: Api) -
     )
     cancelled = keyed.http.post(f"/v1/jobs/{second['id']}/cancel", headers=bearer(ADMIN))
     assert cancelled.json()["status"] == "cancelled"
-    assert first["id"] in keyed.http.get("/", headers=bearer(ADMIN)).text
+    assert first["id"] in keyed.http.get("/console/jobs", headers=bearer(ADMIN)).text
     assert keyed.http.get("/v1/jobs/job_unknown", headers=bearer(ADMIN)).status_code == 404
     other = keyed.http.get("/v1/jobs", headers=bearer(BETA), params={"project": first["project"]})
     assert other.status_code == 403

@@ -174,7 +174,7 @@ def test_usage_and_console_say_what_a_project_holds_of_its_limits(make_api: Call
     assert found["now"]["interactive_documents"] == 0
     page = api.http.get("/", headers=bearer(key)).text
     rows = dict(re.findall(r'<tr data-limit="(\w+)">(.*?)</tr>', page, re.DOTALL))
-    cells = {name: re.findall(r"<td>([^<]*)</td>", row) for name, row in rows.items()}
+    cells = {name: re.findall(r"<td[^>]*>([^<]*)</td>", row) for name, row in rows.items()}
     tokens = f"{found['now']['queued_tokens']:,}"
     assert cells["queued_documents"][1:3] == ["3", "5,000"]
     assert cells["queued_tokens"][1:3] == [tokens, "1,000"]

@@ -62,7 +62,7 @@ def test_the_api_documents_itself_with_an_example_for_every_task(api: Api) -> No
 
 def test_the_console_shows_jobs_and_escapes_what_clients_sent(api: Api) -> None:
     api.submit("good", metadata={"name": "<script>alert(1)</script>"})
-    page = api.http.get("/")
+    page = api.http.get("/console/jobs")
     assert page.status_code == 200
     assert "job_" in page.text
     assert "<script>alert(1)" not in page.text

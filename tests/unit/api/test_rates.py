@@ -102,8 +102,8 @@ def test_the_console_shows_a_cancelled_job_as_what_it_is_and_pages_past_no_open_
     page = api.http.get(f"/console/jobs/{job_id}?after=19").text
     assert "TEXT 31" in page
     assert 'data-status="cancelled"' in page
-    assert 'value="0.88"' in page
-    assert 'data-status="cancelled"' in api.http.get("/").text
+    assert "88 %" in page
+    assert 'data-status="cancelled"' in api.http.get("/console/jobs").text
 
 
 def test_the_rate_is_that_of_the_last_half_minute() -> None:

@@ -196,7 +196,7 @@ def test_what_a_call_does_not_know_is_refused_with_what_it_does(
 
 
 def test_pages_and_documentation_open_with_more_on_their_address(api: Api) -> None:
-    for path in ("/?from=mail", "/docs?x=1", "/openapi.json?x=1", "/static/console.css?v=2"):
+    for path in ("/?from=mail", "/docs?x=1", "/openapi.json?x=1", "/static/favicon.svg?v=2"):
         assert api.http.get(path).status_code == 200
 
 
