@@ -161,7 +161,7 @@ train-sentiment train-qa train-generation: train-%: $(VENV)/.dev
 	@nice -n 10 $(BIN)/python -m recipes.$* --data $(DATA) --out models/bundled/$* --checkpoint .training/$*.pt
 
 train-translation: $(VENV)/.dev
-	@nice -n 10 $(BIN)/python -m recipes.translation --data $(DATA) --out models/bundled/translation
+	@nice -n 10 $(BIN)/python -m recipes.translation --data $(DATA) --work .training/translation --compile --out models/bundled/translation
 
 .PHONY: eval-sentiment eval-qa eval-translation eval-generation
 eval-sentiment eval-qa eval-generation: eval-%: $(VENV)/.dev

@@ -63,7 +63,7 @@ def train(
         The number of steps, which is less than was asked for where time ran out.
     """
     device = next(model.parameters()).device
-    optimizers = _optimizers(model, schedule)
+    optimizers = optimizers_for(model, schedule)
     first = _resume(checkpoint, model, optimizers)
     began = saved = shown = time.monotonic()
     model.train()
@@ -122,7 +122,7 @@ def _resume(path: Path | None, model: nn.Module, optimizers: Sequence[Optimizer]
     return int(state["step"])
 
 
-def _optimizers(model: nn.Module, schedule: Schedule) -> list[Optimizer]:
+def optimizers_for(model: nn.Module, schedule: Schedule) -> list[Optimizer]:
     """One for everything, or Muon beside it for the hidden layers' matrices."""
     rest = [p for p in model.parameters() if p.requires_grad]
     optimizers: list[Optimizer] = []

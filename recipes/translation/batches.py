@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -13,6 +15,50 @@ from recipes.batching import BucketedBatches
 from recipes.translation.editions import Edition, Side
 
 _POOL = 1 << 20  # rows that are sorted by length together: all
+
+
+@dataclass(frozen=True)
+class Position:
+    """Of a batch among all editions."""
+
+    edition: int = 0
+    batches: int = 0  #: of that edition, before it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of like length, padded."""
+
+    sources: Tensor  #: (rows, tokens)
+    targets: Tensor  #: (rows, tokens)
+    next: Position  #: where to go on after it
+
+
+def batches_of_all(
+    editions: Iterable[Edition],
+    first: Position,
+    *,
+    max_tokens: int,
+    seed: int,
+    pad: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Those of edition after edition.
+
+    Args:
+        editions: from the position's on.
+        first: of the first batch.
+        max_tokens: of a batch and a side, with padding.
+        seed: of the order.
+        pad: token.
+        device: where they are wanted.
+    """
+    begin = first.batches
+    for number, edition in enumerate(editions, first.edition):
+        found = batches(edition, number=number, max_tokens=max_tokens, seed=seed, pad=pad, device=device)
+        for count, (sources, targets) in islice(enumerate(found, 1), begin, None):
+            yield Batch(sources, targets, Position(number, count))
+        begin = 0
 
 
 class _Rows:

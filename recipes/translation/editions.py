@@ -100,7 +100,9 @@ def halves_of(pieces: Sequence[str]) -> list[list[tuple[int, int]]]:
     ]
 
 
-def editions(pairs: Sequence[Pair], tokenizer: Path, *, seed: int, processes: int) -> Generator[Edition]:
+def editions(
+    pairs: Sequence[Pair], tokenizer: Path, *, seed: int, processes: int, first: int = 0
+) -> Generator[Edition]:
     """Edition after edition, without end; some are made ahead.
 
     Args:
@@ -108,11 +110,12 @@ def editions(pairs: Sequence[Pair], tokenizer: Path, *, seed: int, processes: in
         tokenizer: the folder of its pieces.
         seed: of everything that is drawn.
         processes: that make them; forked, so take the first before anything starts threads of its own.
+        first: edition that is wanted.
     """
     context = multiprocessing.get_context("fork")
     with context.Pool(processes, _start, (pairs, tokenizer, seed)) as pool:
         waiting: deque[Any] = deque()
-        for number in count():
+        for number in count(first):
             waiting.append(
                 pool.starmap_async(_chunk, [(number, chunk) for chunk in range(_CHUNKS)], chunksize=1)
             )

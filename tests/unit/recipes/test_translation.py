@@ -24,7 +24,6 @@ from recipes.translation.batches import batches
 from recipes.translation.corpora import digits_of, sets_aside, training_pairs
 from recipes.translation.editions import EditionMaker, Side, editions
 from recipes.translation.evaluation import is_runaway, scores
-from recipes.translation.fit import Plan
 from recipes.translation.tokenizer import make_tokenizer
 
 _DATA = Path(os.environ.get("DATA", "../shared/data"))  # as in the Makefile
@@ -227,14 +226,6 @@ def test_batches_hold_each_row_once_with_its_own_translation() -> None:
             seen.append([token for token in source if token])
             assert [token for token in target if token] == [1000 + token for token in seen[-1]]
     assert sorted(seen) == sorted(rows)
-
-
-def test_the_rate_rises_and_then_falls_by_the_clock_or_by_steps() -> None:
-    plan = Plan(seconds=100.0)
-    rates = [plan.rate_at(plan.done_at(0, seconds)) for seconds in range(101)]
-    assert rates.index(max(rates)) == 10
-    assert rates[100] == pytest.approx(0.02 * plan.learning_rate)
-    assert Plan(steps=400).done_at(100, 5.0) == 0.25
 
 
 @pytest.mark.parametrize(
