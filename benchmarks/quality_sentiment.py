@@ -10,12 +10,11 @@ import torch
 
 from recipes.classifier import calibration_error
 from recipes.goemotions import read_neutral
-from recipes.rated import Rated
+from recipes.rated import MIDDLE, Rated
 from recipes.sentiment_rows import test_rows
 
 Rows = list[dict[str, Any]]
 Score = Callable[[Sequence[Mapping[str, Any]]], dict[str, float]]
-_MIDDLE = (0.25, 0.75)
 
 
 def sentiment(data: Path) -> tuple[Rows, Score]:
@@ -34,7 +33,7 @@ def sentiment(data: Path) -> tuple[Rows, Score]:
             part = [(row, out["scores"]["POSITIVE"]) for (other, row), out in said if other == name]
             if part and name == "neutral":
                 figures["neutral_in_the_middle"] = (
-                    100 * sum(_MIDDLE[0] < p < _MIDDLE[1] for _, p in part) / len(part)
+                    100 * sum(MIDDLE[0] < p < MIDDLE[1] for _, p in part) / len(part)
                 )
             elif part:
                 figures |= _figures(name, part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
     for weights in out.glob("*.safetensors"):
         weights.chmod(0o644)  # safetensors writes them for their owner alone; who serves may be another
     tokenizer.save_pretrained(out)
-
-
-def beside_previous(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures, and as `old_...` those of the weights before them, measured on the same rows (`cards/previous.json`)."""
-    previous = json.loads((_TEMPLATES / "previous.json").read_text(encoding="utf-8"))[name]
-    return {**figures, **{f"old_{key}": value for key, value in previous.items()}}
 
 
 def write_card(out: Path, name: str, figures: Mapping[str, Any], **texts: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,12 @@ class Examples:
 
     texts: Ragged
     targets: Tensor
+
+
+def examples_of(tokenizer: Any, texts: Sequence[str], targets: Tensor) -> Examples:
+    """Texts, cut at 512 tokens, with their targets, on the CPU."""
+    ids = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    return Examples(texts=Ragged.of(ids, torch.device("cpu")), targets=targets)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Does the label of a text turn on who is named in it? An audit with HolisticBias (Smith et al., 2022; CC BY-SA 4.0).
 
-    python -m recipes.group_audit --fairness DIR --model models/bundled/sentiment
+    python -m recipes.group_audit --fairness DIR --model models/bundled/sentiment [--before FOLDER]
 
 Each of the set's templates is filled with each descriptor and a few nouns ("I have a friend
 who is a deaf woman."). Per axis: the share of texts labelled NEGATIVE, and by how much the
@@ -123,20 +123,24 @@ def probabilities_by(model: Any, tokenizer: Any) -> Callable[[Sequence[str]], Te
 
 
 def main() -> None:
-    """Prints the figures of one model folder."""
+    """Prints a table of one model folder's figures, beside those of the one before."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fairness", type=Path, required=True, help="folder with holistic-bias/")
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--before", type=Path, help="the folder of another model to compare with")
     options = parser.parse_args()
+    rows = filled_templates(options.fairness / "holistic-bias")
+    before = _audit_of(options.before, rows) if options.before else {}
+    print("| axis | labelled NEGATIVE, before | now | gap, before | now |\n|---|---|---|---|---|")
+    print(table_of(before, _audit_of(options.model, rows)))
+
+
+def _audit_of(folder: Path, rows: Sequence[Filled]) -> dict[str, dict[str, float]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = AutoModelForSequenceClassification.from_pretrained(options.model, dtype=torch.float32).to(device)
-    found = audit(
-        probabilities_by(model, AutoTokenizer.from_pretrained(options.model)),
-        filled_templates(options.fairness / "holistic-bias"),
-    )
-    print(json.dumps(found, indent=1))
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).to(device)
+    return audit(probabilities_by(model, AutoTokenizer.from_pretrained(folder)), rows)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Recipe: English extractive question answering with a no-answer score.
 
-    python -m recipes.qa --data DIR --out models/bundled/qa
+    python -m recipes.qa --data DIR --out FOLDER
 
 MiniLM is fine-tuned on the questions of `recipes/qa_rows.py`: training articles of SQuAD's
 dev sets, SQuADShifts' Wikipedia and Reddit, FairytaleQA, QAMR, and questions made
 unanswerable. Whole articles and comments are held out. The position of [CLS] stands for
-"no answer", as in BERT's SQuAD 2.0 recipe. On a machine without the data sets it is
+"no answer", as in BERT's SQuAD 2.0 recipe. Its card is written when it is installed
+(`recipes/measure.py`, `recipes/install.py`). On a machine without the data sets it is
 trained from a packed folder (`recipes/pack.py`):
 
     python -m recipes.qa --packed FOLDER --out WEIGHTS --seconds 45
-    python -m recipes.qa --packed FOLDER --from-weights WEIGHTS --out models/bundled/qa
+    python -m recipes.qa --packed FOLDER --from-weights WEIGHTS --out FOLDER
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from transformers.utils import logging as hf_logging
 
 from recipes import qa_course, qa_pack
-from recipes.card import beside_previous, save_model, write_card
+from recipes.card import save_model
 from recipes.pieces import load_pieces, save_pieces
 from recipes.start import save_start
 
@@ -63,7 +64,6 @@ def _run(options: Any, packed: Path) -> dict[str, float]:
     (options.out / name).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.seconds is None:
         save_model(model.cpu(), tokenizer, options.out)
-        write_card(options.out, "qa", beside_previous("qa", figures))
     return figures
 
 

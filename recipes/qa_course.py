@@ -17,8 +17,8 @@ from recipes.qa_fit import Windows, fit
 from recipes.questions import Question
 from recipes.squad_score import exact, f1
 
-_EPOCHS = 4.0
-_BATCH_TOKENS = 16_384
+_EPOCHS = 2.0
+_BATCH_TOKENS = 4096
 _GRID = tuple(0.3 + 0.05 * number for number in range(60))
 
 

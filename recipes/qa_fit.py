@@ -53,7 +53,7 @@ def fit(
     steps = int(epochs * batches.steps_per_epoch)
     schedule = Schedule(
         steps=steps,
-        learning_rate=3e-4,
+        learning_rate=1.5e-4,
         warmup_steps=min(_WARMUP_STEPS, steps // 10),
         seed=seed,
         seconds=seconds,

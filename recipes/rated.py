@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 NEUTRAL = 0.5
+#: Between these lies the score that a neutral text should have.
+MIDDLE = (0.25, 0.75)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from pathlib import Path
 from recipes.rated import NEUTRAL, Rated
 from recipes.splits import Split, split_of
 
-_WINDOW_WORDS = (120, 400)  # a paragraph, and about as much as the encoder takes
+_PARAGRAPH_WORDS = 120
+_PARAGRAPHS_APART = 3  # all of them would be most of what an epoch reads
+_FIRST_WORDS = 300  # nearly as much as the encoder takes
 _LAST_WORDS = 60  # where the verdict stands
 _DOUBT = 0.12  # a window may hold only plot, or the one good word of a bad review
 _FIRST_TEST_REVIEW = 800  # of 1,000 on either side; they are numbered across authors and films
@@ -73,35 +75,21 @@ def long_reviews(data: Path, split: Split) -> list[Rated]:
 
 
 def windows(reviews: list[Rated]) -> list[Rated]:
-    """Every review cut into pieces of several sizes; the end, where the verdict stands, once more."""
+    """Of every review its beginning, a third of its paragraphs, and the end, where the verdict stands."""
     rows = []
     for review in reviews:
         words = review.text.split()
         doubtful = _DOUBT + (1 - 2 * _DOUBT) * review.positive
-        for size in _WINDOW_WORDS:
-            starts = range(0, max(1, len(words) - size // 2), size)
-            rows += [Rated(" ".join(words[start : start + size]), doubtful) for start in starts]
+        starts = range(0, len(words), _PARAGRAPH_WORDS * _PARAGRAPHS_APART)
+        rows += [Rated(" ".join(words[start : start + _PARAGRAPH_WORDS]), doubtful) for start in starts]
         rows.append(Rated(" ".join(words[-_LAST_WORDS:]), review.positive))
-        rows.append(Rated(" ".join(words[: _WINDOW_WORDS[-1]]), review.positive))
+        rows.append(Rated(" ".join(words[:_FIRST_WORDS]), review.positive))
     return rows
 
 
 def plots(data: Path) -> list[Rated]:
     """Sentences that tell what happens in a film and judge nothing (Pang and Lee, 2004)."""
     return [Rated(line, NEUTRAL) for line in _lines(data, "subjectivity", "plot.tok.gt9.5000")]
-
-
-def unrated_sentences(data: Path) -> list[str]:
-    """Sentences of reviews with no label of their own: a teacher rates them."""
-    quotes = _lines(data, "subjectivity", "quote.tok.gt9.5000")
-    reviews = [
-        line
-        for name in _names(data, "movie_reviews")
-        if int(name.split("/")[-1][2:5]) < _FIRST_TEST_REVIEW
-        for line in _lines(data, "movie_reviews", name)
-        if 5 <= len(line.split()) <= 60
-    ]
-    return [*quotes, *reviews]
 
 
 def opinion_words(data: Path) -> list[Rated]:

@@ -1,15 +1,16 @@
 """Recipe: English sentiment, positive or negative, with a calibrated score.
 
-    python -m recipes.sentiment --data DIR --out models/bundled/sentiment
+    python -m recipes.sentiment --data DIR --out FOLDER
     python -m recipes.sentiment --csv my.csv --text-column text --label-column label --out my-model
 
 MiniLM is fine-tuned on comments, reviews and sentences of our own grammars
 (`recipes/sentiment_rows.py`), as `recipes/sentiment_course.py` says; the score is
-calibrated on dev rows by one temperature, which is folded into the last layer. On a
-machine without the data sets it is trained from a packed folder (`recipes/pack.py`):
+calibrated on dev rows by one temperature, which is folded into the last layer. Its card is
+written when it is installed (`recipes/measure.py`, `recipes/install.py`). On a machine
+without the data sets it is trained from a packed folder (`recipes/pack.py`):
 
     python -m recipes.sentiment --packed FOLDER --out WEIGHTS --seconds 50
-    python -m recipes.sentiment --packed FOLDER --from-weights WEIGHTS --out models/bundled/sentiment
+    python -m recipes.sentiment --packed FOLDER --from-weights WEIGHTS --out FOLDER
 """
 
 from __future__ import annotations
@@ -25,24 +26,21 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as hf_logging
 
 from recipes import sentiment_course, sentiment_pack
-from recipes.card import beside_previous, save_model, write_card
+from recipes.card import save_model, write_card
 from recipes.classifier import (
-    MAX_TOKENS,
     Course,
     Examples,
     accuracy,
     divide_head,
+    examples_of,
     fit,
     logits_of,
     temperature_of,
 )
-from recipes.emoji import EMOJI_NAMES
 from recipes.encoder import encoder_folder
 from recipes.goemotions import Labelled
-from recipes.group_audit import audit, filled_templates, probabilities_by, table_of
 from recipes.own_rows import read_csv
 from recipes.pieces import load_pieces, save_pieces
-from recipes.ragged import Ragged
 from recipes.start import save_start
 
 _LEAST_STEPS = 300  # fewer do not fit a new head, however few the rows
@@ -82,22 +80,12 @@ def _bundled_model(options: Any, packed: Path) -> dict[str, Any]:
         )
     if options.seconds is not None:  # before anything else: what is trained is kept
         save_pieces(model, options.out, "sentiment")
-    figures: dict[str, Any] = {**trained, **sentiment_course.measure(model, material)}
-    if options.fairness:
-        rows = filled_templates(options.fairness / "holistic-bias")
-        figures["audit"] = audit(probabilities_by(model, tokenizer), rows)
+    figures: dict[str, Any] = {**trained, **sentiment_course.measure(model, material.measured)}
     name = "sentiment.json" if options.seconds is not None else "metrics.json"
     (options.out / name).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.seconds is None:
         save_model(model.cpu(), tokenizer, options.out)
-        _write_bundled_card(options.out, figures)
     return figures
-
-
-def _write_bundled_card(out: Path, figures: dict[str, Any]) -> None:
-    shown = beside_previous("sentiment", figures)
-    rows = table_of(shown.get("old_audit", {}), figures["audit"]) if "audit" in figures else ""
-    write_card(out, "sentiment", shown, num_emoji=str(len(EMOJI_NAMES)), audit_rows=rows)
 
 
 def _own_model(options: Any) -> dict[str, float]:
@@ -141,12 +129,9 @@ def _own_course(options: Any, examples: Examples) -> Course:
 
 
 def _encoded(tokenizer: Any, rows: list[Labelled], num_labels: int) -> Examples:
-    ids = tokenizer([row.text for row in rows], truncation=True, max_length=MAX_TOKENS)["input_ids"]
     labels = torch.tensor([row.label for row in rows])
-    return Examples(
-        texts=Ragged.of(ids, torch.device("cpu")),
-        targets=torch.nn.functional.one_hot(labels, num_labels).float(),
-    )
+    targets = torch.nn.functional.one_hot(labels, num_labels).float()
+    return examples_of(tokenizer, [row.text for row in rows], targets)
 
 
 def _options() -> argparse.Namespace:

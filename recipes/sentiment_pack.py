@@ -18,9 +18,8 @@ from recipes.classifier import MAX_TOKENS, Examples
 from recipes.emoji import EMOJI_NAMES
 from recipes.encoder import add_pieces, encoder_folder, grow_embeddings, prune_tokenizer
 from recipes.ragged import Ragged, load_arrays, load_rows, save_rows
-from recipes.rated import NEUTRAL, Rated
 from recipes.sentiment_course import REPEATS, Material
-from recipes.sentiment_rows import Sources, calibration_rows, test_rows, training_rows, unrated
+from recipes.sentiment_rows import Sources, calibration_rows, test_rows, training_rows
 from recipes.start import load_start
 
 NAMES = ("NEGATIVE", "POSITIVE")
@@ -32,14 +31,13 @@ def pack(data: Path, folder: Path, *, vocabulary: int, seed: int) -> list[int]:
     Returns:
         For each piece of the tokenizer but the emoji, which come last, its id in the encoder's.
     """
-    train, more = training_rows(data, seed=seed), unrated(data)
-    texts = [row.text for rows in train.values() for row in rows] + more
+    train = training_rows(data, seed=seed)
+    texts = [row.text for rows in train.values() for row in rows]
     out = folder / "sentiment"
     tokenizer, old_ids = prune_tokenizer(encoder_folder(), texts, size=vocabulary, out=out)
     tokenizer = add_pieces(tokenizer, EMOJI_NAMES, out)
     sources = {
         **{f"rated.{name}": rows for name, rows in train.items()},
-        "unrated": [Rated(text, NEUTRAL) for text in more],
         **{f"dev.{name}": rows for name, rows in calibration_rows(data).items()},
         **{f"test.{name}": rows for name, rows in test_rows(data).items()},
     }
@@ -71,7 +69,7 @@ def unpack(folder: Path, device: torch.device, *, seed: int) -> tuple[Any, PreTr
     torch.manual_seed(seed)
     model = load_start(
         folder, "sentiment", AutoModelForSequenceClassification, num_labels=2, id2label=names,
-        label2id={name: number for number, name in names.items()},
+        label2id={name: number for number, name in names.items()}, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     grow_embeddings(model, tokenizer, EMOJI_NAMES)
     packed = load_arrays(folder / "sentiment.npz.xz")
@@ -87,7 +85,6 @@ def unpack(folder: Path, device: torch.device, *, seed: int) -> tuple[Any, PreTr
             texts=reduce(Ragged.joined, (part.texts for part in rated)),
             targets=torch.cat([part.targets for part in rated]),
         ),
-        unrated=found["unrated"].texts,
         calibration={n.removeprefix("dev."): part for n, part in found.items() if n.startswith("dev.")},
         test={n.removeprefix("test."): part for n, part in found.items() if n.startswith("test.")},
     )

@@ -17,7 +17,6 @@ from recipes.reviews import (
     plots,
     product_sentences,
     pros_and_cons,
-    unrated_sentences,
     windows,
 )
 
@@ -50,12 +49,6 @@ def training_rows(data: Path, *, seed: int) -> Sources:
         name: [row for row in rows if key_of(row.text) not in aside and not is_kept(row.text, kept)]
         for name, rows in sources.items()
     }
-
-
-def unrated(data: Path) -> list[str]:
-    """Sentences that a teacher rates."""
-    kept = read_held_out(data)
-    return sorted({text for text in unrated_sentences(data) if not is_kept(text, kept)})
 
 
 def calibration_rows(data: Path) -> Sources:

@@ -34,7 +34,8 @@ def load_start(folder: Path, task: str, kind: Any, **options: Any) -> Any:
     config = AutoConfig.from_pretrained(folder / "start", **options)
     encoder = AutoModel.from_config(config)
     load_pieces(encoder, folder, "start")
-    model = kind.from_config(config)
+    # On a CPU the fused attention's backward pass takes most of a step; the plain one is matrix products.
+    model = kind.from_config(config, attn_implementation="eager")
     model.base_model.load_state_dict(encoder.state_dict(), strict=False)  # a span head takes no pooler
     with np.load(folder / "pieces.npz") as pieces:
         prune_embeddings(model, pieces[task].tolist())

@@ -55,11 +55,7 @@ def test_no_training_set_holds_a_text_that_is_kept_for_testing(data: Path) -> No
     dev = [row.text for part in sentiment_rows.calibration_rows(data).values() for row in part]
     assert len(rows) > 20_000
     assert dev
-    assert not [
-        text
-        for text in [*rows, *dev, *sentiment_rows.unrated(data)]
-        if "kept for testing" in text or text == "neat"
-    ]
+    assert not [text for text in [*rows, *dev] if "kept for testing" in text or text == "neat"]
 
 
 def test_a_text_is_kept_by_its_letters_and_digits_alone() -> None:
@@ -71,9 +67,7 @@ def test_a_text_is_kept_by_its_letters_and_digits_alone() -> None:
 
 
 def test_what_is_set_aside_is_a_whole_source_and_is_in_no_training_set(data: Path) -> None:
-    trained = {
-        row.text for part in sentiment_rows.training_rows(data, seed=1).values() for row in part
-    } | set(sentiment_rows.unrated(data))
+    trained = {row.text for part in sentiment_rows.training_rows(data, seed=1).values() for row in part}
     aside = sentiment_rows.test_rows(data)
     assert [row.positive for row in aside["products"]] == [1.0]  # mixed and unmarked ones have no one answer
     assert {row.text.split()[1] for row in aside["long_reviews"]} == {"800"}
@@ -94,12 +88,15 @@ def test_a_film_sentence_is_trained_on_or_calibrates_never_both(data: Path) -> N
     assert len(train) + len(dev) == 123
 
 
-def test_windows_cover_a_review_and_doubt_what_is_only_a_part() -> None:
-    words = [f"w{n}" for n in range(500)]
-    rows = windows([Rated(" ".join(words), 1.0)])
-    assert {word for row in rows for word in row.text.split()} == set(words)
-    assert all(0.5 < row.positive <= 1.0 for row in rows)
-    assert max(len(row.text.split()) for row in rows) == 400
+def test_of_a_review_its_beginning_and_end_have_its_verdict_and_paragraphs_are_doubted() -> None:
+    words = [f"w{n}" for n in range(800)]
+    doubted: list[list[str]] = []
+    certain: list[list[str]] = []
+    for row in windows([Rated(" ".join(words), 1.0)]):
+        (certain if row.positive == 1.0 else doubted).append(row.text.split())
+    assert sorted(certain) == sorted([words[:300], words[-60:]])
+    assert doubted == [words[0:120], words[360:480], words[720:800]]
+    assert {row.positive for row in windows([Rated("short and bad", 0.0)])} == {0.0, 0.12}
 
 
 def test_a_sentence_about_people_has_one_target_whoever_it_names() -> None:
