@@ -37,6 +37,7 @@ class Request:
     priority: float = 6.0  #: lower is sooner
     stop: Any = None  #: tells whether a sequence ends in a stop string
     slow: Any = None  #: chooses its tokens where the sampler does not know how
+    is_read_early: bool = False  #: its tokens are wanted before it ends
     provenance: Mapping[str, str] = field(default_factory=dict)  #: what its result adds to the prompt's
     arrival: int = field(default=-1, init=False)
     seat: int = field(default=-1, init=False)  #: its row of the batch state; -1: none
@@ -65,7 +66,7 @@ class Request:
     @property
     def is_watched(self) -> bool:
         """Whether its tokens are looked at after every step."""
-        return self.slow is not None or self.stop is not None
+        return self.slow is not None or self.stop is not None or self.is_read_early
 
     @property
     def max_entries(self) -> int:
