@@ -47,7 +47,7 @@ def test_no_piece_ends_inside_a_character() -> None:
 
 
 def test_a_character_begun_by_the_prompt_is_whole() -> None:
-    prompt, *_ = [list("caf".encode())]
+    prompt, *_ = [list(b"caf")]
     text = GrowingText(lambda ids: bytewise(ids), str, prompt)
     assert [text.more([0xC3]), text.more([0xC3, 0xA9]), text.more([0xC3, 0xA9, 0x21])] == ["", "é", "!"]
 
@@ -189,9 +189,13 @@ def test_sampling_without_a_seed_begins_with_the_documents_own(loaded: Loader) -
     """So a second attempt, after a crash, says what the first had said."""
     params = {"max_new_tokens": 20, "do_sample": True, "temperature": 2.0}
     model = loaded("generation", "gpt2")
-    documents = [DocumentInput(key=n, text="I enjoy", params=params, own_seed=s) for n, s in enumerate([7, 7, 8])]
+    documents = [
+        DocumentInput(key=n, text="I enjoy", params=params, own_seed=s) for n, s in enumerate([7, 7, 8])
+    ]
     answered = drain(GenerationEngine(model), documents)
-    again = drain(GenerationEngine(model), [DocumentInput(key=0, text="I enjoy", params={**params, "seed": 7})])
+    again = drain(
+        GenerationEngine(model), [DocumentInput(key=0, text="I enjoy", params={**params, "seed": 7})]
+    )
     first, second, other = (answered[n].output for n in range(3))
     assert first == second == again[0].output != other
     assert (answered[0].provenance or {})["seed"] == 7
