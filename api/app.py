@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from api.calls.line import open_line
 from api.console.feed import Feed
 from api.console.parts import Console
 from api.console.sessions import open_sessions
@@ -31,6 +32,7 @@ from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
 from api.routes import (
     batches,
+    calls,
     console,
     console_acts,
     console_live,
@@ -100,6 +102,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         files=FileBook(store.database),
         batches=BatchBook(store.database),
         creating=InFlight(),
+        line=open_line(settings),
         console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
         check_broker=lambda: _check_broker(celery),
     )
@@ -126,7 +129,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    documented = (jobs, results, files, batches, models, keys, projects, usage, health)
+    documented = (jobs, results, files, batches, calls, models, keys, projects, usage, health)
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
     for module in (console_live, console, console_acts, console_session, static):
@@ -142,6 +145,7 @@ async def _lifespan(context: Context, sweeper: Sweeper, app: FastAPI) -> AsyncIt
     try:
         yield
     finally:
+        await context.line.close()
         context.sender.stop()
         sweeper.stop()
         context.store.close()

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from api.calls.line import Line
 from api.console.parts import Console
 from api.metrics import Metrics
 from api.openai.in_flight import InFlight
@@ -54,6 +55,7 @@ class Context:
     files: FileBook
     batches: BatchBook
     creating: InFlight
+    line: Line
     console: Console
     check_broker: Callable[[], None]
 

@@ -53,6 +53,7 @@ def submit(
     caller: Caller,
     idempotency_key: str | None,
     batch: NewBatch | None = None,
+    job_id: str | None = None,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
 
@@ -64,6 +65,7 @@ def submit(
         caller: Who submits.
         idempotency_key: As the caller gives it, or None.
         batch: What the job is to an OpenAI client, if one asked for it.
+        job_id: That a new job gets; None: any.
 
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
@@ -85,6 +87,7 @@ def submit(
         _write(spool, load.counting(validator.documents(read(body))))
         job = dataclasses.replace(
             job,
+            id=job_id,
             request_sha256=digest.hexdigest(),
             estimated_tokens=load.tokens,
             stored_bytes=spool.tell(),

@@ -1,4 +1,4 @@
-"""The endpoints that the lines of a batch may name, each with its way in and out."""
+"""The endpoints that single calls and the lines of a batch may name, each with its way in and out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from api.openai.answers import Answered
 from api.openai.body import Translated
 from api.openai.chat import chat_answer, read_chat
+from api.openai.chunks import CHAT_CHUNKS, COMPLETION_CHUNKS, ChunkForm
 from api.openai.completions import completion_answer, read_completion
 from api.openai.ours import ANSWERS, SENTIMENT, TRANSLATIONS
 from jobs.errors import RequestError
@@ -19,11 +20,12 @@ class Endpoint(NamedTuple):
 
     read: Callable[[Mapping[str, Any]], Translated]  #: a request's body to a row
     answer: Callable[[ResultRow, Answered], dict[str, Any]]  #: a result to an answer's body
+    chunks: ChunkForm | None = None  #: how a single call is streamed; None: it is not
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
-    "/v1/chat/completions": Endpoint(read_chat, chat_answer),
-    "/v1/completions": Endpoint(read_completion, completion_answer),
+    "/v1/chat/completions": Endpoint(read_chat, chat_answer, CHAT_CHUNKS),
+    "/v1/completions": Endpoint(read_completion, completion_answer, COMPLETION_CHUNKS),
     "/v1/translations": Endpoint(TRANSLATIONS.read, TRANSLATIONS.answer),
     "/v1/sentiment": Endpoint(SENTIMENT.read, SENTIMENT.answer),
     "/v1/answers": Endpoint(ANSWERS.read, ANSWERS.answer),
