@@ -67,7 +67,12 @@ def test_a_stop_string_is_cut_off_and_never_shown(client: OpenAI, chat_folder: P
     (text, _), _, _ = text_alone(chat_folder, "I enjoy walking", max_new_tokens=90, min_new_tokens=90)
     stop = next(found for at in range(20, len(text)) if (found := text[at : at + 3]).isascii())
     right = text[: text.index(stop)]
-    ask: dict[str, Any] = {"model": CHAT_MODEL, "prompt": "I enjoy walking", "stop": [stop, "never said"], **LONG}
+    ask: dict[str, Any] = {
+        "model": CHAT_MODEL,
+        "prompt": "I enjoy walking",
+        "stop": [stop, "never said"],
+        **LONG,
+    }
     whole = client.completions.create(**ask)
     assert (whole.choices[0].text, whole.choices[0].finish_reason) == (right, "stop")
     shown = "".join(each.choices[0].text for each in client.completions.create(**ask, stream=True))
