@@ -88,6 +88,8 @@ class FakeJob:
             "finished_at": "2026-11-24T12:00:08Z" if self.status in FINAL else None,
             "expires_at": None,
             "metadata": json.loads(self.query.get("metadata", "{}")),
+            "name": self.query.get("name"),
+            "tags": [tag for tag in self.query.get("tags", "").split(",") if tag],
             "error": None,
         }
 
@@ -142,9 +144,15 @@ class FakeServer:
         return httpx2.Response(202, json=job.body(), headers={"Location": f"/v1/jobs/{job.id}"})
 
     def _list(self, request: httpx2.Request) -> httpx2.Response:
-        newest = list(reversed(self.jobs.values()))
-        start = int(request.url.params.get("after", 0))
-        end = start + int(request.url.params["limit"])
+        asked = request.url.params
+        newest = [
+            job
+            for job in reversed(self.jobs.values())
+            if job.id.startswith(asked.get("prefix", ""))
+            and asked.get("name", job.query.get("name")) == job.query.get("name")
+        ]
+        start = int(asked.get("after", 0))
+        end = start + int(asked["limit"])
         following = str(end) if end < len(newest) else None
         return httpx2.Response(200, json={"data": [j.body() for j in newest[start:end]], "next": following})
 
