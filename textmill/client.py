@@ -276,6 +276,10 @@ class Textmill:
         query = {"by": ",".join(by), "from": first_day, "to": last_day, "project": project}
         return dict(self._transport.request("GET", "/v1/usage", query=query).json())
 
+    def workers(self) -> list[dict[str, Any]]:
+        """Workers that gave a sign of life within the last minute, as the server describes them."""
+        return list(jsontext.loads(self._transport.request("GET", "/v1/workers").content)["data"])
+
     def models(self) -> list[dict[str, Any]]:
         """The models this server lists, as it describes them."""
         answer = jsontext.loads(self._transport.request("GET", "/v1/models").content)

@@ -111,6 +111,7 @@ class FakeServer:
         #: whether answers say how many results they hold; servers of 0.1.0 did not
         self.counts_results = True
         self.page_size = 1000
+        self.workers: list[dict[str, Any]] = []
 
     @property
     def transport(self) -> httpx2.MockTransport:
@@ -128,6 +129,8 @@ class FakeServer:
         parts = [part for part in request.url.path.split("/") if part]
         if parts == ["v1", "models"]:
             return httpx2.Response(200, json={"object": "list", "data": [FAKE_MODEL]})
+        if parts == ["v1", "workers"]:
+            return httpx2.Response(200, json={"data": self.workers})
         if parts == ["v1", "jobs"]:
             return self._submit(request) if request.method == "POST" else self._list(request)
         job = self.jobs.get(parts[2])
