@@ -42,10 +42,10 @@ class Watch:
         return told
 
     async def begin(self, seconds: float) -> None:
-        """Waits until it is live."""
-        if not self.is_live:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), seconds)
+        """Waits until it is live; of a job that is not there yet, nothing else can be told."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        self._changed.clear()
 
     def note(self, *, is_live: bool, told: Told | None = None) -> None:
         """Called by the line."""
