@@ -59,7 +59,7 @@ def _stream_of(url: str, fields: dict[str, Any]) -> tuple[bool, bool]:
     """Takes out what is said of the stream: whether there is one, and whether it ends with the usage."""
     is_streamed = _boolean("stream", fields.pop("stream", None))
     options = fields.pop("stream_options", None)
-    if is_streamed and ENDPOINTS[url].chunks is None:
+    if is_streamed and ENDPOINTS[url].stream is None:
         raise BodyProblem("stream", f"{url} answers at once: leave stream out", code="unsupported_parameter")
     if options is None:
         return is_streamed, False

@@ -57,6 +57,17 @@ class CompletionIn(_Decoded):
     prompt: str
 
 
+class ResponseIn(_Request):
+    """A text or a chat to answer."""
+
+    input: str | list[ChatMessage]
+    instructions: str | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, description="0: greedy.")
+    top_p: float | None = Field(None, gt=0, le=1)
+    stream: bool = False
+
+
 class TextIn(_Request):
     """A text."""
 
@@ -136,6 +147,20 @@ class TaskUsage(BaseModel):
     total_tokens: int
 
 
+class ResponseAnswer(BaseModel):
+    """A response."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(description="Behind its prefix, the name of the job: `job_...`.")
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    model: str
+    output: list[dict[str, Any]]
+    usage: dict[str, Any]
+
+
 class TaskAnswer(_Answer):
     """The output that results of the task have."""
 
@@ -155,6 +180,7 @@ class CallSchemas(NamedTuple):
 CALL_SCHEMAS = {
     "/v1/chat/completions": CallSchemas(ChatIn, ChatAnswer, Task.GENERATION, is_streamed=True),
     "/v1/completions": CallSchemas(CompletionIn, CompletionAnswer, Task.GENERATION, is_streamed=True),
+    "/v1/responses": CallSchemas(ResponseIn, ResponseAnswer, Task.GENERATION, is_streamed=True),
     "/v1/translations": CallSchemas(TextIn, TaskAnswer, Task.TRANSLATION),
     "/v1/sentiment": CallSchemas(TextIn, TaskAnswer, Task.SENTIMENT),
     "/v1/answers": CallSchemas(QuestionIn, TaskAnswer, Task.QA),

@@ -12,7 +12,7 @@ from jobs.errors import RequestError, RowError
 from jobs.records import DocumentStatus, ResultRow
 
 PREFIXES = (
-    "/v1/files", "/v1/batches", "/v1/chat", "/v1/completions",
+    "/v1/files", "/v1/batches", "/v1/chat", "/v1/completions", "/v1/responses",
     "/v1/translations", "/v1/sentiment", "/v1/answers",
 )  # fmt: skip
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

@@ -16,11 +16,9 @@ from api.calls.request import Asked, read_call
 from api.calls.stream import CallStream
 from api.context import STREAMED, CallerDep, Context, ContextDep
 from api.errors import OUTSIDE
-from api.openai.answers import choices_of, usage_of
 from api.openai.call_schemas import CALL_SCHEMAS, body_of
-from api.openai.chunks import DONE, Chunks, event
+from api.openai.chunks import Streamed
 from api.openai.endpoints import ENDPOINTS
-from api.openai.errors import error_body
 from jobs.errors import TextmillError
 from jobs.keys import Caller
 from jobs.records import Task
@@ -54,6 +52,7 @@ _BOTH = (
 )
 _route("/v1/chat/completions", "create_chat_completion", f"What a model says next in a chat. {_BOTH}")
 _route("/v1/completions", "create_completion", f"What follows a text. {_BOTH}")
+_route("/v1/responses", "create_response", f"A message in answer to a text or a chat. {_BOTH}")
 _route("/v1/translations", "create_translation", "A text in another language, as a job of one document.")
 _route("/v1/sentiment", "create_sentiment", "Labels of a text with their scores, as a job of one document.")
 _route("/v1/answers", "create_answer", "Where a context answers a question, as a job of one document.")
@@ -71,7 +70,7 @@ async def _answer(
             pieces = call.pieces()
             # A status can still be told until the first piece is there.
             first = await _while_connected(request, _first(pieces))
-            events = _events(_chunks(context, call, asked), call, first, pieces)
+            events = _events(_stream(context, call, asked), call, first, pieces)
             return CallStream(events, on_end=call.leave)
         row = await _while_connected(request, call.result())
     except BaseException:
@@ -82,12 +81,12 @@ async def _answer(
     return Response(body, media_type="application/json")
 
 
-def _chunks(context: Context, call: Call, asked: Asked) -> Chunks:
-    form = ENDPOINTS[asked.url].chunks
-    assert form is not None  # `read_call` refuses a stream where there is none
+def _stream(context: Context, call: Call, asked: Asked) -> Streamed:
+    stream = ENDPOINTS[asked.url].stream
+    assert stream is not None  # `read_call` refuses to stream where there is none
     named = (asked.row.fields or {}).get("model")
     model = str(named or context.catalogue.default(Task.GENERATION).name)
-    return Chunks(form=form, answered=call.answered, model=model, has_usage=asked.has_usage)
+    return stream(call.answered, model, has_usage=asked.has_usage)
 
 
 async def _first(pieces: AsyncIterator[str]) -> str | None:
@@ -95,7 +94,7 @@ async def _first(pieces: AsyncIterator[str]) -> str | None:
 
 
 async def _events(
-    chunks: Chunks, call: Call, first: str | None, pieces: AsyncIterator[str]
+    stream: Streamed, call: Call, first: str | None, pieces: AsyncIterator[str]
 ) -> AsyncIterator[bytes]:
     """The stream; what fails on the way is told in it, since its status is sent."""
     has_begun = False
@@ -104,32 +103,17 @@ async def _events(
         while piece is not None:
             if piece and not has_begun:
                 has_begun = True
-                yield chunks.begin(0)
-            yield chunks.piece(0, piece) if piece else _STILL_HERE
+                for part in stream.begin():
+                    yield part
+            yield stream.piece(piece) if piece else _STILL_HERE
             piece = await anext(pieces, None)
-        for part in _ends(chunks, call, has_begun=has_begun):
+        assert call.row is not None  # `Call.pieces` ends with it
+        for part in stream.ends(call.row, has_begun=has_begun):
             yield part
     except TextmillError as error:
         message = OUTSIDE.get(error.code, str(error))
-        yield event(error_body(error.http_status, error.code, message))
-    yield DONE
-
-
-def _ends(chunks: Chunks, call: Call, *, has_begun: bool) -> list[bytes]:
-    """What is left once the result is there: of one choice why it ends, of several all."""
-    row = call.row
-    assert row is not None  # `Call.pieces` ends with it
-    parts: list[bytes] = []
-    choices = choices_of(row)
-    for index, (text, reason) in enumerate(choices):
-        if not has_begun:
-            parts.append(chunks.begin(index))
-        if len(choices) > 1:
-            parts.append(chunks.piece(index, text))
-        parts.append(chunks.end(index, reason))
-    if chunks.has_usage:
-        parts.append(chunks.usage(usage_of(row)))
-    return parts
+        for part in stream.failed(error.http_status, error.code, message):
+            yield part
 
 
 async def _while_connected(request: Request, work: Awaitable[T]) -> T:
