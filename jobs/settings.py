@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(
         30.0, gt=0, description="Patience with a client that sends nothing, or next to nothing."
     )
+    call_seconds: float = Field(
+        3600.0, gt=0, le=366 * 86_400, description="A single call that is not answered so soon has expired."
+    )
     admin_key: SecretStr | None = Field(
         None, description="Key that sees every project and makes, rotates and revokes other keys."
     )

@@ -22,8 +22,6 @@ from jobs.rows.formats import RawRow
 from jobs.watching import Told
 
 _log = logging.getLogger(__name__)
-#: Whoever waited for a call is gone by then, if only its API process has died.
-_LONGEST_SECONDS = 3600.0
 #: What is heard needs no look; so often it is looked all the same, and whether the key still holds.
 _LOOK_SECONDS = 2.0
 _QUIET_LOOKS = 5  #: in vain, after which a stream says that it is still there
@@ -150,7 +148,9 @@ async def begin_call(context: Context, caller: Caller, asked: Asked, *, idempote
 
 
 def _stored(context: Context, caller: Caller, asked: Asked, job_id: str, idempotency_key: str | None) -> Job:
-    fields = JobIn(priority="interactive", expires_in=_LONGEST_SECONDS, metadata={"endpoint": asked.url})
+    fields = JobIn(
+        priority="interactive", expires_in=context.settings.call_seconds, metadata={"endpoint": asked.url}
+    )
 
     def read(chunks: Iterable[bytes]) -> Iterator[RawRow]:
         for _ in chunks:  # whoever hashes them has seen them with that
