@@ -15,6 +15,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from jobs.isolation import Isolation
+from jobs.webhooks.records import NewWebhook
 
 
 class Task(StrEnum):
@@ -122,7 +123,7 @@ class NewJob:
     params: Mapping[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.BULK
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    webhook: str | None = None
+    webhook: NewWebhook | None = None  #: told of this job, beside those of its project
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     stored_bytes: int = 0  #: of all documents, as JSON

@@ -82,6 +82,7 @@ class JobRow(Base):
     params: Mapped[str]
     priority: Mapped[int]
     metadata_json: Mapped[str]
+    #: of the first schema, which releases before still write NULL to: webhooks have a table
     webhook: Mapped[str | None]
     status: Mapped[str]
     error: Mapped[str | None]
