@@ -7,6 +7,7 @@ strangers, have no business in the network, and do not know the server's secret.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -67,7 +68,8 @@ class Deliverer:
     def stop(self) -> None:
         """Ends soon; what is not settled by then is delivered by the next process."""
         self._stopping.set()
-        self._wake()
+        with contextlib.suppress(RuntimeError):  # its loop has ended by itself
+            self._wake()
         self._thread.join(timeout=5 * _GRACE_SECONDS)
 
     def _run(self) -> None:
@@ -91,7 +93,6 @@ class Deliverer:
                 )
         if self._under_way:
             await asyncio.wait(list(self._under_way), timeout=_GRACE_SECONDS)
-        self._wake = lambda: None
 
     async def _take(self) -> bool:
         """Begins with what is due; returns whether there was anything."""

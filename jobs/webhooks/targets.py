@@ -133,7 +133,7 @@ def parse_target(url: str) -> Target:
         raise TargetRefused("url: cannot be read as an address") from None
     if parsed.scheme not in _DEFAULT_PORTS:
         raise TargetRefused("url: must begin with https://")
-    if not host or host != other or "%" in host or not port or port >= 1 << 16:
+    if not host or host != other or "%" in host or port is None or not 0 < port < 1 << 16:
         raise TargetRefused("url: names no host, or no port, that there can be")
     if parsed.userinfo or parsed.fragment:
         raise TargetRefused("url: leave out user name, password and fragment; events are signed instead")
