@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from jobs.errors import TextmillError
-from textmill.commands import backup, demo, doctor, keys, login, models, results, serve, status, submit, usage
+from textmill.commands import (
+    backup,
+    demo,
+    doctor,
+    keys,
+    login,
+    models,
+    results,
+    serve,
+    status,
+    submit,
+    usage,
+    webhooks,
+)
 from textmill.commands.server import DEFAULT_URL, Server
 
 _SERVERS, _WORK, _ENTRY, _HELP = "Run servers", "Work with jobs", "Enter servers", "Find out"
@@ -81,6 +94,7 @@ for panel, functions in {
     for function in functions:
         app.command(rich_help_panel=panel)(function)
 app.add_typer(models.models, name="models", rich_help_panel=_HELP)
+app.add_typer(webhooks.webhooks, name="webhooks", rich_help_panel=_WORK)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ENTRY)
 app.add_typer(keys.projects, name="projects", rich_help_panel=_ENTRY)
 

@@ -29,8 +29,9 @@ from textmill.row_options import RowOptions
 from textmill.transport import Transport
 from textmill.uploads import Source, Upload, open_upload
 from textmill.views import JobView, Result
+from textmill.webhooks import Webhooks, verify_webhook
 
-__all__ = ["JobHandle", "Textmill"]
+__all__ = ["JobHandle", "Textmill", "verify_webhook"]
 
 
 class Textmill:
@@ -78,6 +79,16 @@ class Textmill:
         """Projects and keys, for who has an administrator's key."""
         return Administration(self._transport)
 
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who is told when jobs of the project end."""
+        return Webhooks(self._transport)
+
+    @staticmethod
+    def verify_webhook(body: bytes | str, headers: Mapping[str, str], secret: str) -> dict[str, Any]:
+        """As `textmill.client.verify_webhook`, which needs no server."""
+        return verify_webhook(body, headers, secret)
+
     def __enter__(self) -> Self:
         return self
 
@@ -105,6 +116,7 @@ class Textmill:
         delimiter: str | None = None,
         encoding: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        webhook: str | Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         input_format: str | None = None,
     ) -> JobHandle:
@@ -125,6 +137,8 @@ class Textmill:
             delimiter: Of a CSV, where it is not a comma: `;`, `tab`, ...
             encoding: Of a file, where it is neither UTF-8 nor has a byte order mark: `cp1252`, ...
             metadata: Kept with the job.
+            webhook: An address to be told when the job ends, or `{"url": ..., "events": [...]}`;
+                the secret that its event is signed with is `webhook["secret"]` of the job returned.
             idempotency_key: Two submissions with one key make one job; made up when None,
                 so that a retry after a broken connection cannot submit twice.
             input_format: `jsonl`, `json`, `csv`, `tsv` or `txt`, where the file's name does not tell.
@@ -148,6 +162,7 @@ class Textmill:
                 params=params,
                 priority=priority,
                 metadata=metadata,
+                webhook=webhook,
                 idempotency_key=idempotency_key,
             )
         finally:
@@ -162,10 +177,14 @@ class Textmill:
         params: Mapping[str, Any] | None = None,
         priority: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        webhook: str | Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> JobHandle:
         """As `submit`, with an input opened by the caller, who also closes it."""
-        given = {"task": task, "model": model, "params": params, "priority": priority, "metadata": metadata}
+        given = {
+            "task": task, "model": model, "params": params, "priority": priority, "metadata": metadata,
+            "webhook": webhook,
+        }  # fmt: skip
         query = {**upload.options.query(), **_job_fields(upload.fields, given)}
         headers = {
             "Content-Type": upload.content_type,
