@@ -15,6 +15,7 @@ from textmill.commands import (
     doctor,
     keys,
     login,
+    looking,
     models,
     results,
     serve,
@@ -89,10 +90,11 @@ for panel, functions in {
         status.delete,
     ),
     _ENTRY: (login.login, login.logout),
-    _HELP: (usage.usage, doctor.doctor, demo.demo),
+    _HELP: (looking.workers, usage.usage, looking.logs, doctor.doctor, demo.demo),
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+app.command("open", rich_help_panel=_HELP)(looking.open_console)
 app.add_typer(models.models, name="models", rich_help_panel=_HELP)
 app.add_typer(webhooks.webhooks, name="webhooks", rich_help_panel=_WORK)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ENTRY)
