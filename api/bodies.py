@@ -141,6 +141,8 @@ def _query(request: Request) -> dict[str, Any]:
             query[name] = ",".join(values)
         elif len(values) > 1:
             raise RequestError(f"the query names {echoed(name)} more than once")
+    if '"secret"' in query.get("webhook", ""):
+        raise RequestError("webhook.secret: not in a query, which is written into logs; leave it out")
     return query
 
 
@@ -182,7 +184,7 @@ def _fields(values: dict[str, Any]) -> JobIn:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             allowed = ", ".join(JobIn.model_fields)
             raise RequestError(f"unknown field {echoed(name)}; allowed: {allowed}") from None
         raise RequestError(f"{name}: {first['msg']}") from None
