@@ -35,6 +35,8 @@ from api.routes import (
     console_acts,
     console_live,
     console_session,
+    console_submit,
+    console_try,
     files,
     health,
     jobs,
@@ -129,7 +131,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     documented = (jobs, results, files, batches, models, keys, projects, usage, health)
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
-    for module in (console_live, console, console_acts, console_session, static):
+    for module in (console_live, console, console_acts, console_session, console_submit, console_try, static):
         # Pages: an address with more on it still opens.
         app.include_router(module.router, dependencies=[Depends(refuse_nul)])
     return app

@@ -71,7 +71,7 @@ def submit(
     caller = _acting_for(context, caller, fields.project)
     with _bounding(context, caller.owner, idempotency_key):
         _refuse_overload(context, caller)
-    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
+    job = new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
@@ -111,7 +111,10 @@ def _acting_for(context: Context, caller: Caller, project: str | None) -> Caller
     return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
 
 
-def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None, batch: NewBatch | None) -> NewJob:
+def new_job(
+    fields: JobIn, *, caller: Caller, idempotency_key: str | None = None, batch: NewBatch | None = None
+) -> NewJob:
+    """The job that fields ask for, apart from its documents. Raises RequestError."""
     if fields.webhook is not None:
         raise RequestError("webhooks are not served yet: poll the job, or follow its events")
     try:

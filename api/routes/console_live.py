@@ -28,13 +28,13 @@ _PARTS = {"row": "parts/job_row.html", "page": "parts/job_progress.html", "run":
 _MACROS = {"row": "job_row", "page": "job_progress", "run": "run_row"}
 
 
-async def _place(context: ContextDep, visitor: VisitorDep) -> AsyncIterator[None]:
+async def place(context: ContextDep, visitor: VisitorDep) -> AsyncIterator[None]:
     """A place among the streams, held until the last byte is sent."""
     with context.streams.taken(visitor.caller.owner):
         yield
 
 
-_STREAMED = Depends(_place)
+_STREAMED = Depends(place)
 
 
 @router.get("/console/events", dependencies=[_STREAMED])
