@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api.console.feed import Feed
 from api.console.parts import Console
 from api.console.sessions import open_sessions
+from api.console.throughput import Throughput, watch
 from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
@@ -32,8 +34,10 @@ from api.request_timer import RequestTimer
 from api.routes import (
     batches,
     console,
+    console_account,
     console_acts,
     console_live,
+    console_serving,
     console_session,
     console_submit,
     console_try,
@@ -62,6 +66,10 @@ from jobs.store.key_book import open_key_book
 from jobs.store.ledger_view import LedgerView
 from jobs.store.sql import open_store
 
+_PAGES = (
+    console_live, console, console_acts, console_session, console_submit, console_try, console_serving,
+    console_account, static,
+)  # fmt: skip
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3  # result lines become a sixth, at 170 MB/s of one core; level 9 packs a tenth more at 19
 _DESCRIPTION = (
@@ -83,6 +91,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     dispatcher = Dispatcher(store, celery, catalogue, settings)
     rates = Rates()
     view = LedgerView(store.database)
+    throughput = Throughput()
     context = Context(
         settings=settings,
         catalogue=catalogue,
@@ -102,7 +111,12 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         files=FileBook(store.database),
         batches=BatchBook(store.database),
         creating=InFlight(),
-        console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
+        console=Console(
+            view=view,
+            feed=Feed(view, rates, throughput),
+            throughput=throughput,
+            sessions=open_sessions(settings),
+        ),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -131,7 +145,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     documented = (jobs, results, files, batches, models, keys, projects, usage, health)
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
-    for module in (console_live, console, console_acts, console_session, console_submit, console_try, static):
+    for module in _PAGES:
         # Pages: an address with more on it still opens.
         app.include_router(module.router, dependencies=[Depends(refuse_nul)])
     return app
@@ -141,9 +155,14 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
 async def _lifespan(context: Context, sweeper: Sweeper, app: FastAPI) -> AsyncIterator[None]:
     context.sender.start()
     sweeper.start()
+    watching = asyncio.create_task(
+        watch(context.console.throughput, lambda since: context.console.view.progress(since=since)),
+        name="throughput",
+    )
     try:
         yield
     finally:
+        watching.cancel()
         context.sender.stop()
         sweeper.stop()
         context.store.close()
