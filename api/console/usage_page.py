@@ -16,6 +16,7 @@ from jobs.records import Usage
 
 _SPANS = (7, 30, 90)
 _SHOWN_DAYS = 14
+_AMOUNTS = ("jobs", "documents", "succeeded", "failed", "input_tokens", "output_tokens", "stored_bytes")
 
 
 class UsageQuery(BaseModel):
@@ -120,24 +121,33 @@ class UsagePage:
         return [(span, span == self.query.days) for span in _SPANS]
 
 
-def usage_page(
-    query: UsageQuery, by_day: Sequence[Usage], lines: Sequence[Usage], keys: Mapping[str, str], *, by: str
-) -> UsagePage:
-    """From sums of the ledger.
+def usage_page(query: UsageQuery, found: Sequence[Usage], keys: Mapping[str, str], *, by: str) -> UsagePage:
+    """From sums of the ledger, which are read once for both views of them.
 
     Args:
         query: Which days.
-        by_day: A sum for each day.
-        lines: A sum for each project or key.
+        found: A sum for each day and project, or day and key.
         keys: Names of keys by their ids.
         by: project or key.
     """
-    most = max((tokens_of(usage) for usage in lines), default=0)
-    found = [
+    by_day, by_name = _summed(found, "day"), _summed(found, by)
+    most = max((tokens_of(usage) for usage in by_name.values()), default=0)
+    lines = [
         UsageLine(*_named(usage, by, keys), usage, most)
-        for usage in sorted(lines, key=tokens_of, reverse=True)
+        for usage in sorted(by_name.values(), key=tokens_of, reverse=True)
     ]
-    return UsagePage(query, {u.day: u for u in by_day if u.day is not None}, found, by.capitalize())
+    return UsagePage(query, by_day, lines, by.capitalize())
+
+
+def _summed(found: Sequence[Usage], by: str) -> dict[Any, Usage]:
+    """One sum for each value of a field."""
+    sums: dict[Any, Usage] = {}
+    for usage in found:
+        value = getattr(usage, by)
+        before = sums.get(value)
+        amounts = {name: getattr(usage, name) + (getattr(before, name) if before else 0) for name in _AMOUNTS}
+        sums[value] = Usage(**amounts, **{by: value})
+    return sums
 
 
 def tokens_of(usage: Usage) -> int:

@@ -76,9 +76,8 @@ def _usage(context: Context, visitor: Visitor, query: UsageQuery) -> Response:
     names = {}
     if isinstance(context.keys, KeyBook):
         names = {key.id: key.name for key in context.keys.all_keys(project=None)}
-    by_day = context.store.usage(by=["day"], owner=owner, begin=query.begin, end=None)
-    lines = context.store.usage(by=[by], owner=owner, begin=query.begin, end=None)
-    shown = usage_page(query, by_day, lines, names, by=by)
+    found = context.store.usage(by=["day", by], owner=owner, begin=query.begin, end=None)
+    shown = usage_page(query, found, names, by=by)
     return page("usage.html", visitor=visitor, usage=shown)
 
 
