@@ -152,6 +152,12 @@ class JobView:
         return said.get(status, "")
 
     @property
+    def left_duration(self) -> str:
+        """How long it still takes, as far as that is known; empty: it is not."""
+        eta = self.job.eta_seconds
+        return "" if self.is_final or eta is None else words.duration(eta)
+
+    @property
     def without_success(self) -> int:
         """Documents that a retry would run again."""
         return self.counts.failed + self.counts.cancelled + self.counts.expired

@@ -15,7 +15,7 @@ from jobs.store.database import Database
 from jobs.store.stages import UNSETTLED, is_unfinished, is_visible
 
 #: Of jobs with failures that came in lately, the newest so many; of their failures, so many.
-MOST_JOBS, MOST_FAILURES = 50, 10_000
+MOST_JOBS, MOST_FAILURES = 50, 4_000
 #: A worker holds a few slices; of very many workers, the first are told of.
 _MOST_HELD = 500
 _SHOWN_JOBS = 3

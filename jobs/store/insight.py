@@ -17,7 +17,7 @@ from jobs.store.database import Database
 from jobs.store.outcomes import find_job
 
 #: Of a job a million documents may have failed; the first so many tell why.
-MOST_FAILURES = 10_000
+MOST_FAILURES = 4_000
 _EXAMPLES = 3
 #: Of a text that is shown beside its result; an answer is marked in a longer part of its context.
 _TEXT_CHARACTERS = 4_000
