@@ -18,7 +18,6 @@ from jobs.settings import Settings
 
 #: How pasted text may be read: the ending of a file's name, and the word for people.
 PASTED = {"txt": "Lines of text", "csv": "A table (CSV)", "jsonl": "JSON lines"}
-_MOST_NAME_CHARACTERS, _MOST_TAGS = 120, 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +55,8 @@ class Draft:
             delimiter=texts.get("delimiter", ""),
             params=given_params(task, texts),
             is_interactive=texts.get("priority") == "interactive",
-            name=texts.get("name", "").strip()[:_MOST_NAME_CHARACTERS],
-            tags=tags[:_MOST_TAGS],
+            name=texts.get("name", "").strip(),
+            tags=tags,
             upload=_upload(form, texts),
             is_part=texts.get("part") == "1",
         )
@@ -72,10 +71,11 @@ class Draft:
             "delimiter": self.delimiter,
             "file": self.upload,
         }
-        metadata = ({"name": self.name} if self.name else {}) | dict.fromkeys(self.tags, True)
-        more: dict[str, Any] = {"params": dict(self.params), "metadata": metadata}
+        more: dict[str, Any] = {"params": dict(self.params), "name": self.name, "tags": list(self.tags)}
         more["priority"] = "interactive" if self.is_interactive else "bulk"
-        return {name: value for name, value in {**said, **more, **roles}.items() if value not in ("", None)}
+        return {
+            name: value for name, value in {**said, **more, **roles}.items() if value not in ("", None, [])
+        }
 
     def body(self, settings: Settings) -> Body:
         """Its rows and fields, as those of any form.

@@ -73,7 +73,7 @@ class OneDocument:
     def body(self) -> Body:
         """As a submission."""
         named = " ".join(self.text.split())[:_NAME_CHARACTERS]
-        fields = JobIn(**self.fields, priority="interactive", metadata={"name": f"Tried: {named}"})
+        fields = JobIn(**self.fields, priority="interactive", name=f"Tried: {named}")
         return Body(fields, BytesIO(jsontext.dumps(self.document)), self._rows)
 
     @staticmethod

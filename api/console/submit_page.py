@@ -118,7 +118,12 @@ class Choice:
             return "No model here serves this task."
         if (why_not := self.chosen.why_not) is not None and not self.facts:
             return f"{why_not[0].upper()}{why_not[1:]}."
-        return ", ".join(self._said()) or "Nothing is known of it before a worker has loaded it."
+        said = ", ".join(self._said())
+        return (
+            f"{said[0].upper()}{said[1:]}"
+            if said
+            else "Nothing is known of it before a worker has loaded it."
+        )
 
     def _said(self) -> list[str]:
         facts = self.facts

@@ -148,7 +148,11 @@ def working_stack(folder: Path) -> Iterator[tuple[str, str]]:
     with (
         (folder / "up.log").open("wb") as log,
         BackgroundStack(
-            folder / "data", flags=("--device", "cpu", "--workers", "1"), environment=keys, output=log
+            folder / "data",
+            flags=("--device", "cpu", "--workers", "1"),
+            environment=keys,
+            output=log,
+            ready_timeout_seconds=10 * PATIENCE_SECONDS,
         ) as stack,
     ):
         yield stack.url, give_work(Textmill(stack.url, api_key=project_key(stack.url)))

@@ -56,7 +56,7 @@
     if (out) out.textContent = said(spec, null);
     const step = 86400 * .6, last = spec.xs.at(-1);
     charts.set(figure, new uPlot({
-      width: figure.clientWidth, height: figure.clientHeight, padding: [8, 4, 0, 0], tzDate: (at) => spec.kind === "days" ? uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000), legend: { show: false },
+      width: figure.clientWidth, height: figure.clientHeight, padding: [8, 18, 0, 0], tzDate: (at) => spec.kind === "days" ? uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000), legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: spec.sync ? { key: spec.sync } : undefined, points: { size: 7 } },
       scales: {
         x: { time: true, range: () => spec.kind === "days" ? [spec.xs[0] - step, last + step] : [Math.min(spec.xs[0], spec.xs.at(-1) - 300), spec.xs.at(-1)] },
