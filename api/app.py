@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from api.calls.line import open_line
 from api.console.feed import Feed
 from api.console.parts import Console
 from api.console.sessions import open_sessions
+from api.console.throughput import Throughput, watch
 from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
@@ -34,9 +36,13 @@ from api.routes import (
     batches,
     calls,
     console,
+    console_account,
     console_acts,
     console_live,
+    console_serving,
     console_session,
+    console_submit,
+    console_try,
     files,
     health,
     jobs,
@@ -67,6 +73,10 @@ from jobs.store.webhook_book import open_targets, open_webhook_book
 from jobs.webhooks.deliverer import Deliverer
 from jobs.webhooks.posting import Poster
 
+_PAGES = (
+    console_live, console, console_acts, console_session, console_submit, console_try, console_serving,
+    console_account, static,
+)  # fmt: skip
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3  # result lines become a sixth, at 170 MB/s of one core; level 9 packs a tenth more at 19
 _DESCRIPTION = (
@@ -89,6 +99,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     rates = Rates()
     view = LedgerView(store.database)
     targets, metrics = open_targets(settings), Metrics()
+    throughput = Throughput()
     context = Context(
         settings=settings,
         catalogue=catalogue,
@@ -110,7 +121,12 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         webhooks=open_webhook_book(settings, store.database, targets),
         creating=InFlight(),
         line=open_line(settings),
-        console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
+        console=Console(
+            view=view,
+            feed=Feed(view, rates, throughput),
+            throughput=throughput,
+            sessions=open_sessions(settings),
+        ),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -143,7 +159,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     )  # fmt: skip
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
-    for module in (console_live, console, console_acts, console_session, static):
+    for module in _PAGES:
         # Pages: an address with more on it still opens.
         app.include_router(module.router, dependencies=[Depends(refuse_nul)])
     return app
@@ -155,10 +171,15 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     context.sender.start()
     sweeper.start()
+    watching = asyncio.create_task(
+        watch(context.console.throughput, lambda since: context.console.view.progress(since=since)),
+        name="throughput",
+    )
     deliverer.start()
     try:
         yield
     finally:
+        watching.cancel()
         await context.line.close()
         context.sender.stop()
         sweeper.stop()

@@ -73,7 +73,7 @@ def submit(
     caller = acting_for(context, caller, fields.project)
     with _bounding(context, caller.owner, idempotency_key):
         _refuse_overload(context, caller)
-    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
+    job = new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
     job = dataclasses.replace(job, webhook=_webhook(context, fields.webhook))
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
@@ -129,7 +129,10 @@ def _webhook(context: Context, wanted: WebhookIn | None) -> NewWebhook | None:
         raise type(error)(f"webhook.{error}") from None
 
 
-def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None, batch: NewBatch | None) -> NewJob:
+def new_job(
+    fields: JobIn, *, caller: Caller, idempotency_key: str | None = None, batch: NewBatch | None = None
+) -> NewJob:
+    """The job that fields ask for, apart from its documents. Raises RequestError."""
     try:
         task = None if fields.task is None else parse_task(fields.task)
         params = with_languages(fields.task, fields.params)
