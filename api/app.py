@@ -44,6 +44,7 @@ from api.routes import (
     results,
     static,
     usage,
+    workers,
 )
 from api.uploads import Uploads, per_owner
 from api.waiting import ChangeNotifier
@@ -126,7 +127,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    documented = (jobs, results, files, batches, models, keys, projects, usage, health)
+    documented = (jobs, results, files, batches, models, keys, projects, usage, workers, health)
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
     for module in (console_live, console, console_acts, console_session, static):

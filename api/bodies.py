@@ -136,7 +136,10 @@ def _query(request: Request) -> dict[str, Any]:
     pairs = request.query_params.multi_items()
     query = dict(pairs)
     for name in query:
-        if [key for key, _ in pairs].count(name) > 1:
+        values = [value for key, value in pairs if key == name]
+        if name == "tags":
+            query[name] = ",".join(values)
+        elif len(values) > 1:
             raise RequestError(f"the query names {echoed(name)} more than once")
     return query
 

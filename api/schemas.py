@@ -63,6 +63,8 @@ class JobOut(BaseModel):
     finished_at: datetime | None
     expires_at: datetime | None
     metadata: dict[str, Any]
+    name: str | None
+    tags: list[str]
     error: str | None
 
 
@@ -71,6 +73,10 @@ class JobPage(BaseModel):
 
     data: list[JobOut]
     next: str | None
+
+
+MOST_TAGS = 16
+Tag = Annotated[str, Field(max_length=64, pattern=r"^[^\s,\x00-\x1f][^,\x00-\x1f]*$")]
 
 
 class JobIn(BaseModel):
@@ -86,6 +92,13 @@ class JobIn(BaseModel):
     webhook: str | None = None
     expires_in: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="For people; several jobs may have one name."
+    )
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS)] = Field(
+        default_factory=list,
+        description="To find it by. In a query: once for each, or with commas between.",
+    )
     # How rows are read: which column is which field, and what the bytes are.
     text_column: str | None = None
     id_column: str | None = None
@@ -95,6 +108,16 @@ class JobIn(BaseModel):
     params_column: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _read_tags(cls, value: Any) -> Any:
+        return [tag.strip() for tag in value.split(",")] if isinstance(value, str) else value or []
+
+    @field_validator("tags")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
 
     @field_validator("params", "metadata", mode="before")
     @classmethod
@@ -143,6 +166,8 @@ def job_out(job: Job, rate: RateOut, eta_seconds: float | None) -> JobOut:
         finished_at=job.finished_at,
         expires_at=job.expires_at,
         metadata=dict(job.metadata),
+        name=job.name,
+        tags=list(job.tags),
         error=job.error,
     )
 

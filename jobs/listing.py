@@ -23,10 +23,25 @@ class JobOrder(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs a list is of. What is None asks for all."""
+
+    status: JobStatus | None = None
+    task: Task | None = None  #: jobs that hold documents of it
+    model: str | None = None  #: likewise
+    name: str | None = None  #: exactly
+    tag: str | None = None
+    prefix: str | None = None  #: how the id begins
+
+
+EVERY_JOB = JobFilter()
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobSearch:
     """Which jobs, in which order. What is empty asks for all."""
 
-    words: str = ""  #: the beginning of an id, a model, or a part of the metadata
+    words: str = ""  #: the beginning of an id, a model, or a part of the name, a tag or the metadata
     statuses: frozenset[JobStatus] = frozenset()
     task: Task | None = None  #: jobs that hold documents of it
     model: str | None = None  #: likewise

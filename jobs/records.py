@@ -122,6 +122,8 @@ class NewJob:
     params: Mapping[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.BULK
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None  #: for people; several jobs may have one name
+    tags: tuple[str, ...] = ()
     webhook: str | None = None
     expires_at: datetime | None = None
     idempotency_key: str | None = None
@@ -198,6 +200,8 @@ class Job:
     version: int
     kept_documents: int = 0  #: of those computed, how many were so before the last retry
     kept_tokens: int = 0  #: of the tokens, those from before the last retry
+    name: str | None = None  #: given by whoever submitted it; several jobs may have one name
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from jobs.errors import TextmillError
-from textmill.commands import backup, demo, doctor, keys, login, models, results, serve, status, submit, usage
+from textmill.commands import (
+    backup,
+    demo,
+    doctor,
+    keys,
+    login,
+    looking,
+    models,
+    results,
+    serve,
+    status,
+    submit,
+    usage,
+)
 from textmill.commands.server import DEFAULT_URL, Server
 
 _SERVERS, _WORK, _ENTRY, _HELP = "Run servers", "Work with jobs", "Enter servers", "Find out"
@@ -76,10 +89,11 @@ for panel, functions in {
         status.delete,
     ),
     _ENTRY: (login.login, login.logout),
-    _HELP: (usage.usage, doctor.doctor, demo.demo),
+    _HELP: (looking.workers, usage.usage, looking.logs, doctor.doctor, demo.demo),
 }.items():
     for function in functions:
         app.command(rich_help_panel=panel)(function)
+app.command("open", rich_help_panel=_HELP)(looking.open_console)
 app.add_typer(models.models, name="models", rich_help_panel=_HELP)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ENTRY)
 app.add_typer(keys.projects, name="projects", rich_help_panel=_ENTRY)

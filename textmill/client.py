@@ -25,6 +25,7 @@ from textmill.administration import Administration
 from textmill.documents import plain
 from textmill.errors import UnreadableInput
 from textmill.handle import JobHandle
+from textmill.references import resolve
 from textmill.row_options import RowOptions
 from textmill.transport import Transport
 from textmill.uploads import Source, Upload, open_upload
@@ -105,6 +106,8 @@ class Textmill:
         delimiter: str | None = None,
         encoding: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
         idempotency_key: str | None = None,
         input_format: str | None = None,
     ) -> JobHandle:
@@ -125,6 +128,8 @@ class Textmill:
             delimiter: Of a CSV, where it is not a comma: `;`, `tab`, ...
             encoding: Of a file, where it is neither UTF-8 nor has a byte order mark: `cp1252`, ...
             metadata: Kept with the job.
+            name: For people: the job is found by it. Several jobs may have one name.
+            tags: Likewise; no commas in them.
             idempotency_key: Two submissions with one key make one job; made up when None,
                 so that a retry after a broken connection cannot submit twice.
             input_format: `jsonl`, `json`, `csv`, `tsv` or `txt`, where the file's name does not tell.
@@ -148,6 +153,8 @@ class Textmill:
                 params=params,
                 priority=priority,
                 metadata=metadata,
+                name=name,
+                tags=tags,
                 idempotency_key=idempotency_key,
             )
         finally:
@@ -162,10 +169,15 @@ class Textmill:
         params: Mapping[str, Any] | None = None,
         priority: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> JobHandle:
         """As `submit`, with an input opened by the caller, who also closes it."""
-        given = {"task": task, "model": model, "params": params, "priority": priority, "metadata": metadata}
+        given = {
+            "task": task, "model": model, "params": params, "priority": priority, "metadata": metadata,
+            "name": name, "tags": ",".join(tags) or None,
+        }  # fmt: skip
         query = {**upload.options.query(), **_job_fields(upload.fields, given)}
         headers = {
             "Content-Type": upload.content_type,
@@ -194,12 +206,27 @@ class Textmill:
         """A job submitted earlier; asks nothing of the server yet."""
         return JobHandle(self._transport, job_id)
 
+    def find(self, reference: str, *, is_unique: bool = False) -> JobHandle:
+        """A job submitted earlier, as people name it.
+
+        Args:
+            reference: Its id, how that begins, its name, or `last`.
+            is_unique: Refuses a name that several jobs have; otherwise the newest of them is meant.
+
+        Raises:
+            NoSuchJob: no job is called so.
+            AmbiguousJob: several are.
+        """
+        return self.job(resolve(reference, self._listed, is_unique=is_unique))
+
     def jobs(
         self,
         *,
         status: str | None = None,
         task: str | None = None,
         model: str | None = None,
+        name: str | None = None,
+        tag: str | None = None,
         project: str | None = None,
         page_size: int = 50,
     ) -> Iterator[JobView]:
@@ -209,15 +236,20 @@ class Textmill:
             status: Only jobs of this status.
             task: Only jobs that hold documents of this task.
             model: Only jobs that hold documents for this model.
+            name: Only jobs of this name.
+            tag: Only jobs with this tag.
             project: Only jobs of this project, for an administrator.
             page_size: How many to ask for at a time.
         """
+        return self._listed({
+            "status": status, "task": task, "model": model, "name": name, "tag": tag, "project": project,
+            "limit": page_size,
+        })  # fmt: skip
+
+    def _listed(self, query: Mapping[str, Any]) -> Iterator[JobView]:
         after: str | None = None
         while True:
-            query = {
-                "status": status, "task": task, "model": model, "project": project, "after": after,
-                "limit": page_size,
-            }  # fmt: skip
+            query = {**query, "after": after}
             page = jsontext.loads(self._transport.request("GET", "/v1/jobs", query=query).content)
             for item in page["data"]:
                 yield JobView.parse(item)
@@ -243,6 +275,10 @@ class Textmill:
         """
         query = {"by": ",".join(by), "from": first_day, "to": last_day, "project": project}
         return dict(self._transport.request("GET", "/v1/usage", query=query).json())
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Workers that gave a sign of life within the last minute, as the server describes them."""
+        return list(jsontext.loads(self._transport.request("GET", "/v1/workers").content)["data"])
 
     def models(self) -> list[dict[str, Any]]:
         """The models this server lists, as it describes them."""

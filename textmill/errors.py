@@ -69,6 +69,18 @@ class UnwritableOutput(TextmillError):
     code = "unwritable_output"
 
 
+class NoSuchJob(TextmillError):
+    """No job is called so."""
+
+    code = "no_such_job"
+
+
+class AmbiguousJob(TextmillError):
+    """Several jobs are called so."""
+
+    code = "ambiguous_job"
+
+
 class NotAModel(TextmillError):
     """What was named is no model that can be installed."""
 

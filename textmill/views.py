@@ -31,6 +31,8 @@ class JobView:
     started_at: datetime | None
     finished_at: datetime | None
     error: str | None
+    name: str | None  #: given by whoever submitted it; several jobs may have one name
+    tags: tuple[str, ...]
     raw: Mapping[str, Any] = field(repr=False)  #: the whole answer, for what has no field here
     etag: str | None = None
 
@@ -56,6 +58,8 @@ class JobView:
             started_at=_time(body.get("started_at")),
             finished_at=_time(body.get("finished_at")),
             error=body.get("error"),
+            name=body.get("name"),
+            tags=tuple(body.get("tags") or ()),
             raw=body,
             etag=etag,
         )

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, Field
 from starlette.datastructures import FormData
 
 from api.bodies import Head, open_body, receive_form
@@ -17,6 +18,7 @@ from api.submission import submit
 from jobs.echo import echoed
 from jobs.errors import UnknownModel
 from jobs.keys import Caller
+from jobs.listing import JobFilter
 from jobs.records import Job, JobStatus, Priority, Task
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -26,6 +28,24 @@ _TAKEN_AS_BULK = (
     "interactive_documents of the project) is used up"
 )
 _PREFER_WAIT = re.compile(r"\bwait\s*=\s*(\d+)")
+
+
+class JobQuery(BaseModel):
+    """What is asked of the list of jobs."""
+
+    status: JobStatus | None = None
+    task: Task | None = None
+    model: str | None = None
+    name: str | None = None
+    tag: str | None = None
+    prefix: Annotated[str | None, Field(description="How the id begins.")] = None
+    after: str | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 20
+
+    @property
+    def only(self) -> JobFilter:
+        """The filters."""
+        return JobFilter(**self.model_dump(exclude={"after", "limit"}))
 
 
 @router.post(
@@ -60,24 +80,14 @@ async def submit_job(
 async def list_jobs(
     context: ContextDep,
     owner: ReachDep,
-    status: JobStatus | None = None,
-    task: Task | None = None,
-    model: str | None = None,
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+    query: Annotated[JobQuery, Query()],
 ) -> JobPage:
     """Jobs, newest first; with `task` or `model` those that hold documents of it."""
     jobs, cursor = await in_thread(
-        context.store.list_jobs,
-        owner=owner,
-        status=status,
-        task=task,
-        model=model,
-        after=after,
-        limit=limit,
+        context.store.list_jobs, owner=owner, only=query.only, after=query.after, limit=query.limit
     )
-    if model is not None and not jobs:
-        _check_model(context, model)
+    if query.model is not None and not jobs:
+        _check_model(context, query.model)
     return JobPage(data=[context.rates.view(job) for job in jobs], next=cursor)
 
 

@@ -29,7 +29,7 @@ _ROUNDING_SECONDS = 2e-6
 _KEPT = (
     "public_id", "owner", "status", "task", "model", "priority", "total", "succeeded", "failed", "cancelled",
     "expired", "input_tokens", "output_tokens", "created_at", "started_at", "finished_at", "expires_at",
-    "metadata_json", "error", "version", "kept_documents", "kept_tokens",
+    "metadata_json", "name", "tags_json", "error", "version", "kept_documents", "kept_tokens",
 )  # fmt: skip
 
 

@@ -74,4 +74,6 @@ def job_from_row(row: Row[Any], *, running: int) -> Job:
         version=row.version,
         kept_documents=row.kept_documents,
         kept_tokens=row.kept_tokens,
+        name=row.name,
+        tags=tuple(from_json(row.tags_json)),
     )

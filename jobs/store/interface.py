@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from jobs.listing import EVERY_JOB, JobFilter
 from jobs.quota import Queued
 from jobs.records import (
     Job,
-    JobStatus,
     Lease,
     LeaseState,
     ModelFacts,
@@ -33,7 +33,6 @@ from jobs.records import (
     SliceKey,
     SliceTicket,
     SweepReport,
-    Task,
     Usage,
     WorkerBeat,
 )
@@ -88,16 +87,13 @@ class Store(Protocol):
         self,
         *,
         owner: str | None = "",
-        status: JobStatus | None = None,
-        task: Task | None = None,
-        model: str | None = None,
+        only: JobFilter = EVERY_JOB,
         after: str | None = None,
         limit: int = 20,
     ) -> tuple[list[Job], str | None]:
         """Newest first; the second value is the cursor of the next page, or None.
 
         `owner=None`: jobs of every owner, for an administrator.
-        `task` and `model`: only jobs that hold documents of them.
         """
         ...
 

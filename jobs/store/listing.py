@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, false, func, or_, select, tuple_
 
 from jobs.listing import JobOrder, JobSearch, JobsFound
 from jobs.records import Job, JobStatus
@@ -17,12 +17,12 @@ from jobs.store import tables as t
 from jobs.store.codec import job_from_row, to_json
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job, running_of_each
-from jobs.store.stages import QUEUED, is_visible
+from jobs.store.stages import QUEUED, is_visible, stored_as
 
 MOST_LOOKED_AT = 20_000
 _IDS_AT_A_TIME = 200
-_JOB_ID_CHARACTERS = 36  # `jobs.records.new_job_id`
-_BEHIND_EVERY_DIGIT = "~"  # in the order of ASCII
+_ID_BEGINS, _ID_DIGITS = "job_", 32  # `jobs.records.new_job_id`
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 def search_jobs(
@@ -97,6 +97,19 @@ def newest_job(database: Database, *, owner: str | None) -> str | None:
     return database.read(lambda connection: connection.scalar(statement))
 
 
+def has_prefix(prefix: str) -> ColumnElement[bool]:
+    """Whether a job's id begins so.
+
+    Between the first and the last id that do: of equally long ones, all databases think alike which
+    comes first, whatever language they sort by, and an index tells.
+    """
+    digits = prefix.removeprefix(_ID_BEGINS)
+    if digits == prefix or not _HEXADECIMAL.issuperset(digits) or len(digits) > _ID_DIGITS:
+        return false()
+    first, last = (_ID_BEGINS + digits.ljust(_ID_DIGITS, edge) for edge in "0f")
+    return t.job.c.public_id.between(first, last)
+
+
 class _Walk:
     """Through the jobs in their order, from a cursor on, or back from it."""
 
@@ -150,7 +163,7 @@ def _asked(search: JobSearch) -> list[ColumnElement[bool]]:
     if search.words:
         asked.append(_has_words(search.words))
     if search.statuses:
-        stored = {name for s in search.statuses for name in (QUEUED if s is JobStatus.QUEUED else (s,))}
+        stored = {name for status in search.statuses for name in stored_as(status)}
         asked.append(c.status.in_(sorted(stored)))
     if search.task is not None:
         asked.append(_holds(t.slice_.c.task == search.task))
@@ -163,12 +176,14 @@ def _asked(search: JobSearch) -> list[ColumnElement[bool]]:
 
 def _has_words(words: str) -> ColumnElement[bool]:
     c = t.job.c
-    if words.startswith("job_"):
-        if len(words) == _JOB_ID_CHARACTERS:
-            return c.public_id == words
-        return c.public_id.between(words, words + _BEHIND_EVERY_DIGIT)
+    if words.startswith(_ID_BEGINS):
+        return has_prefix(words)
     written = to_json(words)[1:-1]  # as it stands in JSON, without quotes
-    return (c.model == words) | c.metadata_json.icontains(written, autoescape=True)
+    return (
+        (c.model == words)
+        | c.name.icontains(words, autoescape=True)
+        | or_(*(column.icontains(written, autoescape=True) for column in (c.metadata_json, c.tags_json)))
+    )
 
 
 def _holds(is_wanted: ColumnElement[bool]) -> ColumnElement[bool]:

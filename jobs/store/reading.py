@@ -10,14 +10,17 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, fun
 
 from jobs.echo import echoed
 from jobs.errors import JobNotFound, RequestError
-from jobs.records import Job, JobStatus, SliceState, Task, WorkerBeat
+from jobs.listing import JobFilter
+from jobs.records import Job, SliceState, Task, WorkerBeat
 from jobs.store import tables as t
 from jobs.store.codec import from_json, job_from_row, to_json
 from jobs.store.database import Database
+from jobs.store.listing import has_prefix
 from jobs.store.outcomes import find_job, running_documents, running_of_each
-from jobs.store.stages import QUEUED, UNSETTLED, is_unfinished, is_visible
+from jobs.store.stages import QUEUED, UNSETTLED, is_unfinished, is_visible, stored_as
 
 _MOST_ROW_ID = 2**63 - 1
+_IDS_AT_A_TIME = 200
 
 
 def get_job(database: Database, job_id: str, *, owner: str) -> Job:
@@ -48,34 +51,13 @@ def owner_of(database: Database, job_id: str) -> str:
 
 
 def list_jobs(
-    database: Database,
-    *,
-    owner: str | None,
-    status: JobStatus | None,
-    task: Task | None,
-    model: str | None,
-    after: str | None,
-    limit: int,
+    database: Database, *, owner: str | None, only: JobFilter, after: str | None, limit: int
 ) -> tuple[list[Job], str | None]:
     """A page of jobs, newest first. The cursor is the id of the last one."""
 
     def work(connection: Connection) -> tuple[list[Job], str | None]:
-        c = t.job.c
-        page = select(t.job).order_by(c.id.desc()).limit(limit + 1)
-        if owner is not None:
-            page = page.where(c.owner == owner)
-        if status is None:
-            page = page.where(is_visible())
-        else:
-            page = page.where(c.status.in_(QUEUED) if status is JobStatus.QUEUED else c.status == status)
-        before = _MOST_ROW_ID if after is None else _cursor(connection, after, owner)
-        if task is None and model is None:
-            rows = connection.execute(page.where(c.id < before)).all()
-        elif owner is None:
-            rows = connection.execute(page.where(c.id < before, _holds(task, model))).all()
-        else:
-            ids = _holding(connection, owner, task, model, before=before)
-            rows = _among(connection, page, ids, limit + 1)
+        cursor = None if after is None else _cursor(connection, after, owner)
+        rows = _page(connection, owner, only, cursor=cursor, count=limit + 1)
         running = running_of_each(connection, [row.id for row in rows[:limit]])
         jobs = [job_from_row(row, running=running.get(row.id, 0)) for row in rows[:limit]]
         return jobs, (jobs[-1].id if len(rows) > limit else None)
@@ -83,12 +65,62 @@ def list_jobs(
     return database.read(work)
 
 
-def _cursor(connection: Connection, after: str, owner: str | None) -> int:
-    """Where the page before ended."""
+def _page(
+    connection: Connection, owner: str | None, only: JobFilter, *, cursor: Row[Any] | None, count: int
+) -> list[Row[Any]]:
+    c = t.job.c
+    # By id where ids are asked for: in the order of the index that has them.
+    order = c.id if only.prefix is None else c.public_id
+    page = select(t.job).where(*_of_the_row(only), *_of_others(only)).order_by(order.desc()).limit(count)
+    if owner is not None:
+        page = page.where(c.owner == owner)
+    if cursor is not None:
+        page = page.where(order < getattr(cursor, order.key))
+    ids = _ids(connection, owner, only, before=_MOST_ROW_ID if cursor is None else int(cursor.id))
+    return list(connection.execute(page).all()) if ids is None else _among(connection, page, ids, count)
+
+
+def _ids(connection: Connection, owner: str | None, only: JobFilter, *, before: int) -> Iterator[int] | None:
+    """Where the jobs' numbers are known from another table's index; None: the jobs' own are better."""
+    if only.prefix is not None:
+        return None
+    if owner is not None and (only.task is not None or only.model is not None):
+        return _holding(connection, owner, only.task, only.model, before=before)
+    return None if only.tag is None else _tagged(connection, owner, only.tag, before=before)
+
+
+def _of_the_row(only: JobFilter) -> list[ColumnElement[bool]]:
+    """What a job's own row tells."""
+    c = t.job.c
+    asked = [is_visible() if only.status is None else c.status.in_(stored_as(only.status))]
+    if only.name is not None:
+        asked.append(c.name == only.name)
+    if only.prefix is not None:
+        asked.append(has_prefix(only.prefix))
+    return asked
+
+
+def _of_others(only: JobFilter) -> list[ColumnElement[bool]]:
+    """What rows of other tables tell."""
+    asked = []
+    if only.tag is not None:
+        asked.append(_has_tag(only.tag))
+    if only.task is not None or only.model is not None:
+        asked.append(_holds(only.task, only.model))
+    return asked
+
+
+def _cursor(connection: Connection, after: str, owner: str | None) -> Row[Any]:
+    """The job that the page before ended with."""
     last = find_job(connection, after)
     if last is None or owner not in (None, last.owner):
         raise RequestError(f"after={echoed(after)} is not a cursor of this list")
-    return int(last.id)
+    return last
+
+
+def _has_tag(tag: str) -> ColumnElement[bool]:
+    g = t.job_tag.c
+    return select(g.job).where(g.job == t.job.c.id, g.tag == tag).exists()
 
 
 def _holds(task: Task | None, model: str | None) -> ColumnElement[bool]:
@@ -101,6 +133,16 @@ def _of_kind(task: Task | None, model: str | None) -> list[ColumnElement[bool]]:
     s = t.slice_.c
     wanted = ((s.task, task), (s.model, model))
     return [column == value for column, value in wanted if value is not None]
+
+
+def _tagged(connection: Connection, owner: str | None, tag: str, *, before: int) -> Iterator[int]:
+    """Jobs with a tag, newest first."""
+    g = t.job_tag.c
+    of_owner = [] if owner is None else [g.owner == owner]
+    query = select(g.job).where(*of_owner, g.tag == tag).order_by(g.job.desc()).limit(_IDS_AT_A_TIME)
+    while found := connection.scalars(query.where(g.job < before)).all():
+        yield from found
+        before = found[-1]
 
 
 def _holding(

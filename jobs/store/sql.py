@@ -7,10 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from jobs.listing import EVERY_JOB, JobFilter
 from jobs.quota import Queued
 from jobs.records import (
     Job,
-    JobStatus,
     Lease,
     LeaseState,
     ModelFacts,
@@ -24,7 +24,6 @@ from jobs.records import (
     SliceKey,
     SliceTicket,
     SweepReport,
-    Task,
     Usage,
     WorkerBeat,
 )
@@ -85,15 +84,11 @@ class SqlStore:
         self,
         *,
         owner: str | None = "",
-        status: JobStatus | None = None,
-        task: Task | None = None,
-        model: str | None = None,
+        only: JobFilter = EVERY_JOB,
         after: str | None = None,
         limit: int = 20,
     ) -> tuple[list[Job], str | None]:
-        return reading.list_jobs(
-            self._database, owner=owner, status=status, task=task, model=model, after=after, limit=limit
-        )
+        return reading.list_jobs(self._database, owner=owner, only=only, after=after, limit=limit)
 
     def results(
         self, job_id: str, *, after: int = -1, limit: int = 1000, only: ResultFilter = EVERY_RESULT

@@ -56,6 +56,11 @@ def status_of(row: Row[Any]) -> JobStatus:
     return JobStatus.QUEUED if row.status == Stage.REOPENING else JobStatus(row.status)
 
 
+def stored_as(status: JobStatus) -> tuple[str, ...]:
+    """What the rows of jobs hold that clients see in this status."""
+    return QUEUED if status is JobStatus.QUEUED else (status,)
+
+
 def unwritten(row: Row[Any]) -> Outcome | None:
     """The outcome of each document of this job that has no row of its own; None: such are open."""
     return _UNWRITTEN.get(status_of(row))

@@ -184,6 +184,8 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
         "params": to_json(dict(job.params)),
         "priority": int(job.priority),
         "metadata_json": to_json(dict(job.metadata)),
+        "name": job.name,
+        "tags_json": to_json(list(job.tags)),
         "webhook": job.webhook,
         "status": Stage.ARRIVING,
         "total": 0,
@@ -194,6 +196,10 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
     key = connection.execute(insert(t.job).values(values)).inserted_primary_key
     assert key is not None
     row_id = int(key[0])
+    if job.tags:
+        connection.execute(
+            insert(t.job_tag), [{"job": row_id, "owner": job.owner, "tag": tag} for tag in job.tags]
+        )
     if job.batch is not None:  # seen together with the job, and gone with it
         values = batch_values(batch_id_of(public_id), job.owner, job.batch, now)
         connection.execute(insert(t.batch).values(job=row_id, **values))

@@ -32,6 +32,7 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 _UNFINISHED = text("finished_at IS NULL")
 _UNSENT = text("state = 'waiting' AND sent_at IS NULL")
 _SENT = text("state = 'waiting' AND sent_at IS NOT NULL")
+_NAMED = text("name IS NOT NULL")
 _WITHOUT_SUCCESS = text("status <> 'succeeded'")
 _NOT_HERE = text("stage <> 'here'")
 _TO_EXPIRE = text("expires_at IS NOT NULL")
@@ -55,6 +56,8 @@ class JobRow(Base):
         UniqueConstraint("owner", "idempotency_key"),
         Index("job_by_age", "owner", "id"),
         Index("job_by_status", "owner", "status", "id"),
+        Index("job_by_public_id", "owner", "public_id"),
+        Index("job_by_name", "owner", "name", "id", sqlite_where=_NAMED, postgresql_where=_NAMED),
         Index("job_by_end", "finished_at"),
         # However many jobs there were, those that are not finished are found at once.
         Index("job_unfinished", "status", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
@@ -82,6 +85,8 @@ class JobRow(Base):
     params: Mapped[str]
     priority: Mapped[int]
     metadata_json: Mapped[str]
+    name: Mapped[str | None]
+    tags_json: Mapped[str] = mapped_column(default="[]", server_default="[]")
     webhook: Mapped[str | None]
     status: Mapped[str]
     error: Mapped[str | None]
@@ -106,6 +111,18 @@ class JobRow(Base):
     close_from: Mapped[int | None]
     #: work in all documents, as `jobs/estimate` counts it
     estimated_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class JobTagRow(Base):
+    """A tag of a job, to find it by."""
+
+    __tablename__ = "job_tag"
+    __table_args__ = (Index("job_tag_by_owner", "owner", "tag", "job"), Index("job_tag_by_tag", "tag", "job"))
+
+    job: Mapped[int] = mapped_column(RowId, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    #: of the job, once more, for the index
+    owner: Mapped[str]
 
 
 class SliceRow(Base):
@@ -317,6 +334,7 @@ class BatchRow(Base):
 
 
 job = cast("Table", JobRow.__table__)
+job_tag = cast("Table", JobTagRow.__table__)
 slice_ = cast("Table", SliceRow.__table__)
 document = cast("Table", DocumentRow.__table__)
 result = cast("Table", ResultRow.__table__)

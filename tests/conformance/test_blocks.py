@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.errors import IllegalTransition, JobNotFound, StoreUnavailable
+from jobs.listing import JobFilter
 from jobs.records import DocumentStatus, JobStatus, NewJob, Outcome, ResultFilter
 from jobs.store.database import Database
 from jobs.store.sql import SqlStore
@@ -206,7 +207,9 @@ def test_a_retry_that_is_killed_is_gone_on_with(ledger: Ledger, database_url: st
     dying.close()
     halfway = ledger.store.get_job(job.id)
     assert (halfway.status, halfway.counts.queued, halfway.counts.failed) == (JobStatus.QUEUED, 10, 0)
-    assert [each.id for each in ledger.store.list_jobs(status=JobStatus.QUEUED)[0]] == [job.id]
+    assert [each.id for each in ledger.store.list_jobs(only=JobFilter(status=JobStatus.QUEUED))[0]] == [
+        job.id
+    ]
     assert ledger.store.results(job.id) == []
     assert ledger.store.count_results(job.id) == ledger.store.count_results(job.id, after=0) == 0
     assert ledger.store.result_page(job.id).has_more

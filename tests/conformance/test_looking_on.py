@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
 from jobs.errors import JobNotFound, RequestError
+from jobs.listing import JobFilter
 from jobs.records import (
     DocumentStatus,
+    Job,
     JobStatus,
     NewDocument,
     NewJob,
@@ -17,6 +20,7 @@ from jobs.records import (
     Task,
     WorkerBeat,
 )
+from jobs.store import tables as t
 from jobs.store.removal import hide
 from tests.support.ledger import Ledger, crash, crash_on, succeeded
 
@@ -40,19 +44,71 @@ def test_jobs_are_listed_by_status_and_each_says_what_runs(ledger: Ledger) -> No
         JobStatus.COMPLETED: done,
     }
     for status, job in expected.items():
-        assert ids(ledger, status=status) == [job.id]
-        (listed,), _ = ledger.store.list_jobs(status=status)
+        assert ids(ledger, only=JobFilter(status=status)) == [job.id]
+        (listed,), _ = ledger.store.list_jobs(only=JobFilter(status=status))
         assert listed == ledger.store.get_job(job.id)
-    (seen,), _ = ledger.store.list_jobs(status=JobStatus.RUNNING)
+    (seen,), _ = ledger.store.list_jobs(only=JobFilter(status=JobStatus.RUNNING))
     counts = (seen.counts.total, seen.counts.succeeded, seen.counts.running, seen.counts.queued)
     assert counts == (9, 1, len(lease.documents) - 1, 9 - len(lease.documents))
+
+
+def test_jobs_are_found_by_name_by_tag_and_by_how_their_ids_begin(ledger: Ledger) -> None:
+    tuesday = ledger.submit(1, owner="ada", name="nightly", tags=("reviews", "de"))
+    wednesday = ledger.submit(1, owner="ada", name="nightly", tags=("reviews",))
+    other = ledger.submit(1, owner="bob", name="nightly", tags=("reviews",))
+    plain = ledger.submit(1, owner="ada")
+    for job in (tuesday, wednesday, other):
+        assert (job.name, job.tags[0]) == ("nightly", "reviews")
+    assert (plain.name, plain.tags) == (None, ())
+    expected: dict[JobFilter, list[Job]] = {
+        JobFilter(name="nightly"): [wednesday, tuesday],
+        JobFilter(name="night"): [],
+        JobFilter(tag="reviews"): [wednesday, tuesday],
+        JobFilter(tag="de"): [tuesday],
+        JobFilter(tag="de", name="nightly", status=JobStatus.QUEUED, model="m"): [tuesday],
+        JobFilter(tag="de", status=JobStatus.COMPLETED): [],
+        JobFilter(tag="rev"): [],
+        JobFilter(prefix=plain.id): [plain],
+        JobFilter(prefix=plain.id[:-1]): [plain],
+        JobFilter(prefix=other.id): [],
+    }
+    for only, found in expected.items():
+        assert ids(ledger, owner="ada", only=only) == [job.id for job in found]
+    assert ids(ledger, owner=None, only=JobFilter(tag="reviews")) == [other.id, wednesday.id, tuesday.id]
+    assert ids(ledger, owner=None, only=JobFilter(name="nightly", model="m")) == [
+        other.id, wednesday.id, tuesday.id,
+    ]  # fmt: skip
+
+
+def test_an_id_that_no_job_can_have_begins_none(ledger: Ledger) -> None:
+    job = ledger.submit(1)
+    for prefix in ("", "job", "JOB_", "job_%", "job__", "job_g", job.id.upper(), f"{job.id}0", "x" + job.id):
+        assert ids(ledger, only=JobFilter(prefix=prefix)) == []
+    assert ids(ledger, only=JobFilter(prefix="job_")) == [job.id]
+
+
+def test_pages_of_a_tag_go_on_where_they_ended(ledger: Ledger) -> None:
+    jobs = [ledger.submit(1, tags=("a",) if number % 2 else ("a", "b")).id for number in range(7)][::-1]
+    page, cursor = ledger.store.list_jobs(only=JobFilter(tag="b"), limit=3)
+    assert ([job.id for job in page], cursor) == (jobs[::2][:3], jobs[4])
+    rest, end = ledger.store.list_jobs(only=JobFilter(tag="b"), limit=3, after=cursor)
+    assert ([job.id for job in rest], end) == (jobs[::2][3:], None)
+
+
+def test_a_tag_goes_with_its_job(ledger: Ledger) -> None:
+    job = ledger.submit(1, tags=("gone",))
+    ledger.drain(job)
+    ledger.store.delete(job.id)
+    ledger.store.sweep(max_crashes=3, keep_seconds=10**10)
+    with ledger.store.database.engine.connect() as connection:
+        assert connection.execute(select(t.job_tag)).all() == []
 
 
 def test_a_job_that_is_made_ready_for_another_try_is_listed_as_queued(ledger: Ledger) -> None:
     job = ledger.submit(2)
     ledger.store.cancel(job.id)
     ledger.store.retry(job.id)
-    assert ids(ledger, status=JobStatus.QUEUED) == [job.id]
+    assert ids(ledger, only=JobFilter(status=JobStatus.QUEUED)) == [job.id]
 
 
 def test_a_page_ends_where_it_is_told_and_the_next_begins_after_it(ledger: Ledger) -> None:
@@ -228,7 +284,7 @@ def test_a_job_between_two_blocks_of_its_retry_is_queued_to_everybody(ledger: Le
     job = ledger.submit(2)
     ledger.store._database.write(lambda c: c.exec_driver_sql("UPDATE job SET status = 'reopening'") and None)
     assert ledger.store.get_job(job.id).status is JobStatus.QUEUED
-    assert ids(ledger, status=JobStatus.QUEUED) == [job.id]
+    assert ids(ledger, only=JobFilter(status=JobStatus.QUEUED)) == [job.id]
 
 
 def test_a_lease_that_was_renewed_ends_all_the_same_without_the_next_beat(ledger: Ledger) -> None:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from jobs.listing import JobFilter
 from jobs.records import (
     DocumentStatus,
     JobStatus,
@@ -140,7 +141,7 @@ def test_jobs_are_found_by_the_tasks_and_models_of_their_documents(ledger: Ledge
     both, _ = ledger.store.submit(NewJob(), mixed(4))
 
     def found(**filters: object) -> list[str]:
-        return [job.id for job in ledger.store.list_jobs(**filters)[0]]  # type: ignore[arg-type]
+        return [job.id for job in ledger.store.list_jobs(only=JobFilter(**filters))[0]]  # type: ignore[arg-type]
 
     assert found(task=Task.QA) == [both.id, plain.id]
     assert found(task=Task.GENERATION) == [both.id]

@@ -17,6 +17,7 @@ from jobs.errors import (
     LeaseLost,
     StoreUnavailable,
 )
+from jobs.listing import JobFilter
 from jobs.records import (
     DocumentStatus,
     JobStatus,
@@ -180,7 +181,7 @@ def test_jobs_are_listed_newest_first_by_cursor(ledger: Ledger) -> None:
     rest, end = ledger.store.list_jobs(limit=10, after=cursor)
     assert [job.id for job in page + rest] == ids[::-1]
     assert end is None
-    assert ledger.store.list_jobs(status=JobStatus.COMPLETED) == ([], None)
+    assert ledger.store.list_jobs(only=JobFilter(status=JobStatus.COMPLETED)) == ([], None)
 
 
 def test_a_job_past_its_time_expires_and_late_work_is_refused(ledger: Ledger) -> None:

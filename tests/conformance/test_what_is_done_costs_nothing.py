@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, update
 
+from jobs.listing import JobFilter
 from jobs.records import DocumentStatus, JobStatus, NewJob, ResultFilter, Task
 from jobs.store import tables as t
 from tests.support.finished_jobs import add_done_slices, add_past
@@ -23,7 +24,7 @@ def work_of_a_day(ledger: Ledger, **slices: int) -> dict[str, Callable[[], objec
     """Every question that is asked while jobs come and go, of a job with slices done and waiting."""
     store = ledger.store
     job = ledger.submit(40, expires_at=datetime.now(UTC) + timedelta(days=1))
-    other = ledger.submit(20)
+    other = ledger.submit(20, name="few", tags=("few",))
     done = next(each for each in store.list_jobs(limit=100)[0] if each.status is JobStatus.COMPLETED)
     keys = ledger.keys(job)
     ledger.finish(ledger.claimed(keys[0]))
@@ -44,10 +45,16 @@ def work_of_a_day(ledger: Ledger, **slices: int) -> dict[str, Callable[[], objec
         "sweep": lambda: store.sweep(max_crashes=3, keep_seconds=10**10),
         "get_job": lambda: store.get_job(job.id),
         "jobs": lambda: store.list_jobs(limit=5),
-        "running jobs": lambda: store.list_jobs(limit=5, status=JobStatus.RUNNING),
-        "jobs of a model": lambda: store.list_jobs(limit=5, model="m"),
-        "jobs of a model that few have": lambda: store.list_jobs(limit=5, model="of-few"),
-        "jobs of a task that few have": lambda: store.list_jobs(limit=5, task=Task.QA),
+        "running jobs": lambda: store.list_jobs(limit=5, only=JobFilter(status=JobStatus.RUNNING)),
+        "jobs of a model": lambda: store.list_jobs(limit=5, only=JobFilter(model="m")),
+        "jobs of a model that few have": lambda: store.list_jobs(limit=5, only=JobFilter(model="of-few")),
+        "jobs of a name": lambda: store.list_jobs(limit=5, only=JobFilter(name="few")),
+        "jobs of a tag": lambda: store.list_jobs(limit=5, only=JobFilter(tag="few")),
+        "jobs of a tag, of everybody": lambda: store.list_jobs(
+            limit=5, owner=None, only=JobFilter(tag="few")
+        ),
+        "a job by its prefix": lambda: store.list_jobs(limit=2, only=JobFilter(prefix=job.id[:-1])),
+        "jobs of a task that few have": lambda: store.list_jobs(limit=5, only=JobFilter(task=Task.QA)),
         "results": lambda: store.results(job.id, limit=5),
         "results of a status": lambda: store.results(job.id, limit=5, only=FAILED),
         "results of a status of a finished job": lambda: store.results(done.id, limit=5, only=FAILED),

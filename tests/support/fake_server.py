@@ -88,6 +88,8 @@ class FakeJob:
             "finished_at": "2026-11-24T12:00:08Z" if self.status in FINAL else None,
             "expires_at": None,
             "metadata": json.loads(self.query.get("metadata", "{}")),
+            "name": self.query.get("name"),
+            "tags": [tag for tag in self.query.get("tags", "").split(",") if tag],
             "error": None,
         }
 
@@ -109,6 +111,7 @@ class FakeServer:
         #: whether answers say how many results they hold; servers of 0.1.0 did not
         self.counts_results = True
         self.page_size = 1000
+        self.workers: list[dict[str, Any]] = []
 
     @property
     def transport(self) -> httpx2.MockTransport:
@@ -126,6 +129,8 @@ class FakeServer:
         parts = [part for part in request.url.path.split("/") if part]
         if parts == ["v1", "models"]:
             return httpx2.Response(200, json={"object": "list", "data": [FAKE_MODEL]})
+        if parts == ["v1", "workers"]:
+            return httpx2.Response(200, json={"data": self.workers})
         if parts == ["v1", "jobs"]:
             return self._submit(request) if request.method == "POST" else self._list(request)
         job = self.jobs.get(parts[2])
@@ -142,9 +147,15 @@ class FakeServer:
         return httpx2.Response(202, json=job.body(), headers={"Location": f"/v1/jobs/{job.id}"})
 
     def _list(self, request: httpx2.Request) -> httpx2.Response:
-        newest = list(reversed(self.jobs.values()))
-        start = int(request.url.params.get("after", 0))
-        end = start + int(request.url.params["limit"])
+        asked = request.url.params
+        newest = [
+            job
+            for job in reversed(self.jobs.values())
+            if job.id.startswith(asked.get("prefix", ""))
+            and asked.get("name", job.query.get("name")) == job.query.get("name")
+        ]
+        start = int(asked.get("after", 0))
+        end = start + int(asked["limit"])
         following = str(end) if end < len(newest) else None
         return httpx2.Response(200, json={"data": [j.body() for j in newest[start:end]], "next": following})
 

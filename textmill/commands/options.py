@@ -47,7 +47,9 @@ SpreadsheetOption = Annotated[
         "--spreadsheet", help="With csv: for Excel and its like (byte order mark, no cell runs as a formula)."
     ),
 ]
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="A job: its id, how that begins, its name, or last (the newest).")
+]
 
 
 def parse_params(pairs: Sequence[str] | None) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ _STATUSES = ("succeeded", "failed", "cancelled", "expired")
 
 def results(
     context: typer.Context,
-    job_id: JobArgument,
+    job: JobArgument,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUT", help="Write to this file (- is stdout).")
     ] = "-",
@@ -44,27 +44,29 @@ def results(
 
     For example:
 
-    textmill results JOB --follow -o results.jsonl
+    textmill results last --follow -o results.jsonl
     textmill results JOB --format csv -o results.csv
     textmill results JOB --format csv --spreadsheet -o for-excel.csv
     textmill results JOB --failed
     textmill results JOB | jq -r .output.text
     """
     from textmill.commands import watch
+    from textmill.terminal.files import check_writable
 
     check_format(form, spreadsheet=spreadsheet)
+    check_writable(output)
     statuses = [checked(value, _STATUSES, "--status") for value in state or []]
     with server_of(context).connect() as server:
-        job = server.job(job_id)
-        wanted = job.reader(
+        found = server.find(job)
+        wanted = found.reader(
             status=[*statuses, *(["failed"] if failed else [])], task=task or (), model=model or ()
         )
         try:
             last = write_results(
-                job, output, form=form, follow=follow, spreadsheet=spreadsheet, reader=wanted
+                found, output, form=form, follow=follow, spreadsheet=spreadsheet, reader=wanted
             )
         except KeyboardInterrupt:
-            watch.leave(job)
+            watch.leave(found)
     raise typer.Exit(watch.exit_code(last))
 
 

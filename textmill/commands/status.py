@@ -13,15 +13,18 @@ from textmill.commands.server import server_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.text import Text
+
     from textmill.views import JobView
 
 _COLUMNS = ("JOB", "STATUS", "DONE", "DOCUMENTS", "FAILED", "TASK", "SUBMITTED")
+_MOST_NAME_CHARACTERS = 40  # of a name in a list
 _WIDE = 110  # characters, for all columns
 
 
 def status(
     context: typer.Context,
-    job_id: JobArgument,
+    job: JobArgument,
     is_watched: Annotated[
         bool, typer.Option("--watch", "-w", help="Show progress until it is done.")
     ] = False,
@@ -31,15 +34,16 @@ def status(
 
     For example:
 
-    textmill status JOB --watch
+    textmill status last --watch
+    textmill status nightly
     textmill status JOB --json | jq .counts
     """
     from textmill.commands import watch
     from textmill.terminal.consoles import answers
 
     with server_of(context).connect() as server:
-        job = server.job(job_id)
-        last = watch.follow(job) if is_watched else job.status()
+        found = server.find(job)
+        last = watch.follow(found) if is_watched else found.status()
     if json:
         answers().print_json(data=dict(last.raw))
     elif not is_watched:
@@ -56,6 +60,8 @@ def jobs(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Only jobs with documents for it.")
     ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only jobs with this tag.")] = None,
     project: Annotated[
         str | None, typer.Option("--project", help="Only jobs of this project (administrators).")
     ] = None,
@@ -67,11 +73,15 @@ def jobs(
     For example:
 
     textmill jobs --status running
+    textmill jobs --name nightly --tag reviews
     """
     from textmill.terminal.consoles import answers, chatter
 
     with server_of(context).connect() as server:
-        pages = server.jobs(status=state, task=task, model=model, project=project, page_size=min(limit, 100))
+        pages = server.jobs(
+            status=state, task=task, model=model, name=name, tag=tag, project=project,
+            page_size=min(limit, 100),
+        )  # fmt: skip
         found = list(islice(pages, limit))
     if json:
         answers().print_json(data=[dict(job.raw) for job in found])
@@ -81,7 +91,7 @@ def jobs(
         chatter().print("no jobs")
 
 
-def cancel(context: typer.Context, job_id: JobArgument, json: JsonOption = False) -> None:
+def cancel(context: typer.Context, job: JobArgument, json: JsonOption = False) -> None:
     """Stop a job. Results it has by then stay.
 
     For example:
@@ -89,10 +99,10 @@ def cancel(context: typer.Context, job_id: JobArgument, json: JsonOption = False
     textmill cancel JOB
     """
     with server_of(context).connect() as server:
-        _say_done(server.job(job_id).cancel(), json=json)
+        _say_done(server.find(job, is_unique=True).cancel(), json=json)
 
 
-def retry(context: typer.Context, job_id: JobArgument, json: JsonOption = False) -> None:
+def retry(context: typer.Context, job: JobArgument, json: JsonOption = False) -> None:
     """Run the documents of a finished job again that did not succeed.
 
     For example:
@@ -100,10 +110,10 @@ def retry(context: typer.Context, job_id: JobArgument, json: JsonOption = False)
     textmill retry JOB && textmill status JOB --watch
     """
     with server_of(context).connect() as server:
-        _say_done(server.job(job_id).retry(), json=json)
+        _say_done(server.find(job, is_unique=True).retry(), json=json)
 
 
-def delete(context: typer.Context, job_id: JobArgument) -> None:
+def delete(context: typer.Context, job: JobArgument) -> None:
     """Delete a finished job with all its documents and results, for good.
 
     For example:
@@ -113,8 +123,9 @@ def delete(context: typer.Context, job_id: JobArgument) -> None:
     from textmill.terminal.consoles import chatter
 
     with server_of(context).connect() as server:
-        server.job(job_id).delete()
-    chatter().print(f"deleted {job_id}", soft_wrap=True, markup=False)
+        found = server.find(job, is_unique=True)
+        found.delete()
+    chatter().print(f"deleted {found.id}", soft_wrap=True, markup=False)
 
 
 def _say_done(job: JobView, *, json: bool) -> None:
@@ -137,6 +148,8 @@ def _print_job(job: JobView) -> None:
     console.print(line, style=words.style_of(job.status), soft_wrap=True, markup=False)
     counts = job.counts
     details = {
+        "name": job.name or "",
+        "tags": ", ".join(job.tags),
         "task": job.task or "named by each document",
         "model": job.model or "",
         "documents": ", ".join(
@@ -151,31 +164,46 @@ def _print_job(job: JobView) -> None:
 
 def _print_jobs(found: Sequence[JobView]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from textmill.terminal import words
     from textmill.terminal.consoles import answers
 
     console = answers()
+    rows = [_cells(job) for job in found]
     # On a narrow terminal a column less is better than an id that cannot be copied.
-    columns = _COLUMNS if console.width >= _WIDE else _COLUMNS[:-2]
+    columns = list(_COLUMNS if console.width >= _WIDE else _COLUMNS[:-2])
+    if any(job.name for job in found):
+        columns.append("NAME")
+    if len({row["PROJECT"].plain for row in rows}) > 1:  # an administrator's view
+        columns.append("PROJECT")
     table = Table(box=None, pad_edge=False)
-    projects = [str(job.raw.get("project", "")) for job in found]
-    if len(set(projects)) > 1:  # an administrator's view
-        columns = (*columns, "PROJECT")
     for name in columns:
         is_number = name in ("DONE", "DOCUMENTS", "FAILED")
         table.add_column(name, no_wrap=True, justify="right" if is_number else "left")
-    for job, project in zip(found, projects, strict=True):
-        cells = (
-            job.id,
-            Text(job.status, style=words.style_of(job.status)),
-            words.share(job),
-            f"{job.counts.total:,}",
-            f"{job.counts.failed:,}" if job.counts.failed else "",
-            job.task or "mixed",
-            words.age(job.created_at),
-        )
-        shown = cells[: len(columns) - ("PROJECT" in columns)]
-        table.add_row(*shown, *([Text(project)] if "PROJECT" in columns else []))
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
     console.print(table)
+
+
+def _cells(job: JobView) -> dict[str, Text]:
+    """What each column says of a job."""
+    from rich.text import Text
+
+    from textmill.terminal import words
+
+    cells = {
+        "JOB": job.id,
+        "DONE": words.share(job),
+        "DOCUMENTS": f"{job.counts.total:,}",
+        "FAILED": f"{job.counts.failed:,}" if job.counts.failed else "",
+        "TASK": job.task or "mixed",
+        "SUBMITTED": words.age(job.created_at),
+        "NAME": _cut(job.name or ""),
+        "PROJECT": str(job.raw.get("project", "")),
+    }
+    return {name: Text(cell) for name, cell in cells.items()} | {
+        "STATUS": Text(job.status, style=words.style_of(job.status))
+    }
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _MOST_NAME_CHARACTERS else name[: _MOST_NAME_CHARACTERS - 1] + "…"

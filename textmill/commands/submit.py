@@ -88,6 +88,10 @@ def submit(
     delimiter: DelimiterOption = None,
     encoding: EncodingOption = None,
     priority: Annotated[str | None, typer.Option(metavar="interactive|bulk", help="Default: bulk.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Call the job so; other commands find it by its name.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="To find the job by; repeatable.")] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Show progress until it is done.")] = False,
     output: Annotated[
         str | None,
@@ -109,6 +113,7 @@ def submit(
 
     textmill submit documents.jsonl --wait -o results.jsonl
     textmill submit reviews.csv --task sentiment --text-column review --id-column id
+    textmill submit reviews.csv --task sentiment --name nightly --tag reviews
     textmill submit excel.csv --task sentiment --delimiter ";" --encoding cp1252
     cat lines.txt | textmill submit - --task translation -o - | jq -r .output.text
     """
@@ -128,7 +133,15 @@ def submit(
     with server_of(context).connect() as server:
         try:
             with upload_shown(chatter(), upload):
-                job = server.submit_upload(upload, task=task, model=model, params=params, priority=priority)
+                job = server.submit_upload(
+                    upload,
+                    task=task,
+                    model=model,
+                    params=params,
+                    priority=priority,
+                    name=name,
+                    tags=tag or (),
+                )
         finally:
             upload.close()
         _say_note(job.note)

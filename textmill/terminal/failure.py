@@ -9,7 +9,9 @@ from rich.text import Text
 
 from jobs.errors import ConfigurationError, TextmillError, UnknownModel
 from textmill.errors import (
+    AmbiguousJob,
     NameTaken,
+    NoSuchJob,
     NotAModel,
     RequestRefused,
     ServerUnreachable,
@@ -23,7 +25,10 @@ WRONG_USAGE = 2
 NO_SERVER = 3
 INTERRUPTED = 130
 
-_USAGE = (UnreadableInput, UnwritableOutput, ConfigurationError, UnknownModel, NameTaken, NotAModel)
+_USAGE = (
+    UnreadableInput, UnwritableOutput, ConfigurationError, UnknownModel, NameTaken, NotAModel, NoSuchJob,
+    AmbiguousJob,
+)  # fmt: skip
 _MOST_ROWS = 20
 
 

@@ -14,7 +14,8 @@ from tests.unit.api.conftest import Api
 NDJSON = {"Content-Type": "application/x-ndjson"}
 FIELDS = {
     "id", "project", "status", "task", "model", "priority", "counts", "progress", "tokens", "rate", "eta_seconds",
-    "created_at", "started_at", "finished_at", "expires_at", "metadata", "error",
+    "created_at", "started_at", "finished_at", "expires_at", "metadata", "name", "tags",
+    "error",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ OPERATIONS = {"match", "fullmatch", "search", "findall", "finditer", "split", "s
 NO_USER_TEXT = {
     "jobs/catalogue.py", "models/loading/source.py", "models/proving/shrinking.py", "models/proving/switches.py",
     "models/encoders/proof.py", "models/loading/packing.py", "textmill/stack/server_binary.py", "textmill/stack/broker.py",
-    "textmill/terminal/failure.py",
+    "textmill/terminal/failure.py", "textmill/installing/install.py",
 }  # fmt: skip
 #: Guarded by the length of what they are given; what the guard is.
 SHORT_TEXT_ONLY = {
