@@ -78,7 +78,13 @@ def submit(
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
-    validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
+    validator = RowValidator(
+        job,
+        context.catalogue,
+        max_documents=settings.max_documents,
+        max_grammar_bytes=settings.max_grammar_bytes,
+        models=models,
+    )
     load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
     digest = hashlib.sha256(jsontext.dumps(_told_apart(fields), sort_keys=True))
     if batch is not None:

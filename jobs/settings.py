@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     max_line_bytes: int = Field(
         1 << 20, gt=0, description="Largest accepted document: a line, a row, an element of an array."
     )
+    max_grammar_bytes: int = Field(
+        32 << 10, gt=0, le=64 << 10, description="Largest accepted grammar of a document, as JSON."
+    )
     max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
     max_queued_documents: int = Field(
         50_000_000, gt=0, description="Documents that may wait in all before submits get 429."
