@@ -68,10 +68,14 @@ async def receive_form(request: Request, receiver: Receiver, *, max_fields: int 
     """A form, its file in a nameless file of ours.
 
     Raises:
+        UnsupportedMediaType: it is none.
         MalformedBody: it cannot be read.
         PayloadTooLarge, UploadStalled, ClientDisconnect: see `Receiver`.
     """
-    parser = MultiPartParser(request.headers, receiver.chunks_here(), max_files=1, max_fields=max_fields)
+    headers = request.headers
+    if not Declared.of(headers.get("content-type", ""), headers.get("content-encoding", "")).is_form:
+        raise UnsupportedMediaType("a form is wanted: send it as multipart/form-data")
+    parser = MultiPartParser(headers, receiver.chunks_here(), max_files=1, max_fields=max_fields)
     try:
         return await parser.parse()
     except MultiPartException as error:

@@ -10,6 +10,8 @@ from ipaddress import ip_network
 from jobs.webhooks.addresses import Address, Network, meant_by
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
+#: To a resolver an address: 127.1, 0x7f000001.
+_NUMBER_LAST = re.compile(r"(.*\.)?(0x[0-9a-f]*|\d+)")
 _BRACKETED = re.compile(r"\[([0-9a-f:.]+)\](?::(\d+))?")
 
 
@@ -57,7 +59,7 @@ def _entry(text: str) -> _Entry:
         return _Entry(ip_network(host), None, number)
     except ValueError as error:
         # A name whose last part is a number is an address to a resolver: 127.1, 0x7f000001.
-        if not bracketed and _NAME.fullmatch(host) and not re.fullmatch(r"(.*\.)?(0x[0-9a-f]*|\d+)", host):
+        if not bracketed and _NAME.fullmatch(host) and not _NUMBER_LAST.fullmatch(host):
             return _Entry(None, host, number)
         why = f": {error}" if "/" in text else ""
         raise ValueError(
