@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +15,11 @@ from redis.exceptions import RedisError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from api.calls.line import open_line
 from api.console.feed import Feed
 from api.console.parts import Console
 from api.console.sessions import open_sessions
+from api.console.throughput import Throughput, watch
 from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
@@ -31,10 +34,15 @@ from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
 from api.routes import (
     batches,
+    calls,
     console,
+    console_account,
     console_acts,
     console_live,
+    console_serving,
     console_session,
+    console_submit,
+    console_try,
     files,
     health,
     jobs,
@@ -65,6 +73,10 @@ from jobs.store.webhook_book import open_targets, open_webhook_book
 from jobs.webhooks.deliverer import Deliverer
 from jobs.webhooks.posting import Poster
 
+_PAGES = (
+    console_live, console, console_acts, console_session, console_submit, console_try, console_serving,
+    console_account, static,
+)  # fmt: skip
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3  # result lines become a sixth, at 170 MB/s of one core; level 9 packs a tenth more at 19
 _DESCRIPTION = (
@@ -87,6 +99,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     rates = Rates()
     view = LedgerView(store.database)
     targets, metrics = open_targets(settings), Metrics()
+    throughput = Throughput()
     context = Context(
         settings=settings,
         catalogue=catalogue,
@@ -107,7 +120,13 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         batches=BatchBook(store.database),
         webhooks=open_webhook_book(settings, store.database, targets),
         creating=InFlight(),
-        console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
+        line=open_line(settings),
+        console=Console(
+            view=view,
+            feed=Feed(view, rates, throughput),
+            throughput=throughput,
+            sessions=open_sessions(settings),
+        ),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
@@ -135,10 +154,12 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    documented = (jobs, results, files, batches, webhooks, models, keys, projects, usage, workers, health)
+    documented = (
+        jobs, results, files, batches, calls, webhooks, models, keys, projects, usage, workers, health,
+    )  # fmt: skip
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
-    for module in (console_live, console, console_acts, console_session, static):
+    for module in _PAGES:
         # Pages: an address with more on it still opens.
         app.include_router(module.router, dependencies=[Depends(refuse_nul)])
     return app
@@ -150,10 +171,16 @@ async def _lifespan(
 ) -> AsyncIterator[None]:
     context.sender.start()
     sweeper.start()
+    watching = asyncio.create_task(
+        watch(context.console.throughput, lambda since: context.console.view.progress(since=since)),
+        name="throughput",
+    )
     deliverer.start()
     try:
         yield
     finally:
+        watching.cancel()
+        await context.line.close()
         context.sender.stop()
         sweeper.stop()
         deliverer.stop()

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from api.calls.line import Line
 from api.console.parts import Console
 from api.metrics import Metrics
 from api.openai.in_flight import InFlight
@@ -56,6 +57,7 @@ class Context:
     batches: BatchBook
     webhooks: WebhookBook
     creating: InFlight
+    line: Line
     console: Console
     check_broker: Callable[[], None]
 

@@ -73,6 +73,15 @@ _OF_ADMINISTRATION = {
     409: "Keys are off, or projects and keys as they stand do not allow this.",
     413: "The body is too large.",
 }
+#: Of a single call, whose document may fail where a batch would tell it by its line.
+_OF_CALLS = {
+    404: "No such model is served.",
+    408: "The body stopped arriving.",
+    409: "The call was cancelled.",
+    413: "The body is too large.",
+    500: "The document could not be computed.",
+    504: "The document was not computed in time.",
+}
 _OF = {
     "submit_job": {
         404: "There is no such project.",
@@ -191,6 +200,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         answers |= _OF_KEYS
         # Without keys the server asks for none.
         operation["security"] = [{"key": []}, {}]
+    if "calls" in operation["tags"]:
+        answers |= _OF_CALLS
     if path.startswith(("/v1/keys", "/v1/projects")):
         answers |= _OF_ADMINISTRATION
     for part, text in _OF_ONE.items():

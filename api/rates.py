@@ -19,6 +19,8 @@ from jobs.records import Job, JobStatus
 
 _WINDOW_SECONDS = 30.0
 _MOST_JOBS = 10_000
+#: After that nobody is looking on: without its samples, a job has the mean since it started.
+_KEPT_SECONDS = 300.0
 _SAMPLES = 64
 
 
@@ -29,6 +31,11 @@ class Rates:
         self._clock = clock
         self._samples: OrderedDict[str, deque[tuple[float, int, int]]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Jobs of which samples are kept."""
+        with self._lock:
+            return len(self._samples)
 
     def view(self, job: Job) -> JobOut:
         """The job with its rate and ETA."""
@@ -41,13 +48,14 @@ class Rates:
         return job_out(job, rate, None if eta is None else round(eta, 1))
 
     def _running(self, job: Job) -> tuple[float | None, float | None]:
+        if job.started_at is None:  # most are never looked at again
+            return None, None
         now = self._clock()
         sample = (now, job.counts.computed, job.input_tokens + job.output_tokens)
         with self._lock:
+            self._forget(now)
             samples = self._samples.setdefault(job.id, deque(maxlen=_SAMPLES))
             self._samples.move_to_end(job.id)
-            while len(self._samples) > _MOST_JOBS:
-                self._samples.popitem(last=False)
             if samples and samples[-1][1] > sample[1]:
                 samples.clear()  # it was retried
             if not samples or now - samples[-1][0] >= _WINDOW_SECONDS / _SAMPLES:
@@ -61,6 +69,14 @@ class Rates:
             return _round((sample[1] - first[1]) / seconds), _round((sample[2] - first[2]) / seconds)
         # Seen for the first time: the mean since it started is the best there is.
         return self._mean(job, datetime.now(UTC))
+
+    def _forget(self, now: float) -> None:
+        """Drops jobs that nobody looked at lately: their clients may be gone, or have read results alone."""
+        while self._samples:
+            job_id, samples = next(iter(self._samples.items()))
+            if len(self._samples) < _MOST_JOBS and now - samples[-1][0] < _KEPT_SECONDS:
+                return
+            del self._samples[job_id]
 
     def _final(self, job: Job) -> tuple[float | None, float | None]:
         with self._lock:

@@ -53,6 +53,7 @@ def submit(
     caller: Caller,
     idempotency_key: str | None,
     batch: NewBatch | None = None,
+    job_id: str | None = None,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
 
@@ -64,6 +65,7 @@ def submit(
         caller: Who submits.
         idempotency_key: As the caller gives it, or None.
         batch: What the job is to an OpenAI client, if one asked for it.
+        job_id: That a new job gets; None: any.
 
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
@@ -71,12 +73,18 @@ def submit(
     caller = acting_for(context, caller, fields.project)
     with _bounding(context, caller.owner, idempotency_key):
         _refuse_overload(context, caller)
-    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
+    job = new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
     job = dataclasses.replace(job, webhook=_webhook(context, fields.webhook))
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
-    validator = RowValidator(job, context.catalogue, max_documents=settings.max_documents, models=models)
+    validator = RowValidator(
+        job,
+        context.catalogue,
+        max_documents=settings.max_documents,
+        max_grammar_bytes=settings.max_grammar_bytes,
+        models=models,
+    )
     load = Load(Estimator({name: standing.facts for name, standing in models.items()}))
     digest = hashlib.sha256(jsontext.dumps(_told_apart(fields), sort_keys=True))
     if batch is not None:
@@ -86,6 +94,7 @@ def submit(
         _write(spool, load.counting(validator.documents(read(body))))
         job = dataclasses.replace(
             job,
+            id=job_id,
             request_sha256=digest.hexdigest(),
             estimated_tokens=load.tokens,
             stored_bytes=spool.tell(),
@@ -126,7 +135,10 @@ def _webhook(context: Context, wanted: WebhookIn | None) -> NewWebhook | None:
         raise type(error)(f"webhook.{error}") from None
 
 
-def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None, batch: NewBatch | None) -> NewJob:
+def new_job(
+    fields: JobIn, *, caller: Caller, idempotency_key: str | None = None, batch: NewBatch | None = None
+) -> NewJob:
+    """The job that fields ask for, apart from its documents. Raises RequestError."""
     try:
         task = None if fields.task is None else parse_task(fields.task)
         params = with_languages(fields.task, fields.params)

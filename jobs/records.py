@@ -116,6 +116,7 @@ class NewBatch:
 class NewJob:
     """What a client asked for, apart from its documents."""
 
+    id: str | None = None  #: that it shall have (`new_job_id`); None: any
     owner: str = ""  #: the project's name; empty: submitted without a key
     api_key: str | None = None  #: id of the key it is submitted with
     task: Task | None = None  #: None: the rows name their own (mixed)

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(
         30.0, gt=0, description="Patience with a client that sends nothing, or next to nothing."
     )
+    call_seconds: float = Field(
+        3600.0, gt=0, le=366 * 86_400, description="A single call that is not answered so soon has expired."
+    )
     admin_key: SecretStr | None = Field(
         None, description="Key that sees every project and makes, rotates and revokes other keys."
     )
@@ -94,6 +97,9 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(512 << 20, gt=0, description="Largest accepted file of /v1/files.")
     max_line_bytes: int = Field(
         1 << 20, gt=0, description="Largest accepted document: a line, a row, an element of an array."
+    )
+    max_grammar_bytes: int = Field(
+        32 << 10, gt=0, le=64 << 10, description="Largest accepted grammar of a document, as JSON."
     )
     max_documents: int = Field(10_000_000, gt=0, description="Most documents in one job.")
     max_queued_documents: int = Field(

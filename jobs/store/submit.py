@@ -76,7 +76,7 @@ class _Arrival:
     """A job on its way in."""
 
     def __init__(self, database: Database, job: NewJob, planner: SlicePlanner) -> None:
-        self.public_id = new_job_id()
+        self.public_id = job.id or new_job_id()
         self.num_documents = 0
         self._database = database
         self._job = job

@@ -56,6 +56,22 @@ def test_documents_cancelled_while_it_is_looked_at_are_no_speed() -> None:
     assert cancelling.progress == 0.11
 
 
+def test_jobs_that_nobody_looks_at_any_more_take_no_memory() -> None:
+    """L10's kind: whoever submitted and never asked again left a window of samples behind, up to 10,000."""
+    clock = Clock()
+    rates = Rates(clock)
+    queued = dataclasses.replace(job(JobStatus.QUEUED, total=1), started_at=None)
+    for number in range(50):
+        rates.view(dataclasses.replace(queued, id=f"queued_{number}"))
+        rates.view(dataclasses.replace(job(JobStatus.RUNNING, total=9, succeeded=1), id=f"left_{number}"))
+    clock.advance(299)
+    rates.view(job(JobStatus.RUNNING, total=1000, succeeded=10))
+    assert len(rates) == 51
+    clock.advance(10)
+    assert rates.view(job(JobStatus.RUNNING, total=1000, succeeded=110)).rate.documents_per_second == 10
+    assert len(rates) == 1
+
+
 def test_a_job_that_failed_altogether_was_computed_all_the_same() -> None:
     view = Rates().view(job(JobStatus.FAILED, seconds=10, total=20, failed=20))
     assert (view.rate.documents_per_second, view.progress) == (2, 1)
