@@ -37,7 +37,7 @@ def add_webhook(database: Database, new: NewWebhook, *, owner: str) -> Webhook:
         if known is not None:  # the COMMIT nobody heard went through: a sealed secret is never the same twice
             return _record(find_hook(connection, known, owner))
         count = select(func.count()).where(c.owner == owner, c.job.is_(None))
-        if connection.scalar(count) == MOST_WEBHOOKS:
+        if (connection.scalar(count) or 0) >= MOST_WEBHOOKS:
             raise WebhookConflict(f"the project has {MOST_WEBHOOKS} webhooks already: delete one first")
         made = add_hook(connection, new, owner=owner, now=database.now(connection))
         return _record(find_hook(connection, made, owner))

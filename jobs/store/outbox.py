@@ -60,9 +60,11 @@ def settle_delivery(database: Database, parcel: Parcel, answer: Answer, *, chanc
     """Writes what became of a try; False: somebody else has the delivery, or it is gone."""
 
     def work(connection: Connection) -> bool:
-        # The webhook's row first: whoever deletes it locks in this order.
+        # The webhook's row first: whoever deletes it locks in this order. Not its key: jobs that end
+        # meanwhile name it, and must not wait.
         w, c = h.webhook.c, h.delivery.c
-        hook = connection.execute(select(h.webhook).where(w.id == parcel.webhook).with_for_update()).first()
+        of_parcel = select(h.webhook).where(w.id == parcel.webhook)
+        hook = connection.execute(of_parcel.with_for_update(key_share=True)).first()
         row = connection.execute(
             select(h.delivery)
             .where(c.id == parcel.delivery, c.lease == parcel.lease, h.is_waiting())

@@ -71,6 +71,7 @@ class Deliverer:
         with contextlib.suppress(RuntimeError):  # its loop has ended by itself
             self._wake()
         self._thread.join(timeout=5 * _GRACE_SECONDS)
+        self._poster.close()
 
     def _run(self) -> None:
         try:

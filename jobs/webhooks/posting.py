@@ -45,6 +45,10 @@ class Poster:
         except httpx2.HTTPError as error:
             return Answer(error=_why(error))
 
+    def close(self) -> None:
+        """Waits for nothing."""
+        self._targets.close()
+
     async def _post(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
         target = parse_target(url)
         found = await asyncio.wrap_future(self._targets.look_up(target))
