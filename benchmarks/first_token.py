@@ -3,7 +3,8 @@
     python -m benchmarks.first_token [--calls 15] [--documents 400] [--url URL]
 
 Calls go one after the other, streamed, with 8 tokens each; best, median and worst of both in
-seconds, as a line of JSON. The bulk job generates 200 tokens a document, and must not have ended before the calls.
+seconds, as a line of JSON. The bulk job generates 200 tokens a document, and must not have ended
+before the calls.
 """
 
 from __future__ import annotations
