@@ -16,7 +16,6 @@ _UNSERVED = UNSERVED | {
     "suffix": Unserved(("",)),
     "echo": Unserved((False,), "you have the prompt; leave it out"),
     "logprobs": Unserved(),
-    "response_format": Unserved(({"type": "text"},)),
 }
 
 

@@ -102,6 +102,7 @@ class GenerationEngine(DocumentEngine):
             "max_tokens": self._lengths.max_tokens,
             "new_tokens_by_default": self._lengths.by_default(DEFAULT_NEW_TOKENS),
             **self._prompts.facts,
+            **self._prompts.grammars.facts,
             "has_chat_template": self._chats.has_template,
         }
 
@@ -152,6 +153,9 @@ class GenerationEngine(DocumentEngine):
         self, prompt: Prompt, ids: list[int], tail: list[int], before: str, *, is_stopped: bool
     ) -> tuple[str, str]:
         """The continuation as text, and why it ends."""
+        if prompt.grammar is not None:
+            text = self._prompts.grammars.text_of(ids)
+            return text, "stop" if is_stopped else "length"
         text = self._continuation(prompt, ids, tail, before)
         cut = cut_at(prompt.stop, text)
         if cut is not None:

@@ -70,7 +70,8 @@ def _own_settings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
     """One `textmill up` for all tests that do not break it."""
-    with running_stack(tmp_path_factory.mktemp("up"), environment=FAST_RECOVERY) as running:
+    environment = {**FAST_RECOVERY, "TEXTMILL_WEBHOOK_ALLOW": "127.0.0.1"}
+    with running_stack(tmp_path_factory.mktemp("up"), environment=environment) as running:
         yield running
 
 

@@ -35,3 +35,5 @@ class Lineup:
         self.watched = [each for each in self.by_row.items() if each[1].is_watched]
         #: of them, those whose tokens the sampler does not choose
         self.slow = [each for each in self.watched if each[1].slow is not None]
+        #: of them, those that keep to grammars
+        self.constrained = [each for each in self.watched if each[1].constraint is not None]
