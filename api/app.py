@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from celery import Celery
@@ -164,6 +164,8 @@ async def _lifespan(context: Context, sweeper: Sweeper, app: FastAPI) -> AsyncIt
         yield
     finally:
         watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching  # it may be reading
         context.sender.stop()
         sweeper.stop()
         context.store.close()
