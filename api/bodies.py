@@ -68,10 +68,14 @@ async def receive_form(request: Request, receiver: Receiver, *, max_fields: int 
     """A form, its file in a nameless file of ours.
 
     Raises:
+        UnsupportedMediaType: it is none.
         MalformedBody: it cannot be read.
         PayloadTooLarge, UploadStalled, ClientDisconnect: see `Receiver`.
     """
-    parser = MultiPartParser(request.headers, receiver.chunks_here(), max_files=1, max_fields=max_fields)
+    headers = request.headers
+    if not Declared.of(headers.get("content-type", ""), headers.get("content-encoding", "")).is_form:
+        raise UnsupportedMediaType("a form is wanted: send it as multipart/form-data")
+    parser = MultiPartParser(headers, receiver.chunks_here(), max_files=1, max_fields=max_fields)
     try:
         return await parser.parse()
     except MultiPartException as error:
@@ -141,6 +145,8 @@ def _query(request: Request) -> dict[str, Any]:
             query[name] = ",".join(values)
         elif len(values) > 1:
             raise RequestError(f"the query names {echoed(name)} more than once")
+    if '"secret"' in query.get("webhook", ""):
+        raise RequestError("webhook.secret: not in a query, which is written into logs; leave it out")
     return query
 
 
@@ -203,7 +209,7 @@ def _fields(values: dict[str, Any]) -> JobIn:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             allowed = ", ".join(JobIn.model_fields)
             raise RequestError(f"unknown field {echoed(name)}; allowed: {allowed}") from None
         raise RequestError(f"{name}: {first['msg']}") from None

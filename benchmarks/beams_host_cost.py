@@ -89,7 +89,7 @@ class _AtOnce:
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 
-    def run(self, shape: Shape, slow: Any = ()) -> None:
+    def run(self, shape: Shape, slow: Any = (), masks: Any = None) -> None:
         """Every beam goes on by itself; at the end each has finished one sequence."""
         self._length += 1
         said = self._said[: shape.num_rows]

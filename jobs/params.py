@@ -8,15 +8,18 @@ refused too, because transformers would silently ignore it (`jobs/combinations`)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from jobs import grammars
 from jobs.combinations import UNKNOWN, Defaults, contradictions
 from jobs.echo import MAX_CHARACTERS, echoed
 from jobs.records import Task
 
 _Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+_Pattern = Annotated[str, Field(min_length=1)]
+_Choices = Annotated[list[_Pattern], Field(min_length=1, max_length=1000)]
 _Language = Annotated[str, Field(min_length=2, max_length=32)]
 #: Scores of tokens are divided by both in float32: below, they overflow, and what is left is no choice.
 _LEAST_TEMPERATURE, _LEAST_PENALTY = 1e-20, 1e-6
@@ -62,10 +65,48 @@ class DecodingParams(_Params):
         return value
 
 
+class _NamedSchema(BaseModel):
+    """OpenAI's `json_schema`; always kept to, `strict` or not."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What OpenAI's clients ask for a text to be."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _NamedSchema | None = None
+
+    @model_validator(mode="after")
+    def _one_schema(self) -> Self:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema is given with type json_schema, and with it alone")
+        return self
+
+    @property
+    def own(self) -> dict[str, Any] | None:
+        """The schema that says the same."""
+        if self.json_schema is not None:
+            return self.json_schema.schema_
+        return {"type": "object"} if self.type == "json_object" else None
+
+
 class GenerationParams(DecodingParams):
     """Parameters of generation."""
 
     add_special_tokens: bool | None = None  #: whether the tokenizer adds its own; default: as it does
+    json_schema: dict[str, Any] | None = None  #: the text is JSON that is valid by it
+    regex: _Pattern | None = None  #: the text matches it, from end to end
+    choice: _Choices | None = None  #: the text is one of these
+    grammar: _Pattern | None = None  #: the text keeps to it; in Lark's notation
+    response_format: ResponseFormat | None = None  #: as OpenAI's; kept as `json_schema`
 
 
 class TranslationParams(DecodingParams):
@@ -94,6 +135,9 @@ _SHOWN_PROBLEMS = 20
 _OF_SEVERAL_KINDS = {
     "stop": "must be a string of 1 to 200 characters, or a list of at most 16 of them",
     "early_stopping": 'must be true, false or "never"',
+    "json_schema": "must be a JSON schema: an object",
+    "response_format": 'must be {"type": "text"}, {"type": "json_object"} or '
+    '{"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}',
 }
 
 _MODELS: dict[Task, type[_Params]] = {
@@ -115,19 +159,27 @@ class InvalidParams(ValueError):
         super().__init__("; ".join(shown))
 
 
-def validate_params(task: Task, params: Mapping[str, Any], defaults: Defaults = UNKNOWN) -> dict[str, Any]:
+def validate_params(
+    task: Task,
+    params: Mapping[str, Any],
+    defaults: Defaults = UNKNOWN,
+    *,
+    max_grammar_bytes: int = grammars.MAX_BYTES,
+) -> dict[str, Any]:
     """All parameters of one document: each checked, and all together; `stop` always a list.
 
     Args:
         task: what is to be done.
         params: the job's and the document's own.
         defaults: what the model does by itself, as far as it is known.
+        max_grammar_bytes: of a grammar.
 
     Raises:
         InvalidParams: with every problem found.
     """
     checked = validate_each(task, params)
-    problems = [(f"params.{name}", message) for name, message in _together(task, checked, defaults)]
+    found = [*_together(task, checked, defaults), *grammars.problems_of(checked, max_bytes=max_grammar_bytes)]
+    problems = [(f"params.{_as_sent(name, params)}", message) for name, message in found]
     if problems:
         raise InvalidParams(problems)
     return checked
@@ -142,13 +194,30 @@ def validate_each(task: Task, params: Mapping[str, Any]) -> dict[str, Any]:
     if not params:
         return {}
     try:
-        checked = _MODELS[task].model_validate(dict(params)).model_dump(exclude_none=True)
+        model = _MODELS[task].model_validate(dict(params))
     except ValidationError as error:
         problems = dict.fromkeys(_problem(task, dict(e)) for e in error.errors())
         raise InvalidParams(list(problems)) from None
+    checked = {name: value for name, value in model.model_dump().items() if value is not None}
+    if isinstance(model, GenerationParams) and model.response_format is not None:
+        _keep_as_schema(checked, model.response_format)
     if isinstance(checked.get("stop"), str):
         checked["stop"] = [checked["stop"]]
     return checked
+
+
+def _as_sent(name: str, params: Mapping[str, Any]) -> str:
+    """A parameter under the name that the caller gave it."""
+    return "response_format" if name == "json_schema" and name not in params else name
+
+
+def _keep_as_schema(checked: dict[str, Any], asked: ResponseFormat) -> None:
+    del checked["response_format"]
+    if asked.own is None:
+        return
+    if "json_schema" in checked:
+        raise InvalidParams([("params.response_format", "give response_format or json_schema, not both")])
+    checked["json_schema"] = asked.own
 
 
 def _together(task: Task, params: Mapping[str, Any], defaults: Defaults) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,8 @@ FACTS = (
     "parameters", "dtype", "decoded_by", "architecture", "max_tokens", "revision", "languages", "labels",
     "way", "proven", "proven_tokens", "keeps_bytes", "why", "source_languages", "target_languages",
     "language_pair", "needs_target_language", "samples_by_default", "beams_by_default",
-    "new_tokens_by_default", "has_chat_template",
+    "new_tokens_by_default", "has_chat_template", "structured_output", "unwritten_characters",
+    "why_no_structured_output",
 )  # fmt: skip
 
 

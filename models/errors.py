@@ -49,6 +49,12 @@ class InvalidParameter(DocumentError):
     code = "invalid_parameter"
 
 
+class GrammarFailed(DocumentError):
+    """The document's grammar cannot be kept to."""
+
+    code = "grammar_failed"
+
+
 class NotFinite(DocumentError):
     """The model returned NaN or infinity for this document."""
 

@@ -18,7 +18,6 @@ _UNSERVED = UNSERVED | {
     "functions": Unserved(([],), _NO_TOOLS),
     "function_call": Unserved(("none", "auto"), _NO_TOOLS),
     "web_search_options": Unserved((), _NO_TOOLS),
-    "response_format": Unserved(({"type": "text"},), "ask for the form in the chat"),
     "logprobs": Unserved((False,)),
     "top_logprobs": Unserved((0,)),
     "modalities": Unserved((["text"],), "answers are text"),

@@ -37,7 +37,7 @@ async def try_page(
     return page("try.html", visitor=visitor, choice=chosen, calls=calls)
 
 
-@router.post(ADDRESS + "/call")
+@router.post("/console/call")
 async def call(request: Request, context: ContextDep, visitor: ActingDep) -> Response:
     """The call as the form stands: a part of the page."""
     document = OneDocument.of(await _texts(request))

@@ -6,16 +6,19 @@ what nobody has told yet is left to the worker; such a document fails there, by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import langcodes
 
+from jobs import grammars, jsontext
+
 Facts = Mapping[str, Any]  #: of one model, as `GET /v1/models` shows them
 Problem = tuple[str, str]  #: field, and what is wrong with it
 
 _SHOWN_LANGUAGES = 20
+_SHOWN_UNWRITTEN = 8
 #: What CTranslate2 does otherwise than transformers, and the values at which that does not matter
 #: (`models/batching/ctranslate.py`, which refuses a document in the same words).
 _NOT_BY_CTRANSLATE2: Mapping[str, tuple[object, ...]] = {
@@ -43,6 +46,7 @@ def misfits(
             "params.add_special_tokens",
             "add_special_tokens is for `text`: a chat's template writes its own",
         )
+    yield from _unwritten(facts, params)
     if facts.get("decoded_by") == "CTranslate2":
         for name, neutral in _NOT_BY_CTRANSLATE2.items():
             if name in params and params[name] not in neutral:
@@ -53,6 +57,43 @@ def misfits(
             if problem:
                 yield f"params.{side}_language", f"model {model!r} {problem}"
                 return
+
+
+def _unwritten(facts: Facts, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Says so of a grammar that asks for what the model's tokenizer has no token for.
+
+    In a worker's words (`models/decoding/grammars/grammar`).
+    """
+    name, kind = grammars.name_in(params), facts.get("structured_output")
+    if name is None or kind in (None, "unicode"):
+        return
+    if kind == "none":
+        yield f"params.{name}", f"{name} is not served: {facts.get('why_no_structured_output')}"
+        return
+    missing: str = facts.get("unwritten_characters") or ""
+    if kind == "choice" and name != "choice":
+        message = f"{name} is not served: the model's tokenizer has no token for {_shown(missing)}"
+        yield f"params.{name}", f"{message}; ask by `choice`"
+        return
+    unwritten = {
+        each for each in _characters_of(name, params[name]) if not " " <= each <= "~" or each in missing
+    }
+    if unwritten:
+        message = f"{name} asks for characters that the model's tokenizer has no token for: "
+        yield f"params.{name}", message + _shown(unwritten)
+
+
+def _characters_of(name: str, value: Any) -> set[str]:
+    """Those that a text may have to have: of choices all, of others those beyond ASCII."""
+    if name == "choice":
+        return set("".join(value))
+    text = value if isinstance(value, str) else jsontext.dumps(value).decode()
+    return {each for each in text if not each.isascii()}
+
+
+def _shown(characters: Collection[str]) -> str:
+    some = sorted(characters)[:_SHOWN_UNWRITTEN]
+    return ", ".join(map(repr, some)) + (" and others" if len(characters) > len(some) else "")
 
 
 def _not_by_ctranslate2(name: str) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jobs import jsontext
+from jobs import grammars, jsontext
 from jobs.catalogue import Catalogue, ModelEntry
 from jobs.combinations import Defaults
 from jobs.echo import MAX_CHARACTERS, echoed
@@ -45,6 +45,7 @@ class RowValidator:
         catalogue: Catalogue,
         *,
         max_documents: int,
+        max_grammar_bytes: int = grammars.MAX_BYTES,
         models: Mapping[str, Standing] | None = None,
     ) -> None:
         """Takes what holds for every row.
@@ -53,6 +54,7 @@ class RowValidator:
             job: the submission.
             catalogue: the served models.
             max_documents: a job may have so many.
+            max_grammar_bytes: a document's grammar may have so many.
             models: how the models stand; what is not known is left to the workers.
 
         Raises:
@@ -62,6 +64,7 @@ class RowValidator:
         self._catalogue = catalogue
         self._models = models or {}
         self._max_documents = max_documents
+        self._max_grammar_bytes = max_grammar_bytes
         self._problems: list[RowError] = []
         self._num_problems = 0
         self._ids = Ids()
@@ -193,7 +196,7 @@ class RowValidator:
             raise FieldProblem("params", "must be an object of parameters")
         own = with_languages(fields.get("task"), own or {})
         is_chat = fields.get("messages") is not None
-        key = (model.name, is_chat, jsontext.dumps(own, sort_keys=True))
+        key = (model.name, is_chat, jsontext.dumps(own))  # in order: a schema's counts
         if key not in self._checked:
             if len(self._checked) > 4096:
                 self._checked.clear()
@@ -203,7 +206,12 @@ class RowValidator:
     def _checked_params(self, model: ModelEntry, own: Mapping[str, Any], *, is_chat: bool) -> dict[str, Any]:
         """The job's params and the row's own together, checked against what is known of the model."""
         facts = self._standing(model).facts
-        params = validate_params(model.task, {**self._defaults[model.task], **own}, Defaults.of(facts))
+        params = validate_params(
+            model.task,
+            grammars.laid_over(self._defaults[model.task], own),
+            Defaults.of(facts),
+            max_grammar_bytes=self._max_grammar_bytes,
+        )
         is_translation = model.task is Task.TRANSLATION
         problems = misfits(model.name, facts, params, is_chat=is_chat, is_translation=is_translation)
         if found := list(problems):

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
 from models.batching.plan import Piece
+from models.decoding.grammars.processor import GrammarProcessor
 from models.decoding.parameters.options import Options, OptionsMaker, refusal_of
 from models.decoding.parameters.processors import is_the_same_when_padded
 from models.decoding.parameters.prompt import Decoded, Prompt
@@ -42,8 +43,8 @@ class BatchDecoder:
     def group(self, piece: Piece) -> Hashable:
         """Equal for prompts that may share a batch without changing one another."""
         prompt: Prompt = piece.data
-        if self._way == ALONE or prompt.seed is not None:
-            # Its random numbers are its own, and `generate` has one stream.
+        if self._way == ALONE or prompt.seed is not None or prompt.grammar is not None:
+            # Its random numbers are its own, and `generate` has one stream; so is its grammar.
             return object()
         try:
             options = self._options.make(prompt)
@@ -82,7 +83,7 @@ class BatchDecoder:
                 **self._parameters(first),
                 max_new_tokens=max(p.max_new_tokens for p in prompts),
                 pad_token_id=self._reference.pad_id,
-                logits_processor=LogitsProcessorList([_RefuseNaN()]),
+                logits_processor=LogitsProcessorList([_RefuseNaN(), *_grammars(options)]),
                 stopping_criteria=StoppingCriteriaList([StopAtStrings(options.stop)] if options.stop else []),
             )
         start = self._reference.num_before([prompt.input_ids for prompt in prompts])
@@ -131,6 +132,11 @@ def _limit_group(options: Options) -> int:
     if options.num_beams > 1 or options.config.forced_eos_token_id is not None:
         return limit
     return -(-limit // _LIMIT_STEP_TOKENS) * _LIMIT_STEP_TOKENS
+
+
+def _grammars(options: Options) -> list[LogitsProcessor]:
+    """Transformers puts them where they are in `options`: before what chooses among tokens."""
+    return [each for each in options.processors if isinstance(each, GrammarProcessor)]
 
 
 class _RefuseNaN(LogitsProcessor):

@@ -28,6 +28,10 @@ from models.memory import is_out_of_memory, release_cached_memory
 Result = tuple[Hashable, Decoded | DocumentError]
 
 
+class _NotRead(Exception):
+    """A step must not go on, because the tokens of the one before could not be read."""
+
+
 class PagedCore:
     """Continuous decoding of decoder-only models."""
 
@@ -89,9 +93,11 @@ class PagedCore:
                 sampling=choice.sampling,
                 stop=choice.stop,
                 slow=choice.slow,
+                constraint=choice.constraint,
                 seed=prompt.seed or 0,
                 priority=priority,
                 provenance=self._program.sampler.provenance if choice.sampling.temperature else {},
+                is_read_early=prompt.is_read_early,
             )
         )
 
@@ -113,6 +119,11 @@ class PagedCore:
         """Drops everything."""
         self.discard([*self._inside])
 
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """The new tokens of a request that is read early; fewer than before while it begins again."""
+        request = self._inside.get(key)
+        return request.new_tokens if request is not None else ()
+
     @property
     def has_work(self) -> bool:
         """Whether anything is inside."""
@@ -125,8 +136,11 @@ class PagedCore:
             if self._flight is not None and self._flight.lineup.slow:
                 self._land()  # their next token depends on all before it
             try:
-                flight = self._launcher.launch(self._admit())
+                read_before = self._land_or_leave if self._flight is not None else None
+                flight = self._launcher.launch(self._admit(), read_before)
                 self._recovery.went_well()
+            except _NotRead:
+                flight = None  # whoever was in the step before begins again; in this one they are nobody
             except torch.AcceleratorError:
                 raise  # the device itself has failed: nothing can be computed in this process any more
             except Exception as error:
@@ -172,6 +186,15 @@ class PagedCore:
         for request, result in outcomes:
             self._settle(request, result)
         return True
+
+    def _land_or_leave(self) -> None:
+        """Reads the tokens of the step before while the next is under way.
+
+        Raises:
+            _NotRead: they could not be read.
+        """
+        if not self._land():
+            raise _NotRead
 
     def _settle(self, request: Request, result: Decoded | DocumentError) -> None:
         request.is_gone = True

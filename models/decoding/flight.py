@@ -16,8 +16,11 @@ from models.decoding.scheduling.lineup import Lineup
 from models.decoding.scheduling.request import Request
 from models.decoding.scheduling.seats import Ints
 from models.decoding.scheduling.transcript import Transcript, token_of
-from models.errors import DocumentError, NotFinite
+from models.errors import DocumentError, GrammarFailed, NotFinite
 from models.loading.stops import end_in_stop
+
+#: What is said where a grammar and a model contradict each other.
+NOTHING_LEFT = "what the grammar allows next, the model's own settings forbid"
 
 Outcome = tuple[Request, Decoded | DocumentError]
 
@@ -52,11 +55,29 @@ class RowFlight(Flight):
         """As the interface says."""
         said = self._said()
         self.transcript.note(self.lineup.seats, self.places, said)
+        broken = self._broken(said) if self.lineup.constrained else []
         stopped = self._look(said) if self.lineup.watched else []
         ended = np.flatnonzero((said < 0) & (said != NOTHING)).tolist()
         outcomes = [self._outcome(self.lineup.by_row[row], row, int(said[row])) for row in ended]
         outcomes += [(request, _decoded(request)) for request in stopped]
+        outcomes += [(request, GrammarFailed(NOTHING_LEFT)) for request in broken]
         return [outcome for outcome in outcomes if not outcome[0].is_gone]
+
+    def _broken(self, said: Ints) -> list[Request]:
+        """Notes whose token is not one that the grammar allows; those of them that would go on with it.
+
+        Where all that is allowed has a score of minus infinity, any token is as good as another.
+        """
+        broken: list[Request] = []
+        tokens = token_of(said).tolist()
+        for row, request in self.lineup.constrained:
+            if request.is_gone or request.failure is not None or said[row] in (NOTHING, NOT_FINITE):
+                continue
+            if not request.constraint.permits(tokens[row]):
+                request.failure = GrammarFailed(NOTHING_LEFT)
+                if said[row] >= 0:
+                    broken.append(request)
+        return broken
 
     def _look(self, said: Ints) -> list[Request]:
         """Gives their tokens to those who are watched; those whose text ends in a stop string by them."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from models.decoding.flight import Flight, RowFlight
+from models.decoding.grammars.masks import StepMasks
 from models.decoding.passes.steps import Program, StepRunner
 from models.decoding.scheduling.layout import Shape, shape_for
 from models.decoding.scheduling.lineup import Lineup
@@ -30,11 +31,15 @@ class Launcher:
         self._seats = seats
         self._transcript = Transcript(seats.num_seats, program.state.most_pages * PAGE_TOKENS + 1)
 
-    def launch(self, entered: Sequence[Request]) -> Flight | None:
+    def launch(
+        self, entered: Sequence[Request], read_before: Callable[[], None] | None = None
+    ) -> Flight | None:
         """Begins a step; None if there is nothing to compute.
 
         Args:
             entered: requests whose rows the state does not hold yet.
+            read_before: reads the tokens of the step before, for rows that cannot be chosen for without
+                them; requests may end by it. None: they are read.
         """
         chunks, num_prompt = self._scheduler.fill()
         lineup = self._scheduler.lineup()
@@ -43,7 +48,8 @@ class Launcher:
         shape = self._shape(lineup, chunks, num_prompt)
         self._runner.prepare(shape)
         self._stage(shape, lineup.seats, chunks, entered)
-        self._runner.run(shape, lineup.slow)
+        masks = StepMasks(lineup.constrained, read_before) if lineup.constrained else None
+        self._runner.run(shape, lineup.slow, masks)
         self._count(shape, len(lineup.seats), chunks)
         flight = self._flight(lineup, *self._program.state.receive(len(lineup.seats)))
         self._let_go(lineup)
@@ -88,7 +94,7 @@ class Launcher:
         """Whose limit is reached leaves: the seat is free, the last token on its way."""
         for row in self._seats.full(lineup.seats):
             request = lineup.by_row.get(row)  # of a group, the first row
-            if request is not None:
+            if request is not None and not request.is_gone:
                 request.is_complete = True
                 self._scheduler.leave(request)
 

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten
 
 from models.decoding.core import PagedCore
 from models.decoding.factory import build_program
+from models.decoding.grammars.masks import StepMasks
 from models.decoding.parameters.columns import SamplingMaker
 from models.decoding.parameters.prompt import Decoded, Prompt
 from models.decoding.passes.steps import Program
@@ -51,7 +52,7 @@ class TapedSteps:
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 
-    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+    def run(self, shape: Shape, slow: SlowRows = (), masks: StepMasks | None = None) -> None:
         """Runs and notes."""
         program = self._program
         lasting = addresses([
@@ -61,7 +62,7 @@ class TapedSteps:
         ])  # fmt: skip
         recorder = Recorder(lasting)
         with program.forward.made_ours(), recorder:
-            program.run(shape, slow)
+            program.run(shape, slow, masks)
         self.tapes.setdefault(shape, []).append(recorder.tape)
         self.host_reads |= recorder.host_reads
 

@@ -15,6 +15,13 @@ _SAMPLING = ("temperature", "top_k", "top_p", "seed")
 _BEAMS = ("length_penalty", "early_stopping")
 #: At these a parameter changes nothing, whether it is looked at or not.
 _NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "length_penalty": 1.0, "early_stopping": False}
+#: What works against a grammar: its name, values at which it does not, and why.
+_AGAINST_A_GRAMMAR: tuple[tuple[str, tuple[object, ...], str], ...] = (
+    ("num_beams", (None, 1), "sequences are not searched under it"),
+    ("stop", (None, [], ()), "it would cut the text before the grammar is done"),
+    ("min_new_tokens", (None, 0), "a text is as long as its grammar has it"),
+    ("no_repeat_ngram_size", (None, 0), "it would forbid what the grammar asks for"),
+)
 
 
 def refuse_ignored(
@@ -49,6 +56,17 @@ def refuse_ignored(
                 raise InvalidParameter(
                     f"{name} has no effect without beams: set num_beams above 1, or leave {name} out"
                 )
+
+
+def refuse_beside_a_grammar(params: Mapping[str, Any]) -> None:
+    """Checks that nothing works against a grammar.
+
+    Raises:
+        InvalidParameter: something would; the message names it and says what to do.
+    """
+    for name, neutral, why in _AGAINST_A_GRAMMAR:
+        if params.get(name) not in neutral:
+            raise InvalidParameter(f"{name} does not go with a grammar: {why}; leave {name} out")
 
 
 def _is_neutral(name: str, value: object) -> bool:

@@ -49,7 +49,8 @@ class BeamParametersMaker:
             return None
         params = dict(prompt.params)
         min_new_tokens = params.pop("min_new_tokens", None)  # often differs between documents
-        key = (tuple(sorted(params.items())), prompt.forced_bos_token_id, prompt.stop)
+        has_grammar = prompt.grammar is not None
+        key = (tuple(sorted(params.items())), prompt.forced_bos_token_id, prompt.stop, has_grammar)
         if key not in self._made:
             self._made[key] = self._make(dataclasses.replace(prompt, params=params))
             if len(self._made) > _MAX_CACHED:
@@ -84,7 +85,7 @@ class BeamParametersMaker:
     def _on_device(self, options: Options) -> tuple[Sampling, BeamParameters] | None:
         """What the chooser of beams is told; None if it does not know it."""
         forced, others = _forced_first(options.processors)
-        if forced is None or options.is_sampled or options.stop:
+        if forced is None or options.is_sampled or options.stop or options.prompt.grammar:
             return None
         sampling = sampling_of(dataclasses.replace(options, processors=others))
         beams = self._beams(options, forced)

@@ -16,6 +16,8 @@ import torch
 from transformers import LogitsProcessor
 from transformers.generation import logits_process as processors
 
+from models.decoding.grammars.grammar import Constraint
+from models.decoding.grammars.processor import GrammarProcessor
 from models.decoding.parameters.options import Options, OptionsMaker
 from models.decoding.parameters.processors import banned_tokens
 from models.decoding.parameters.prompt import Prompt
@@ -38,6 +40,7 @@ class Choice:
     sampling: Sampling
     stop: StopStrings | None = None
     slow: SlowChoice | None = None  #: in place of the sampler, which does not know its parameters
+    constraint: Constraint | None = None  #: says what the sampler may choose from
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class SamplingMaker:
         if recipe.sampling is None:
             slow = SlowChoice(self._options.make(prompt), self._device)
             return Choice(Sampling(), recipe.stop, slow)
+        if prompt.grammar is not None:
+            return Choice(recipe.sampling, constraint=prompt.grammar.begin())
         min_new_tokens = prompt.params.get("min_new_tokens")
         if min_new_tokens is None:
             return Choice(recipe.sampling, recipe.stop)
@@ -84,7 +89,8 @@ class SamplingMaker:
     def _recipe_of(self, prompt: Prompt) -> _Recipe:
         params = dict(prompt.params)
         params.pop("min_new_tokens", None)  # often differs between documents
-        key = (tuple(sorted(params.items())), prompt.forced_bos_token_id, prompt.stop)
+        has_grammar = prompt.grammar is not None
+        key = (tuple(sorted(params.items())), prompt.forced_bos_token_id, prompt.stop, has_grammar)
         recipe = self._recipes.get(key)
         if recipe is None:
             recipe = self._recipes[key] = self._recipe(dataclasses.replace(prompt, params=params))
@@ -126,7 +132,7 @@ def sampling_of(options: Options) -> Sampling | None:
 
 def _part_of(processor: LogitsProcessor) -> dict[str, Any] | tuple[int, ...] | None:
     """What a processor says, as fields of `Sampling` or as banned tokens; None: it is not known here."""
-    if isinstance(processor, _LENGTHS):
+    if isinstance(processor, (*_LENGTHS, GrammarProcessor)):  # the latter goes beside the sampler
         return {}
     if isinstance(processor, processors.TemperatureLogitsWarper):
         return {"temperature": float(processor.temperature)}

@@ -16,7 +16,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 from transformers.generation.configuration_utils import GenerationMode
 
-from models.decoding.parameters.processors import is_active
+from models.decoding.grammars.processor import GrammarProcessor
+from models.decoding.parameters.processors import before_the_choice, forces_first, is_active
 from models.decoding.parameters.prompt import Prompt
 from models.errors import DocumentError, InvalidParameter, OutOfMemory
 from models.loading.stops import StopStrings, TokenBytes
@@ -110,7 +111,7 @@ class OptionsMaker:
         config.max_length = len(start_ids) + prompt.max_new_tokens
         if config.min_new_tokens is not None:
             config.min_length = len(start_ids) + config.min_new_tokens
-        made = self._model._get_logits_processor(
+        made: list[LogitsProcessor] = self._model._get_logits_processor(
             generation_config=config,
             input_ids_seq_length=len(start_ids),
             encoder_input_ids=torch.tensor([prompt.input_ids], device=self._model.device),
@@ -120,6 +121,9 @@ class OptionsMaker:
         stop = None
         if prompt.stop:
             stop = _remembered(self._stops, prompt.stop, lambda: StopStrings(prompt.stop, self._token_bytes))
+        if prompt.grammar is not None:
+            own = GrammarProcessor(prompt.grammar, len(start_ids), has_forced_first=forces_first(made))
+            made = before_the_choice(made, own)
         return Options(
             config=config,
             prompt=prompt,
@@ -127,7 +131,7 @@ class OptionsMaker:
             end_ids=frozenset(base.end_ids),
             num_end_ids=len(base.end_ids),
             group=group,
-            processors=list(made),
+            processors=made,
             stop=stop,
         )
 

@@ -14,8 +14,12 @@ _LOOK_AT_SCORES_ALONE = (
     processors.EtaLogitsWarper, processors.SuppressTokensLogitsProcessor,
     processors.InfNanRemoveLogitsProcessor, processors.LogitNormalization,
 )  # fmt: skip
-
-
+#: Choose among tokens; they come last.
+_CHOOSE = (
+    processors.TemperatureLogitsWarper, processors.TopKLogitsWarper, processors.TopPLogitsWarper,
+    processors.MinPLogitsWarper, processors.TypicalLogitsWarper, processors.EpsilonLogitsWarper,
+    processors.EtaLogitsWarper, processors.LogitNormalization,
+)  # fmt: skip
 #: Count new tokens, or forbid by number: padding before the prompt is nothing to them.
 _LOOK_AT_NO_PROMPT = (
     processors.MinNewTokensLengthLogitsProcessor, processors.SuppressTokensAtBeginLogitsProcessor,
@@ -48,6 +52,17 @@ def is_active(processor: LogitsProcessor, length: int) -> bool:
     if isinstance(processor, processors.SuppressTokensAtBeginLogitsProcessor):
         return bool(length == processor.begin_index)
     return True
+
+
+def forces_first(made: Sequence[LogitsProcessor]) -> bool:
+    """Whether the first new token is the model's own."""
+    return any(isinstance(each, processors.ForcedBOSTokenLogitsProcessor) for each in made)
+
+
+def before_the_choice(made: Sequence[LogitsProcessor], own: LogitsProcessor) -> list[LogitsProcessor]:
+    """Processors with another one behind those that change scores, before those that choose among them."""
+    place = next((place for place, each in enumerate(made) if isinstance(each, _CHOOSE)), len(made))
+    return [*made[:place], own, *made[place:]]
 
 
 def banned_tokens(active: Sequence[LogitsProcessor]) -> list[int] | None:

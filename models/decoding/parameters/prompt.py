@@ -9,10 +9,16 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from models.decoding.parameters.asked import refuse_ignored
+from models.decoding.grammars.grammar import Grammar, Grammars
+from models.decoding.parameters.asked import refuse_beside_a_grammar, refuse_ignored
 from models.errors import InvalidParameter
 from models.loading.registry import LoadedModel
 
+#: Under a grammar, none of a model's own settings may make a text longer, end it, or forbid what it needs.
+_UNDER_A_GRAMMAR: dict[str, Any] = {
+    "num_beams": 1, "min_length": 0, "min_new_tokens": None, "no_repeat_ngram_size": 0,
+    "forced_eos_token_id": None,
+}  # fmt: skip
 #: transformers' own names; everything else of a document's parameters is ours.
 _PASSED_ON = (
     "min_new_tokens", "do_sample", "temperature", "top_k", "top_p", "num_beams", "length_penalty",
@@ -28,9 +34,11 @@ class Prompt:
     max_new_tokens: int
     params: Mapping[str, Any]
     num_rows: int = 1  #: sequences decoded side by side: beams, or returned ones
+    grammar: Grammar | None = None  #: that the new text has to keep to
     stop: tuple[str, ...] = ()  #: strings that end it; none: not even those of the model's defaults
     seed: int | None = None  #: set exactly when it samples
     forced_bos_token_id: int | None = None
+    is_read_early: bool = False  #: its tokens are wanted while it is decoded
 
     @property
     def provenance(self) -> dict[str, int]:
@@ -58,6 +66,7 @@ class PromptMaker:
         strings = config.stop_strings or ()
         self._default_stop = (strings,) if isinstance(strings, str) else tuple(strings)
         self._default_returned = int(config.num_return_sequences or 1)
+        self.grammars = Grammars(loaded)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -71,15 +80,26 @@ class PromptMaker:
         *,
         max_new_tokens: int,
         forced_bos_token_id: int | None = None,
+        own_seed: int | None = None,
     ) -> Prompt:
-        """A prompt, its sampling seed drawn when the client gave none.
+        """A prompt, with a seed when it samples.
+
+        Args:
+            input_ids: its tokens.
+            params: what the client set.
+            max_new_tokens: how many may follow.
+            forced_bos_token_id: the token that its output begins with, for models that need one.
+            own_seed: the seed where the client gave none; None: one is drawn.
 
         Raises:
             InvalidParameter: more sequences are asked for than the search yields, or a parameter
                 would be ignored.
         """
+        grammar = self.grammars.of(params)
+        if grammar is not None:
+            refuse_beside_a_grammar(params)
         is_sampled = bool(params.get("do_sample", self._samples_by_default))
-        num_beams = int(params.get("num_beams", self._default_beams))
+        num_beams = 1 if grammar else int(params.get("num_beams", self._default_beams))
         is_free = is_sampled and num_beams == 1  # as many sequences as anybody wants
         num_returned = self._default_returned if is_free else min(self._default_returned, num_beams)
         num_returned = int(params.get("num_return_sequences", num_returned))
@@ -89,13 +109,15 @@ class PromptMaker:
                 f"or num_beams of at least {num_returned}"
             )
         refuse_ignored(params, is_sampled=is_sampled, num_beams=num_beams, max_new_tokens=max_new_tokens)
+        seed = secrets.randbits(31) if own_seed is None else own_seed
         return Prompt(
             input_ids=input_ids,
             max_new_tokens=max_new_tokens,
-            params=self._passed_on(params, num_returned),
+            params=self._passed_on(params, num_returned) | (_UNDER_A_GRAMMAR if grammar else {}),
             num_rows=max(num_beams, num_returned),
-            stop=tuple(params.get("stop", self._default_stop)),
-            seed=int(params.get("seed", secrets.randbits(31))) if is_sampled else None,
+            grammar=grammar,
+            stop=() if grammar else tuple(params.get("stop", self._default_stop)),
+            seed=int(params.get("seed", seed)) if is_sampled else None,
             forced_bos_token_id=forced_bos_token_id,
         )
 

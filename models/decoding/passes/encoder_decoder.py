@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, Cache, Enco
 from transformers.masking_utils import sdpa_mask
 
 from models.decoding.attention.interface import attending, refuse_unknown
+from models.decoding.grammars.masks import StepMasks
 from models.decoding.passes.arrangement import Layout
 from models.decoding.passes.head import Head
 from models.decoding.passes.joint_step import Entries, JointStep, SourceBackend
@@ -139,8 +140,8 @@ class EncoderDecoderProgram(Program):
     state: GroupState
     pages: PairedPages
 
-    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
-        """As `Program.run`."""
+    def run(self, shape: Shape, slow: SlowRows = (), masks: StepMasks | None = None) -> None:
+        """As `Program.run`; who keeps to a grammar is chosen for on the host (`slow`)."""
         state = self.state
         self.attention.begin(state, shape)
         rows = slice(shape.num_rows)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from models.decoding.attention.interface import AttentionBackend, Step
+from models.decoding.grammars.masks import StepMasks
 from models.decoding.passes.forward import Forward
 from models.decoding.passes.graphs import captured
 from models.decoding.sampling.group_lane import GroupLane
@@ -36,13 +37,17 @@ class Program:
     state: BatchState
     pages: KVPages
 
-    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+    def run(self, shape: Shape, slow: SlowRows = (), masks: StepMasks | None = None) -> None:
         """Computes a step; the model must be made ours (`Forward.made_ours`)."""
         state = self.state
+        if masks is not None:
+            masks.begin()
         self.attention.begin(state, shape)
         step = Step(self.attention, state, self.pages, shape)
         tokens = slice(shape.num_tokens)
         scores = self.forward.scores(state.token_ids[tokens], state.positions[tokens], step, shape.num_rows)
+        if masks is not None:
+            masks.put(scores)
         self.sampler_beside(slow).choose(state, shape, scores)
 
     def sampler_beside(self, slow: SlowRows) -> Sampler:
@@ -74,8 +79,14 @@ class StepRunner(Protocol):
         """Makes sure that a step of this shape can run; may overwrite the inbox."""
         ...
 
-    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
-        """Runs what the inbox asks for; `slow` are the rows whose tokens the sampler cannot choose."""
+    def run(self, shape: Shape, slow: SlowRows = (), masks: StepMasks | None = None) -> None:
+        """Runs what the inbox asks for.
+
+        Args:
+            shape: of the step.
+            slow: rows whose tokens the sampler cannot choose.
+            masks: of rows that keep to grammars.
+        """
         ...
 
     def release(self) -> None:
@@ -98,10 +109,10 @@ class EagerSteps:
     def prepare(self, shape: Shape) -> None:
         """Nothing is needed."""
 
-    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+    def run(self, shape: Shape, slow: SlowRows = (), masks: StepMasks | None = None) -> None:
         """As the interface says."""
         with self._program.forward.made_ours():
-            self._program.run(shape, slow)
+            self._program.run(shape, slow, masks)
 
     def release(self) -> None:
         """Nothing is kept."""
@@ -157,13 +168,13 @@ class CapturedSteps:
             self._graphs[shape] = captured(run, self._stream, self._pool)
         torch.cuda.synchronize()
 
-    def run(self, shape: Shape, slow: SlowRows = ()) -> None:
+    def run(self, shape: Shape, slow: SlowRows = (), masks: StepMasks | None = None) -> None:
         """As the interface says."""
-        if not slow:
+        if not slow and masks is None:
             self._graphs[shape].replay()
             return
         with self._program.forward.made_ours():
-            self._program.run(shape, slow)
+            self._program.run(shape, slow, masks)
 
     def release(self) -> None:
         """As the interface says."""

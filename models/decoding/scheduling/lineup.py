@@ -32,8 +32,8 @@ class Lineup:
         #: by their first row
         self.by_row: dict[int, Request] = dict(zip(firsts, requests, strict=False))
         #: those whose tokens are looked at after every step, each with its first row
-        self.watched = [
-            each for each in self.by_row.items() if each[1].slow is not None or each[1].stop is not None
-        ]
+        self.watched = [each for each in self.by_row.items() if each[1].is_watched]
         #: of them, those whose tokens the sampler does not choose
         self.slow = [each for each in self.watched if each[1].slow is not None]
+        #: of them, those that keep to grammars
+        self.constrained = [each for each in self.watched if each[1].constraint is not None]

@@ -37,6 +37,8 @@ class Request:
     priority: float = 6.0  #: lower is sooner
     stop: Any = None  #: tells whether a sequence ends in a stop string
     slow: Any = None  #: chooses its tokens where the sampler does not know how
+    is_read_early: bool = False  #: its tokens are wanted before it ends
+    constraint: Any = None  #: says which tokens may come next, where the text has to keep to a grammar
     provenance: Mapping[str, str] = field(default_factory=dict)  #: what its result adds to the prompt's
     arrival: int = field(default=-1, init=False)
     seat: int = field(default=-1, init=False)  #: its row of the batch state; -1: none
@@ -44,7 +46,7 @@ class Request:
     #: all tokens that its limit allows are computed: its seat is free, the last are on their way
     is_complete: bool = field(default=False, init=False)
     new_tokens: list[int] = field(default_factory=list, init=False)  #: filled when it ends, if nobody watches
-    failure: Exception | None = field(default=None, init=False)  #: what its slow choice raised
+    failure: Exception | None = field(default=None, init=False)  #: what its slow choice or constraint raised
     is_gone: bool = field(default=False, init=False)  #: settled or dropped: later tokens are nobody's
 
     @property
@@ -65,7 +67,7 @@ class Request:
     @property
     def is_watched(self) -> bool:
         """Whether its tokens are looked at after every step."""
-        return self.slow is not None or self.stop is not None
+        return self.is_read_early or any(each is not None for each in (self.slow, self.stop, self.constraint))
 
     @property
     def max_entries(self) -> int:
@@ -95,5 +97,6 @@ class Request:
         self.is_complete = False
         self.new_tokens = []
         self.failure = None
-        if self.slow is not None:
-            self.slow.begin_again()
+        for each in (self.slow, self.constraint):
+            if each is not None:
+                each.begin_again()

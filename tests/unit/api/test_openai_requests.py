@@ -40,12 +40,13 @@ def params_of(**body: Any) -> dict[str, Any]:
         ({"n": 3}, {"do_sample": True, "num_return_sequences": 3}),
         ({"n": 1}, {}),
         ({"n": 2, "num_beams": 4}, {"num_beams": 4, "num_return_sequences": 2}),
+        ({"response_format": {"type": "json_object"}}, {"response_format": {"type": "json_object"}}),  # for the rows
         ({"repetition_penalty": 1.2, "do_sample": False}, {"repetition_penalty": 1.2, "do_sample": False}),
         # What asks for nothing passes: scripts spell defaults out.
         (
             {
                 "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}, "logprobs": False, "stream": False,
-                "tools": [], "tool_choice": None, "response_format": {"type": "text"}, "user": "u-1", "store": False,
+                "tools": [], "tool_choice": None, "user": "u-1", "store": False,
                 "metadata": {"a": "b"}, "top_logprobs": None, "modalities": ["text"], "service_tier": "auto",
             },
             {},
@@ -67,7 +68,6 @@ def test_decoding_is_asked_for_in_our_parameters(body: dict[str, Any], params: d
         ({"frequency_penalty": 0.5}, "frequency_penalty", "unsupported_parameter"),
         ({"presence_penalty": True}, "presence_penalty", "unsupported_parameter"),
         ({"logit_bias": {"50256": -100}}, "logit_bias", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "unsupported_parameter"),
         ({"background": True}, "background", "unsupported_parameter"),
         ({"max_tokens": 4, "max_completion_tokens": 5}, "max_tokens", "invalid_value"),

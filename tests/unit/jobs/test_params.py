@@ -10,7 +10,10 @@ import transformers
 from jobs.params import InvalidParams, validate_params
 from jobs.records import Task
 
-OURS = {"stop", "seed", "add_special_tokens", "parse_special_tokens"}
+OURS = {
+    "stop", "seed", "add_special_tokens", "parse_special_tokens",
+    "json_schema", "regex", "choice", "grammar", "response_format",
+}  # fmt: skip
 
 
 def test_every_decoding_parameter_is_one_of_transformers_own() -> None:

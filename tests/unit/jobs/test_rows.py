@@ -32,6 +32,31 @@ def problems_of(text: str, **job: Any) -> list[RowError]:
 
 
 @pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ({}, {"json_schema": {"type": "object"}}),
+        ({"choice": ["a"]}, {"choice": ["a"]}),
+        ({"json_schema": None}, {}),
+        ({"response_format": {"type": "text"}}, {}),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"b": 1, "a": 2}}}},
+         {"json_schema": {"b": 1, "a": 2}}),
+    ],
+)  # fmt: skip
+def test_a_rows_own_form_takes_the_place_of_its_jobs(own: dict[str, Any], kept: dict[str, Any]) -> None:
+    rows = rows_of_objects([{"text": "a", "params": own}])
+    job = {"task": Task.GENERATION, "params": {"response_format": {"type": "json_object"}}}
+    assert validated(rows, **job)[0].params == kept
+
+
+def test_schemas_that_differ_in_the_order_of_their_properties_are_two() -> None:
+    """Properties are written in their order: the second row had the first one's."""
+    orders = [{"properties": {"b": {}, "a": {}}}, {"properties": {"a": {}, "b": {}}}]
+    rows = rows_of_objects([{"text": "a", "params": {"json_schema": schema}} for schema in orders])
+    found = [document.params["json_schema"] for document in validated(rows, task=Task.GENERATION)]
+    assert [[*each["properties"]] for each in found] == [["b", "a"], ["a", "b"]]
+
+
+@pytest.mark.parametrize(
     ("line", "field", "message"),
     [
         ('{"text": oops}', None, "not valid JSON"),
