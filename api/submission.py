@@ -54,6 +54,7 @@ def submit(
     idempotency_key: str | None,
     batch: NewBatch | None = None,
     job_id: str | None = None,
+    is_awaited: bool = False,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
 
@@ -66,6 +67,7 @@ def submit(
         idempotency_key: As the caller gives it, or None.
         batch: What the job is to an OpenAI client, if one asked for it.
         job_id: That a new job gets; None: any.
+        is_awaited: The caller waits for the answer: no webhook is told of the job's end.
 
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
@@ -95,6 +97,7 @@ def submit(
         job = dataclasses.replace(
             job,
             id=job_id,
+            is_told=not is_awaited,
             request_sha256=digest.hexdigest(),
             estimated_tokens=load.tokens,
             stored_bytes=spool.tell(),

@@ -127,6 +127,7 @@ class NewJob:
     name: str | None = None  #: for people; several jobs may have one name
     tags: tuple[str, ...] = ()
     webhook: NewWebhook | None = None  #: told of this job, beside those of its project
+    is_told: bool = True  #: False: its caller waits for the answer, and no webhook hears of it
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     stored_bytes: int = 0  #: of all documents, as JSON

@@ -160,7 +160,7 @@ def _stored(context: Context, caller: Caller, asked: Asked, job_id: str, idempot
     try:
         job, _ = submit(
             context, fields, [asked.body], read,
-            caller=caller, idempotency_key=idempotency_key, job_id=job_id,
+            caller=caller, idempotency_key=idempotency_key, job_id=job_id, is_awaited=True,
         )  # fmt: skip
     except InvalidRows as error:
         raise CallRefused.of_row(error.rows[0]) from None

@@ -38,6 +38,8 @@ def add_hook(
 def tell_end(connection: Connection, row_id: int, now: float) -> None:
     """Writes the event of a job that has just become final, once for each webhook that wants it."""
     row = connection.execute(select(t.job).where(t.job.c.id == row_id)).one()
+    if row.webhook == NOT_TOLD:
+        return
     c = h.webhook.c
     hooks = _hooks(connection, or_(and_(c.owner == row.owner, c.job.is_(None)), c.job == row_id))
     if hooks:
@@ -96,5 +98,7 @@ def _state(hook: Row[Any], now: float) -> dict[str, Any]:
     }
 
 
+#: Of jobs whose callers wait for the answer themselves.
+NOT_TOLD = "none"
 #: Of deliveries that were not tried.
 DISABLED = "the webhook was disabled"

@@ -21,7 +21,7 @@ from jobs.estimate import Estimator
 from jobs.records import JobStatus, NewDocument, NewJob, SliceState, new_job_id
 from jobs.slicing import PlannedSlice, SlicePlanner
 from jobs.store import tables as t
-from jobs.store.announcing import add_hook
+from jobs.store.announcing import NOT_TOLD, add_hook
 from jobs.store.codec import batch_values, to_json
 from jobs.store.database import Database
 from jobs.store.facts import known_facts
@@ -187,6 +187,7 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
         "metadata_json": to_json(dict(job.metadata)),
         "name": job.name,
         "tags_json": to_json(list(job.tags)),
+        "webhook": None if job.is_told else NOT_TOLD,
         "status": Stage.ARRIVING,
         "total": 0,
         "created_at": now,

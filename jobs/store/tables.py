@@ -87,7 +87,7 @@ class JobRow(Base):
     metadata_json: Mapped[str]
     name: Mapped[str | None]
     tags_json: Mapped[str] = mapped_column(default="[]", server_default="[]")
-    #: of the first schema, which releases before still write NULL to: webhooks have a table
+    #: `announcing.NOT_TOLD`, or NULL, which is all that releases before wrote; webhooks have a table
     webhook: Mapped[str | None]
     status: Mapped[str]
     error: Mapped[str | None]

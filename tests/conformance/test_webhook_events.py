@@ -109,6 +109,15 @@ def test_only_who_asked_for_an_event_gets_it(ledger: Ledger, book: WebhookBook) 
     assert told(take(book)) == [("job.cancelled", other_id)] * 2
 
 
+def test_nobody_is_told_of_a_job_whose_caller_waits(ledger: Ledger, book: WebhookBook) -> None:
+    """Each single call is a job: a project's webhook would hear of every chat."""
+    add_hook(book)
+    job_id = submit(ledger, is_told=False)
+    ledger.drain(ledger.store.get_job(job_id))
+    assert ledger.store.get_job(job_id).status.is_final
+    assert take(book) == []
+
+
 def test_a_job_that_ends_again_is_told_again(ledger: Ledger, book: WebhookBook) -> None:
     add_hook(book)
     job = ledger.submit(5)
