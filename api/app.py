@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from celery import Celery
@@ -180,6 +180,8 @@ async def _lifespan(
         yield
     finally:
         watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching  # it may be reading
         await context.line.close()
         context.sender.stop()
         sweeper.stop()

@@ -11,7 +11,6 @@ from typing import Any
 
 from api.bodies import Body, column_names
 from api.console.draft import Draft
-from api.console.result_view import cut
 from api.submission import new_job
 from jobs import jsontext
 from jobs.catalogue import Catalogue
@@ -30,6 +29,7 @@ MOST_COLUMNS = 30
 _MOST_BAD = 100  # as many as are told
 _DELIMITERS = ",;\t|"
 _CELL_CHARACTERS = 240
+_TABLES = (".csv", ".tsv", ".tab")
 #: The field of a row in the order of the preview, where a file has no columns of its own.
 _OF_DOCUMENTS = ("custom_id", "text", "context", "messages", "params", "task", "model", "metadata")
 
@@ -62,9 +62,24 @@ class Preview:
     refusal: str = ""  #: why the file as a whole would be refused
 
     @property
+    def text_column(self) -> str:
+        """The column whose cells a model reads."""
+        return next((name for name, role in self.roles.items() if role == "text"), "text")
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether it has columns that something divides."""
+        return self.may_choose and self.file_name.lower().removesuffix(".gz").endswith(_TABLES)
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether it may be submitted as far as it is known."""
+        return not self.num_problems and not self.refusal and (self.num_documents > 0 or self.is_part)
+
+    @property
     def is_good(self) -> bool:
-        """Whether it may be submitted as it is."""
-        return bool(self.num_documents) and not self.num_problems and not self.refusal
+        """Whether all of it was read, and every row may be submitted."""
+        return self.may_be_sent and not self.is_part
 
 
 class _Look:
@@ -221,7 +236,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else jsontext.dumps(value).decode()
-    return cut(text) if len(text) <= _CELL_CHARACTERS else f"{text[:_CELL_CHARACTERS]}…"
+    return text if len(text) <= _CELL_CHARACTERS else f"{text[:_CELL_CHARACTERS]}…"
 
 
 def _fields_of(rows: list[RawRow]) -> list[str]:
