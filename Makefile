@@ -106,6 +106,22 @@ lint: $(VENV)/.dev  ## Lint, formatting, strict types, import contracts
 test-slow: $(VENV)/.dev  ## The tests that take minutes (a 1 GB upload, 100,000 rows, ...)
 	@$(BIN)/python -m pytest -q -m "slow and not gpu"
 
+# Not among the development tools: Playwright brings a program of 40 MB that nothing else needs. The browser itself is
+# Debian's; where there is none, the first line says what to install.
+$(VENV)/.browser: $(VENV)/.dev $(LOCKS)/browser.lock
+	@$(LOCKED) -r $(LOCKS)/browser.lock
+	@touch $@
+
+.PHONY: test-browser
+test-browser: $(VENV)/.browser  ## The console in a real Chromium: the whole way, axe, 20 tabs, a restart
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m pytest -q tests/browser
+
+.PHONY: screenshots
+screenshots: $(VENV)/.browser  ## Pictures of every page, light, dark and a phone's, in build/screenshots
+	@$(BIN)/python -m tests.browser.screenshots build/screenshots
+	@echo "wrote build/screenshots"
+
 .PHONY: faults
 faults: $(VENV)/.dev  ## Kills, freezes and cuts everything at length (half an hour); writes docs/faults.md
 	@rm -f .faults.jsonl

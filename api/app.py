@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,15 +15,17 @@ from redis.exceptions import RedisError
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from api.calls.line import open_line
 from api.console.feed import Feed
 from api.console.parts import Console
 from api.console.sessions import open_sessions
+from api.console.throughput import Throughput, watch
 from api.context import Context
 from api.doors import Doors, HeadAnswers, cors_options
 from api.errors import install_error_handlers
 from api.metrics import Metrics
 from api.openai.in_flight import InFlight
-from api.openapi import install_openapi
+from api.openapi import document_events, install_openapi
 from api.places import Places
 from api.query_check import refuse_nul, refuse_unknown_query
 from api.rate_headers import RateHeaders
@@ -31,10 +34,15 @@ from api.request_limits import open_request_limits
 from api.request_timer import RequestTimer
 from api.routes import (
     batches,
+    calls,
     console,
+    console_account,
     console_acts,
     console_live,
+    console_serving,
     console_session,
+    console_submit,
+    console_try,
     files,
     health,
     jobs,
@@ -44,6 +52,7 @@ from api.routes import (
     results,
     static,
     usage,
+    webhooks,
     workers,
 )
 from api.uploads import Uploads, per_owner
@@ -60,7 +69,14 @@ from jobs.store.file_book import FileBook
 from jobs.store.key_book import open_key_book
 from jobs.store.ledger_view import LedgerView
 from jobs.store.sql import open_store
+from jobs.store.webhook_book import open_targets, open_webhook_book
+from jobs.webhooks.deliverer import Deliverer
+from jobs.webhooks.posting import Poster
 
+_PAGES = (
+    console_live, console, console_acts, console_session, console_submit, console_try, console_serving,
+    console_account, static,
+)  # fmt: skip
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3  # result lines become a sixth, at 170 MB/s of one core; level 9 packs a tenth more at 19
 _DESCRIPTION = (
@@ -82,6 +98,8 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
     dispatcher = Dispatcher(store, celery, catalogue, settings)
     rates = Rates()
     view = LedgerView(store.database)
+    targets, metrics = open_targets(settings), Metrics()
+    throughput = Throughput()
     context = Context(
         settings=settings,
         catalogue=catalogue,
@@ -89,7 +107,7 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         keys=open_key_book(settings, store.database),
         sender=Sender(dispatcher, on_death=_die),
         rates=rates,
-        metrics=Metrics(),
+        metrics=metrics,
         changes=ChangeNotifier(store),
         uploads=Uploads(settings),
         streams=Places(
@@ -100,24 +118,33 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         requests=open_request_limits(settings),
         files=FileBook(store.database),
         batches=BatchBook(store.database),
+        webhooks=open_webhook_book(settings, store.database, targets),
         creating=InFlight(),
-        console=Console(view=view, feed=Feed(view, rates), sessions=open_sessions(settings)),
+        line=open_line(settings),
+        console=Console(
+            view=view,
+            feed=Feed(view, rates, throughput),
+            throughput=throughput,
+            sessions=open_sessions(settings),
+        ),
         check_broker=lambda: _check_broker(celery),
     )
     # A sweep here as well as in the workers: with every worker dead, somebody must still
     # expire jobs, and re-send what Redis refused at submit.
     sweeper = Sweeper(store, dispatcher, settings, on_death=_die)
+    deliverer = Deliverer(context.webhooks, Poster(targets), on_death=_die, on_tried=metrics.tried_webhook)
     app = FastAPI(
         title="Textmill",
         version="0.1.0",
         description=_DESCRIPTION,
-        lifespan=partial(_lifespan, context, sweeper),
+        lifespan=partial(_lifespan, context, sweeper, deliverer),
         redirect_slashes=False,  # behind a proxy with TLS it would send client and key to http://
         docs_url=None,  # FastAPI's pages load scripts from elsewhere; ours are among the console's
         redoc_url=None,
     )
     app.state.context = context
     install_error_handlers(app)
+    document_events(app)
     install_openapi(app)
     # Innermost, so that HEAD tells the length that GET has; events pass as they are.
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
@@ -127,29 +154,41 @@ def make_app(settings: Settings, *, most_connections: int | None = None) -> Fast
         app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.add_middleware(Doors, settings=settings)
     app.add_middleware(RequestTimer, metrics=context.metrics)
-    documented = (jobs, results, files, batches, models, keys, projects, usage, workers, health)
+    documented = (
+        jobs, results, files, batches, calls, webhooks, models, keys, projects, usage, workers, health,
+    )  # fmt: skip
     for module in documented:
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_query), Depends(refuse_nul)])
-    for module in (console_live, console, console_acts, console_session, static):
+    for module in _PAGES:
         # Pages: an address with more on it still opens.
         app.include_router(module.router, dependencies=[Depends(refuse_nul)])
     return app
 
 
 @asynccontextmanager
-async def _lifespan(context: Context, sweeper: Sweeper, app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(
+    context: Context, sweeper: Sweeper, deliverer: Deliverer, app: FastAPI
+) -> AsyncIterator[None]:
     context.sender.start()
     sweeper.start()
+    watching = asyncio.create_task(
+        watch(context.console.throughput, lambda since: context.console.view.progress(since=since)),
+        name="throughput",
+    )
+    deliverer.start()
     try:
         yield
     finally:
+        watching.cancel()
+        await context.line.close()
         context.sender.stop()
         sweeper.stop()
+        deliverer.stop()
         context.store.close()
 
 
 def _die() -> None:
-    """Without its sweeper or sender this process only looks alive; a supervisor starts another."""
+    """Without its sweeper, sender or deliverer this process only looks alive; a supervisor starts another."""
     os._exit(70)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,14 +64,18 @@ class Body:
     notes: list[str] = field(default_factory=list)
 
 
-async def receive_form(request: Request, receiver: Receiver) -> FormData:
+async def receive_form(request: Request, receiver: Receiver, *, max_fields: int = 32) -> FormData:
     """A form, its file in a nameless file of ours.
 
     Raises:
+        UnsupportedMediaType: it is none.
         MalformedBody: it cannot be read.
         PayloadTooLarge, UploadStalled, ClientDisconnect: see `Receiver`.
     """
-    parser = MultiPartParser(request.headers, receiver.chunks_here(), max_files=1, max_fields=32)
+    headers = request.headers
+    if not Declared.of(headers.get("content-type", ""), headers.get("content-encoding", "")).is_form:
+        raise UnsupportedMediaType("a form is wanted: send it as multipart/form-data")
+    parser = MultiPartParser(headers, receiver.chunks_here(), max_files=1, max_fields=max_fields)
     try:
         return await parser.parse()
     except MultiPartException as error:
@@ -92,7 +96,7 @@ def open_body(head: Head, receiver: Receiver, form: FormData | None, settings: S
         RequestError: it cannot be read, or its fields are wrong.
     """
     if form is not None:
-        yield _form(head, form, settings)
+        yield form_body(_merged(head.query, dict(form)), settings)
     elif head.declared.kind == "application/json":
         with new_spool(spool_folder(settings), memory_bytes=_SPOOL_MEMORY_BYTES) as spool:
             for chunk in receiver.chunks():
@@ -141,6 +145,8 @@ def _query(request: Request) -> dict[str, Any]:
             query[name] = ",".join(values)
         elif len(values) > 1:
             raise RequestError(f"the query names {echoed(name)} more than once")
+    if '"secret"' in query.get("webhook", ""):
+        raise RequestError("webhook.secret: not in a query, which is written into logs; leave it out")
     return query
 
 
@@ -156,18 +162,39 @@ def _merged(query: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
     return {**query, **value}
 
 
-def _form(head: Head, form: FormData, settings: Settings) -> Body:
+def form_body(form: Mapping[str, Any], settings: Settings) -> Body:
+    """The body that a form carries: its `file`, and fields by their names in `JobIn`.
+
+    Raises:
+        RequestError: it has no file, or a field is wrong.
+    """
+    chunks, kind, declared = _upload(form)
+    return _body(_fields({k: v for k, v in form.items() if k != "file"}), chunks, kind, declared, settings)
+
+
+def column_names(form: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The columns of the file that a form carries, whatever they are for; of lines of text, none.
+
+    Raises:
+        RequestError: as `form_body`.
+    """
+    chunks, kind, declared = _upload(form)
+    how = {name: form[name] for name in ("delimiter", "encoding") if form.get(name)}
+    return _reader(_fields(how), kind, declared, settings, []).column_names(chunks)
+
+
+def _upload(form: Mapping[str, Any]) -> tuple[Iterable[bytes], str, Declared]:
+    """The bytes of a form's file, which reader they need, and what is said of them."""
     upload = form.get("file")
     if not isinstance(upload, UploadFile):
         raise RequestError("a form needs its rows in the field `file`")
-    fields = _fields(_merged(head.query, {k: v for k, v in form.items() if k != "file"}))
     name = PurePath((upload.filename or "").lower())
     declared = Declared.of(upload.content_type or "", upload.headers.get("content-encoding", ""))
     suffix = PurePath(name.stem).suffix if name.suffix == ".gz" else name.suffix
     kind = SUFFIXES.get(suffix) or FORMATS.get(declared.kind)
     if kind is None:
         raise UnsupportedMediaType(f"the file's name must end in {', '.join(SUFFIXES)} (or that and .gz)")
-    return _body(fields, _from_start(upload.file), kind, declared, settings)
+    return _from_start(upload.file), kind, declared
 
 
 def _fields(values: dict[str, Any]) -> JobIn:
@@ -182,7 +209,7 @@ def _fields(values: dict[str, Any]) -> JobIn:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             allowed = ", ".join(JobIn.model_fields)
             raise RequestError(f"unknown field {echoed(name)}; allowed: {allowed}") from None
         raise RequestError(f"{name}: {first['msg']}") from None
@@ -190,6 +217,10 @@ def _fields(values: dict[str, Any]) -> JobIn:
 
 def _body(fields: JobIn, chunks: Iterable[bytes], kind: str, declared: Declared, settings: Settings) -> Body:
     notes: list[str] = []
+    return Body(fields, chunks, _reader(fields, kind, declared, settings, notes).rows, notes)
+
+
+def _reader(fields: JobIn, kind: str, declared: Declared, settings: Settings, notes: list[str]) -> RowReader:
     reader = RowReader(
         kind=TABLE if kind == TABS else kind,
         columns=_columns(fields),
@@ -201,7 +232,7 @@ def _body(fields: JobIn, chunks: Iterable[bytes], kind: str, declared: Declared,
         max_body_bytes=settings.max_body_bytes,
         note=notes.append,
     )
-    return Body(fields, chunks, (table_of_tabs(reader) if kind == TABS else reader).rows, notes)
+    return table_of_tabs(reader) if kind == TABS else reader
 
 
 def _columns(fields: JobIn) -> Columns:

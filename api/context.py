@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from api.calls.line import Line
 from api.console.parts import Console
 from api.metrics import Metrics
 from api.openai.in_flight import InFlight
@@ -28,6 +29,7 @@ from jobs.store.batch_book import BatchBook
 from jobs.store.file_book import FileBook
 from jobs.store.interface import Store
 from jobs.store.key_book import KeyBook, OpenHouse
+from jobs.store.webhook_book import WebhookBook
 
 T = TypeVar("T")
 #: Of bodies that are read whole, before anybody is asked for a key: all but submissions.
@@ -53,7 +55,9 @@ class Context:
     requests: RequestLimits
     files: FileBook
     batches: BatchBook
+    webhooks: WebhookBook
     creating: InFlight
+    line: Line
     console: Console
     check_broker: Callable[[], None]
 
@@ -126,6 +130,15 @@ def _administered(context: ContextDep, caller: CallerDep) -> KeyBook:
     if not caller.is_admin:
         raise NotAllowed
     return context.keys
+
+
+def acting_for(context: Context, caller: Caller, project: str | None) -> Caller:
+    """Who something is for: an administrator may submit for any project. Raises NotAllowed."""
+    if project is None or project_of(project) == caller.owner:
+        return caller
+    if not caller.is_admin or isinstance(context.keys, OpenHouse):
+        raise NotAllowed("this key acts for its own project only")
+    return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
 
 
 async def wait_for_change(context: Context, caller: Caller, job: Job, seconds: float) -> Job:

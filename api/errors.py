@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
-from api.openai.errors import error_answer, speaks_openai
+from api.openai.errors import CallRefused, error_answer, speaks_openai
 from jobs.errors import InvalidRows, NotAuthenticated, Overloaded, TextmillError
 from jobs.params import InvalidParams
 
@@ -67,6 +67,10 @@ async def _ours(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     elif error.is_retryable:
         headers["Retry-After"] = str(_RETRY_SECONDS)
+    if isinstance(error, CallRefused):
+        more["errors"] = [{"field": error.param}]
+        if not error.may_retry:
+            headers["x-should-retry"] = "false"
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     if error.http_status >= 500:

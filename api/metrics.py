@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from jobs.store.interface import Store
+from jobs.webhooks.records import Answer
 
 _WORKER_AGE_SECONDS = 60.0
 
@@ -27,6 +28,9 @@ class Metrics:
             ["method", "route", "status"],
             registry=self.registry,
         )
+        self._webhooks = Counter(
+            "textmill_webhook_tries", "Events sent to webhooks", ["outcome"], registry=self.registry
+        )
         self._backlog = {
             name: Gauge(f"textmill_{name}", text, registry=self.registry)
             for name, text in {
@@ -43,6 +47,10 @@ class Metrics:
             ["worker"],
             registry=self.registry,
         )
+
+    def tried_webhook(self, answer: Answer) -> None:
+        """Counts a try by how it went."""
+        self._webhooks.labels("delivered" if answer.error is None else "failed").inc()
 
     def render(self, store: Store) -> bytes:
         """The text format, with the ledger's figures read now."""

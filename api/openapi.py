@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Header
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.openai.errors import speaks_openai
+from api.webhook_schemas import EventOut
+from jobs.webhooks.records import EventType
 
 
 class ProblemRow(BaseModel):
@@ -63,12 +65,22 @@ _OF_ONE = {
     "{model}": "No such model is served.",
     "{file_id}": "There is no such file.",
     "{batch_id}": "There is no such batch.",
+    "{webhook_id}": "There is no such webhook, or delivery.",
 }
 #: `/v1/keys` and `/v1/projects`.
 _OF_ADMINISTRATION = {
     404: "There is no such project.",
     409: "Keys are off, or projects and keys as they stand do not allow this.",
     413: "The body is too large.",
+}
+#: Of a single call, whose document may fail where a batch would tell it by its line.
+_OF_CALLS = {
+    404: "No such model is served.",
+    408: "The body stopped arriving.",
+    409: "The call was cancelled.",
+    413: "The body is too large.",
+    500: "The document could not be computed.",
+    504: "The document was not computed in time.",
 }
 _OF = {
     "submit_job": {
@@ -88,6 +100,15 @@ _OF = {
         413: "The body, or a value in it, is too large.",
     },
     "list_files": {404: "There is no such file to begin behind."},
+    "create_webhook": {
+        404: "There is no such project.",
+        409: "The project has as many webhooks as it may.",
+        413: "The body is too large.",
+    },
+    "change_webhook": {413: "The body is too large."},
+    "rotate_webhook_secret": {413: "The body is too large."},
+    "replay_failed_deliveries": {409: "The webhook is disabled.", 413: "The body is too large."},
+    "replay_delivery": {409: "The webhook is disabled."},
     "cancel_batch": {409: "The batch has ended."},
     "cancel_job": {409: "The job is not in a state that allows this."},
     "retry_job": {409: "The job is not in a state that allows this."},
@@ -123,12 +144,34 @@ def install_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             app.openapi_schema = _completed(
                 get_openapi(
-                    title=app.title, version=app.version, description=app.description, routes=app.routes
+                    title=app.title,
+                    version=app.version,
+                    description=app.description,
+                    routes=app.routes,
+                    webhooks=app.webhooks.routes,
                 )
             )
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def document_events(app: FastAPI) -> None:
+    """Says what webhooks receive, each event by its name."""
+
+    async def receive(
+        body: EventOut,
+        webhook_id: Annotated[str, Header(description="The event's id: the same in every try.")],
+        webhook_timestamp: Annotated[str, Header(description="Of this try, in seconds since 1970.")],
+        webhook_signature: Annotated[
+            str, Header(description="As Standard Webhooks: `v1,...`, several apart by blanks.")
+        ],
+    ) -> None:
+        """Answer 2xx within 15 seconds; 410 to get nothing any more."""
+
+    for kind in EventType:
+        name = f"on_{kind.replace('.', '_')}"
+        app.webhooks.post(kind, operation_id=name, summary=f"Sent on {kind}")(receive)
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +184,9 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     document["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "One of the server's API keys."}
     }
+    for operations in document["webhooks"].values():
+        for operation in operations.values():
+            operation["responses"] = {"2XX": {"description": "Received."}, "410": {"description": "No more."}}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete(path, operation)
@@ -154,6 +200,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         answers |= _OF_KEYS
         # Without keys the server asks for none.
         operation["security"] = [{"key": []}, {}]
+    if "calls" in operation["tags"]:
+        answers |= _OF_CALLS
     if path.startswith(("/v1/keys", "/v1/projects")):
         answers |= _OF_ADMINISTRATION
     for part, text in _OF_ONE.items():

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from api.webhook_schemas import JobWebhookIn, JobWebhookOut
 from jobs import jsontext
 from jobs.keys import shown_project
 from jobs.records import Job, JobStatus, ResultRow, Task
@@ -68,6 +69,12 @@ class JobOut(BaseModel):
     error: str | None
 
 
+class SubmittedJobOut(JobOut):
+    """A job that was just submitted."""
+
+    webhook: JobWebhookOut | None = None
+
+
 class JobPage(BaseModel):
     """Jobs, newest first."""
 
@@ -89,7 +96,7 @@ class JobIn(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     project: str | None = Field(None, description="Whose job it is; only an administrator has a choice.")
     priority: Literal["interactive", "bulk"] | None = None
-    webhook: str | None = None
+    webhook: JobWebhookIn = None
     expires_in: Annotated[float, Field(gt=0, le=366 * 86400)] | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(

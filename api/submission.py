@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
-from api.context import Context
+from api.context import Context, acting_for
 from api.schemas import JobIn
 from api.serving import how_models_stand
 from api.uploads import new_spool, spool_folder
+from api.webhook_schemas import WebhookIn
 from jobs import jsontext
 from jobs.blocks import in_blocks
 from jobs.errors import (
-    NotAllowed,
     NotAuthenticated,
     Overloaded,
     OverQuota,
@@ -29,14 +29,14 @@ from jobs.errors import (
     RequestError,
 )
 from jobs.estimate import Estimator, Load
-from jobs.keys import Caller, project_of
+from jobs.keys import Caller
 from jobs.params import InvalidParams
 from jobs.quota import Queued, Quota
 from jobs.records import Job, NewBatch, NewDocument, NewJob, Priority, Task
 from jobs.rows.formats import RawRow
 from jobs.rows.validation import RowValidator, check_job
-from jobs.store.key_book import OpenHouse
 from jobs.tasks import parse_task, with_languages
+from jobs.webhooks.records import NewWebhook
 
 _SPOOL_MEMORY_BYTES = 4 << 20  # smaller submissions never touch the disk
 _OVERLOAD_RETRY_SECONDS = 30
@@ -53,6 +53,8 @@ def submit(
     caller: Caller,
     idempotency_key: str | None,
     batch: NewBatch | None = None,
+    job_id: str | None = None,
+    is_awaited: bool = False,
 ) -> tuple[Job, bool]:
     """Runs a whole submission; call it beside the event loop.
 
@@ -64,14 +66,17 @@ def submit(
         caller: Who submits.
         idempotency_key: As the caller gives it, or None.
         batch: What the job is to an OpenAI client, if one asked for it.
+        job_id: That a new job gets; None: any.
+        is_awaited: The caller waits for the answer: no webhook is told of the job's end.
 
     Returns:
         The job, and whether it is new (False: the Idempotency-Key was seen before).
     """
-    caller = _acting_for(context, caller, fields.project)
+    caller = acting_for(context, caller, fields.project)
     with _bounding(context, caller.owner, idempotency_key):
         _refuse_overload(context, caller)
-    job = _new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
+    job = new_job(fields, caller=caller, idempotency_key=idempotency_key, batch=batch)
+    job = dataclasses.replace(job, webhook=_webhook(context, fields.webhook))
     models = how_models_stand(context)
     check_job(job, context.catalogue, models)
     settings = context.settings
@@ -91,6 +96,8 @@ def submit(
         _write(spool, load.counting(validator.documents(read(body))))
         job = dataclasses.replace(
             job,
+            id=job_id,
+            is_told=not is_awaited,
             request_sha256=digest.hexdigest(),
             estimated_tokens=load.tokens,
             stored_bytes=spool.tell(),
@@ -117,18 +124,24 @@ def _told_apart(fields: JobIn) -> dict[str, Any]:
     return fields.model_dump(exclude={"project", *absent})
 
 
-def _acting_for(context: Context, caller: Caller, project: str | None) -> Caller:
-    """Who the job is for: an administrator may submit for any project."""
-    if project is None or project_of(project) == caller.owner:
-        return caller
-    if not caller.is_admin or isinstance(context.keys, OpenHouse):
-        raise NotAllowed("this key submits for its own project only")
-    return Caller(project=project_of(context.keys.project(project).name), key_id=caller.key_id)
+def _webhook(context: Context, wanted: WebhookIn | None) -> NewWebhook | None:
+    """The webhook that a job comes with.
+
+    Raises:
+        RequestError: it is none, or nothing is sent there.
+    """
+    if wanted is None:
+        return None
+    try:
+        return context.webhooks.new(wanted.url, events=wanted.events, secret=wanted.secret)
+    except RequestError as error:
+        raise type(error)(f"webhook.{error}") from None
 
 
-def _new_job(fields: JobIn, *, caller: Caller, idempotency_key: str | None, batch: NewBatch | None) -> NewJob:
-    if fields.webhook is not None:
-        raise RequestError("webhooks are not served yet: poll the job, or follow its events")
+def new_job(
+    fields: JobIn, *, caller: Caller, idempotency_key: str | None = None, batch: NewBatch | None = None
+) -> NewJob:
+    """The job that fields ask for, apart from its documents. Raises RequestError."""
     try:
         task = None if fields.task is None else parse_task(fields.task)
         params = with_languages(fields.task, fields.params)

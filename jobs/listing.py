@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from jobs.records import Job, JobStatus, Messages, Task
+from jobs.records import Job, JobStatus, Messages, Priority, Task
 
 
 class JobOrder(StrEnum):
@@ -114,3 +115,52 @@ class JobRecord:
     params: Mapping[str, Any]
     stored_bytes: int
     models: tuple[ModelRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is that runs, or did until just now."""
+
+    job_id: str
+    owner: str
+    documents: int  #: computed
+    tokens: int  #: read and written
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueLine:
+    """What a model still has to do at one priority."""
+
+    model: str
+    task: Task
+    priority: Priority
+    documents: int
+    jobs: int
+    oldest_at: datetime  #: when the oldest of these jobs came in
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureCount:
+    """Documents that failed lately for one reason, in whichever job."""
+
+    code: str
+    count: int
+    jobs: tuple[str, ...]  #: their ids, newest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecentFailures:
+    """Why documents of the newest jobs failed, most frequent reason first."""
+
+    reasons: tuple[FailureCount, ...]
+    is_whole: bool  #: False: there are more than were looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldSlice:
+    """A slice that a worker has now."""
+
+    worker_id: str
+    job_id: str
+    number: int
+    documents: int  #: of it, still open

@@ -237,6 +237,12 @@ def names_of(task: Task) -> frozenset[str]:
     return frozenset(_MODELS[task].model_fields)
 
 
+def schema_of(task: Task) -> Mapping[str, Mapping[str, Any]]:
+    """The parameters of a task with their kinds and bounds, as JSON Schema has them."""
+    properties: Mapping[str, Mapping[str, Any]] = _MODELS[task].model_json_schema()["properties"]
+    return properties
+
+
 def known_anywhere(name: str) -> bool:
     """Whether any task takes a parameter of this name."""
     return any(name in model.model_fields for model in _MODELS.values())

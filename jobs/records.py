@@ -15,6 +15,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from jobs.isolation import Isolation
+from jobs.webhooks.records import NewWebhook
 
 
 class Task(StrEnum):
@@ -115,6 +116,7 @@ class NewBatch:
 class NewJob:
     """What a client asked for, apart from its documents."""
 
+    id: str | None = None  #: that it shall have (`new_job_id`); None: any
     owner: str = ""  #: the project's name; empty: submitted without a key
     api_key: str | None = None  #: id of the key it is submitted with
     task: Task | None = None  #: None: the rows name their own (mixed)
@@ -124,7 +126,8 @@ class NewJob:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None  #: for people; several jobs may have one name
     tags: tuple[str, ...] = ()
-    webhook: str | None = None
+    webhook: NewWebhook | None = None  #: told of this job, beside those of its project
+    is_told: bool = True  #: False: its caller waits for the answer, and no webhook hears of it
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     stored_bytes: int = 0  #: of all documents, as JSON

@@ -19,6 +19,7 @@ from jobs.errors import ConfigurationError
 from jobs.keys import MIN_SECRET_CHARACTERS, why_not_a_key
 from jobs.limits import parse_limits
 from jobs.secret_files import ENV_FILE, PREFIX, secrets_from_files
+from jobs.webhooks.allow_list import AllowList
 
 #: How a dtype and a device are written.
 DTYPE = "^(auto|float32|bfloat16|float16|int8)$"
@@ -75,12 +76,16 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(
         30.0, gt=0, description="Patience with a client that sends nothing, or next to nothing."
     )
+    call_seconds: float = Field(
+        3600.0, gt=0, le=366 * 86_400, description="A single call that is not answered so soon has expired."
+    )
     admin_key: SecretStr | None = Field(
         None, description="Key that sees every project and makes, rotates and revokes other keys."
     )
     secret: SecretStr | None = Field(
         None,
-        description="What keys are hashed with, 32 characters or more; default: kept in the data folder.",
+        description="What keys are hashed and secrets of webhooks sealed with, 32 characters or more; "
+        "default: kept in the data folder.",
     )
     limits: Annotated[dict[str, int], NoDecode] = Field(
         {},
@@ -137,6 +142,11 @@ class Settings(BaseSettings):
     max_crashes: int = Field(3, ge=1, description="Crashes after which a document is quarantined.")
     keep_days: float | None = Field(
         None, gt=0, description="Finished jobs are deleted after so many days; not set: never."
+    )
+    webhook_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="What webhooks may reach though it is not public, by http too: HOST, HOST:PORT, "
+        "ADDRESS or NETWORK/BITS, apart by commas or spaces; default: nothing.",
     )
     pass_environment: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Variables that `textmill up` passes on to workers beside the usual, by name."
@@ -203,7 +213,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin[:80]!r} is no origin: write https://HOST or https://HOST:PORT")
         return value
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("webhook_allow")
+    @classmethod
+    def _check_targets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        AllowList(value)
+        return value
+
+    @field_validator("allowed_hosts", "allowed_origins", "webhook_allow", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value

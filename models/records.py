@@ -6,7 +6,7 @@ caller chooses and gets back.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,11 @@ class DocumentInput:
     priority: int = 6  #: lower is sooner
     owner: str = ""  #: documents take turns by owner
     group: str = ""  #: and then by group (the job)
+    #: what sampling begins with where the parameters name no seed; None: any
+    own_seed: int | None = None
+    #: told each piece of the text while it is decoded, where the way of decoding shows it; called by the
+    #: thread that computes, so it must not wait. The pieces are the beginning of the output's text.
+    on_text: Callable[[str], None] | None = None
 
     @property
     def num_characters(self) -> int:

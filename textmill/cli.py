@@ -22,6 +22,7 @@ from textmill.commands import (
     status,
     submit,
     usage,
+    webhooks,
 )
 from textmill.commands.server import DEFAULT_URL, Server
 
@@ -95,6 +96,7 @@ for panel, functions in {
         app.command(rich_help_panel=panel)(function)
 app.command("open", rich_help_panel=_HELP)(looking.open_console)
 app.add_typer(models.models, name="models", rich_help_panel=_HELP)
+app.add_typer(webhooks.webhooks, name="webhooks", rich_help_panel=_WORK)
 app.add_typer(keys.keys, name="keys", rich_help_panel=_ENTRY)
 app.add_typer(keys.projects, name="projects", rich_help_panel=_ENTRY)
 

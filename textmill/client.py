@@ -30,8 +30,9 @@ from textmill.row_options import RowOptions
 from textmill.transport import Transport
 from textmill.uploads import Source, Upload, open_upload
 from textmill.views import JobView, Result
+from textmill.webhooks import Webhooks, verify_webhook
 
-__all__ = ["JobHandle", "Textmill"]
+__all__ = ["JobHandle", "Textmill", "verify_webhook"]
 
 
 class Textmill:
@@ -79,6 +80,16 @@ class Textmill:
         """Projects and keys, for who has an administrator's key."""
         return Administration(self._transport)
 
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who is told when jobs of the project end."""
+        return Webhooks(self._transport)
+
+    @staticmethod
+    def verify_webhook(body: bytes | str, headers: Mapping[str, str], secret: str) -> dict[str, Any]:
+        """As `textmill.client.verify_webhook`, which needs no server."""
+        return verify_webhook(body, headers, secret)
+
     def __enter__(self) -> Self:
         return self
 
@@ -108,6 +119,7 @@ class Textmill:
         metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
+        webhook: str | Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         input_format: str | None = None,
     ) -> JobHandle:
@@ -130,6 +142,8 @@ class Textmill:
             metadata: Kept with the job.
             name: For people: the job is found by it. Several jobs may have one name.
             tags: Likewise; no commas in them.
+            webhook: An address to be told when the job ends, or `{"url": ..., "events": [...]}`;
+                the secret that its event is signed with is `webhook["secret"]` of the job returned.
             idempotency_key: Two submissions with one key make one job; made up when None,
                 so that a retry after a broken connection cannot submit twice.
             input_format: `jsonl`, `json`, `csv`, `tsv` or `txt`, where the file's name does not tell.
@@ -155,6 +169,7 @@ class Textmill:
                 metadata=metadata,
                 name=name,
                 tags=tags,
+                webhook=webhook,
                 idempotency_key=idempotency_key,
             )
         finally:
@@ -171,12 +186,14 @@ class Textmill:
         metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
+        webhook: str | Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> JobHandle:
         """As `submit`, with an input opened by the caller, who also closes it."""
         given = {
             "task": task, "model": model, "params": params, "priority": priority, "metadata": metadata,
             "name": name, "tags": ",".join(tags) or None,
+            "webhook": webhook,
         }  # fmt: skip
         query = {**upload.options.query(), **_job_fields(upload.fields, given)}
         headers = {

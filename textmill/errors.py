@@ -57,6 +57,12 @@ class WaitTimedOut(TextmillError):
     is_retryable = True
 
 
+class WebhookForged(TextmillError):
+    """What a webhook received was not sent by it."""
+
+    code = "webhook_forged"
+
+
 class UnreadableInput(TextmillError):
     """The input given cannot be read or sent."""
 

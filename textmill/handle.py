@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import httpx2
 
@@ -27,6 +27,8 @@ class JobHandle:
         self.note = note
         self.id = job if isinstance(job, str) else job.id
         self._last = None if isinstance(job, str) else job
+        #: what this job was submitted with, and its secret; None for a job that was not submitted here
+        self.webhook: Mapping[str, Any] | None = None if isinstance(job, str) else job.raw.get("webhook")
 
     def __repr__(self) -> str:
         return f"JobHandle({self.id!r})"

@@ -26,6 +26,7 @@ from models.records import ModelSpec
 from workers.ending import OrderlyEnd
 from workers.heartbeats import Heartbeats
 from workers.signs import SignsOfLife
+from workers.telling import open_teller
 from workers.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class WorkerProcess:
         self.sweeper = Sweeper(self.store, dispatcher, settings, on_death=die)
         self.worker = Worker(
             worker_id, store=self.store, dispatcher=dispatcher, loop=self.loop, heartbeats=self.heartbeats,
-            settings=settings, on_death=self._end_soon,
+            settings=settings, teller=open_teller(settings, on_death=die), on_death=self._end_soon,
         )  # fmt: skip
         self._end = OrderlyEnd(self.worker, die=die)
 

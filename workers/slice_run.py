@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import threading
 import time
@@ -17,6 +19,7 @@ from models.errors import CannotLoad, LoopDied, LoopStopped
 from models.loop.device_loop import DeviceLoop
 from models.loop.waiting_line import Reservation
 from models.records import DocumentInput, DocumentOutput
+from workers.watched import Watched
 
 _log = logging.getLogger(__name__)
 #: Outcomes are settled together: a transaction costs about as much as fifty rows.
@@ -29,6 +32,8 @@ _LOAD_RETRY_SECONDS = 15.0
 _LOAD_TRIES = 3
 #: A loop may die of the machine; that of so many workers died of what they computed.
 _LOOP_TRIES = 3
+#: Between two questions whether a job that nobody watches any more was cancelled.
+_DESERTED_SECONDS = 1.0
 T = TypeVar("T")
 
 
@@ -50,6 +55,8 @@ class SliceRun:
         self._loop = loop
         self._on_progress = on_progress
         self._on_death = on_death
+        self._watched: Watched | None = None
+        self._ask_again_at = 0.0
         self._lease_seconds = lease_seconds
         self._valid_until = time.monotonic() + lease_seconds
         self._counts = {"succeeded": 0, "failed": 0}
@@ -80,8 +87,9 @@ class SliceRun:
 
     # -- called by the Celery task's thread ----------------------------------------
 
-    def run(self) -> dict[str, Any]:
-        """Runs to the end; returns a summary without text."""
+    def run(self, watched: Watched | None = None) -> dict[str, Any]:
+        """Runs to the end, telling who watches; returns a summary without text."""
+        self._watched = watched
         try:
             if self.lease.isolation is Isolation.NONE:
                 self._compute(self.lease.documents)
@@ -101,6 +109,9 @@ class SliceRun:
             if not self._may_have_killed(error):
                 self.release()  # nobody's fault but this process's: its supervisor starts another
             self._on_death()
+        finally:
+            if self._watched is not None:
+                self._watched.leave()
         return {"slice": str(self.lease.key), **self._counts}
 
     def _compute_alone(self) -> None:
@@ -141,10 +152,23 @@ class SliceRun:
                 if group and (is_due or not ticket.num_open or self._is_given_back.is_set()):
                     self._settle(group)
                     group, settled_at = [], time.monotonic()
+                self._look_after_watcher()
         finally:
             ticket.cancel()
 
+    def _look_after_watcher(self) -> None:
+        """Whoever watched is gone: if the job was cancelled, the ledger says so before the next beat."""
+        watched, now = self._watched, time.monotonic()
+        if watched is None or not watched.is_deserted or now < self._ask_again_at:
+            return
+        self._ask_again_at = now + _DESERTED_SECONDS
+        with contextlib.suppress(StoreUnavailable):
+            leases = {self.lease.key: self.lease.attempt}
+            states = self._store.heartbeat(leases, lease_seconds=self._lease_seconds)
+            self.heard(states[self.lease.key])
+
     def _input(self, document: LeasedDocument) -> DocumentInput:
+        watched = self._watched
         return DocumentInput(
             key=document.seq,
             text=document.text,
@@ -154,6 +178,8 @@ class SliceRun:
             priority=int(self.lease.priority),
             owner=self.lease.owner,
             group=self.lease.key.job_id,
+            own_seed=_own_seed(self.lease.key.job_id, document.seq),
+            on_text=watched.hear if watched is not None and watched.wants_text else None,
         )
 
     def _may_have_killed(self, error: LoopDied) -> bool:
@@ -166,6 +192,8 @@ class SliceRun:
         self._keep_trying(lambda: self._store.settle(self.lease.key, self.lease.attempt, outcomes))
         for outcome in outcomes:
             self._counts[str(outcome.status)] += 1
+        if self._watched is not None:
+            self._watched.settled()
         self._on_progress(sum(self._counts.values()), len(self.lease.documents))
 
     def _suspect(self, name: int) -> bool:
@@ -197,6 +225,11 @@ class SliceRun:
                 for d in self.lease.documents
             ]
         )
+
+
+def _own_seed(job_id: str, seq: int) -> int:
+    """What sampling begins with if nobody says: the same in every attempt, so that all say the same."""
+    return int.from_bytes(hashlib.sha256(f"{job_id}.{seq}".encode()).digest()[:4]) >> 1
 
 
 def _outcome(output: DocumentOutput) -> Outcome:

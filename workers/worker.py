@@ -8,12 +8,14 @@ from typing import Any
 
 from jobs.dispatch import Dispatcher
 from jobs.errors import BrokerUnavailable, StoreUnavailable
-from jobs.records import SliceKey
+from jobs.records import Lease, SliceKey
 from jobs.settings import Settings
 from jobs.store.interface import Store
 from models.loop.device_loop import DeviceLoop
 from workers.heartbeats import Heartbeats
 from workers.slice_run import SliceRun
+from workers.telling import Teller
+from workers.watched import Watched
 
 #: A run looks up from its waiting several times a second.
 _GIVE_BACK_SECONDS = 2.0
@@ -32,6 +34,7 @@ class Worker:
         loop: DeviceLoop,
         heartbeats: Heartbeats,
         settings: Settings,
+        teller: Teller,
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
         """Puts the parts together; starts nothing.
@@ -43,6 +46,7 @@ class Worker:
             loop: computes.
             heartbeats: keeps leases alive.
             settings: lease length and limits.
+            teller: tells who watches a job what becomes of it.
             on_death: ends the process when the device loop is dead.
         """
         self.worker_id = worker_id
@@ -51,6 +55,7 @@ class Worker:
         self._loop = loop
         self._heartbeats = heartbeats
         self._settings = settings
+        self._teller = teller
         self._on_death = on_death
         self._stopping = threading.Event()
         self._claiming = threading.Lock()
@@ -68,7 +73,7 @@ class Worker:
             self._send_next()  # it counted as on its way
             return {"slice": str(key), "skipped": "nothing to do"}
         try:
-            summary = run.run()
+            summary = run.run(self._watched(run.lease))
         finally:
             self._heartbeats.remove(run)
         self._send_next()
@@ -91,6 +96,12 @@ class Worker:
             )  # fmt: skip
             self._heartbeats.add(run)
             return run
+
+    def _watched(self, lease: Lease) -> Watched | None:
+        """Who waits for one document watches it; of larger slices nobody is asked."""
+        if len(lease.documents) > 1:
+            return None
+        return self._teller.watched(lease.key.job_id, lease.attempt)
 
     def stop(self, *, grace_seconds: float) -> None:
         """Takes nothing more; lets running slices finish for a while, then gives them back."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
+from api.console.throughput import Moment, Throughput
 from api.rates import Rates
 from api.schemas import JobOut
 from jobs.errors import TextmillError
@@ -40,6 +41,8 @@ class Follower:
     newest: str | None = None
     changes: dict[str, Change] = field(default_factory=dict)
     has_newer: bool = False  #: a job came in that no page shows yet
+    moment: Moment | None = None  #: what was computed in the last step, once
+    _told_at: float = 0.0
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def wait(self, seconds: float) -> bool:
@@ -49,6 +52,17 @@ class Follower:
         except TimeoutError:
             return False
         return True
+
+    def hear_moment(self, moment: Moment | None) -> None:
+        """Keeps a step of the throughput that is new to it."""
+        if moment is not None and moment.at > self._told_at:
+            self._told_at, self.moment = moment.at, moment
+            self._woken.set()
+
+    def take_moment(self) -> Moment | None:
+        """The step that there is to tell, once."""
+        told, self.moment = self.moment, None
+        return told
 
     def take(self) -> tuple[list[Change], bool]:
         """What there is to tell, once: changes, and whether there are newer jobs."""
@@ -77,9 +91,10 @@ class Follower:
 class Feed:
     """The streams of a process."""
 
-    def __init__(self, view: LedgerView, rates: Rates) -> None:
+    def __init__(self, view: LedgerView, rates: Rates, throughput: Throughput) -> None:
         self._view = view
         self._rates = rates
+        self._throughput = throughput
         self._followers: list[Follower] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -116,4 +131,5 @@ class Feed:
             seen = [job for job in jobs if follower.may_see(job) and follower.seen[job.id] != job.version]
             for job in seen:
                 changes.setdefault(job.id, Change(self._rates.view(job), job.version))
+            follower.hear_moment(self._throughput.latest(owner=follower.owner))
             follower.hear({job.id: changes[job.id] for job in seen}, newest[follower.owner])

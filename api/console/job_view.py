@@ -48,8 +48,8 @@ class JobView:
 
     @property
     def name(self) -> str:
-        """`metadata.name`, or the id."""
-        name = self.job.metadata.get(_NAME)
+        """Its own; else `metadata.name`, as clients named jobs before these had names; else the id."""
+        name = self.job.name or self.job.metadata.get(_NAME)
         return name.strip()[:_NAME_CHARACTERS] if isinstance(name, str) and name.strip() else self.short_id
 
     @property
@@ -59,8 +59,8 @@ class JobView:
 
     @property
     def tags(self) -> list[str]:
-        """What else the metadata says, as long as it is short."""
-        return tags_of(self.job.metadata)[:_MOST_TAGS]
+        """Its own, and what else the metadata says, as long as it is short."""
+        return [*self.job.tags, *tags_of(self.job.metadata)][:_MOST_TAGS]
 
     @property
     def status(self) -> str:
@@ -150,6 +150,12 @@ class JobView:
             JobStatus.CANCELLING: "stopping",
         }
         return said.get(status, "")
+
+    @property
+    def left_duration(self) -> str:
+        """How long it still takes, as far as that is known; empty: it is not."""
+        eta = self.job.eta_seconds
+        return "" if self.is_final or eta is None else words.duration(eta)
 
     @property
     def without_success(self) -> int:

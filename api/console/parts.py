@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api.console.feed import Feed
 from api.console.sessions import Sessions
+from api.console.throughput import Throughput
 from jobs.store.ledger_view import LedgerView
 
 
@@ -15,4 +16,5 @@ class Console:
 
     view: LedgerView
     feed: Feed
+    throughput: Throughput
     sessions: Sessions | None  #: None: keys are off

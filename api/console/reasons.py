@@ -27,6 +27,11 @@ _REASONS = {
 }
 
 
+def word_of(code: str) -> str:
+    """What happened, for people."""
+    return _REASONS.get(code, (code.replace("_", " ").capitalize() or "Failed", ""))[0]
+
+
 @dataclass(frozen=True)
 class Reason:
     """One group of failures."""
@@ -36,9 +41,7 @@ class Reason:
     @property
     def word(self) -> str:
         """What happened."""
-        return _REASONS.get(
-            self.group.code, (self.group.code.replace("_", " ").capitalize() or "Failed", "")
-        )[0]
+        return word_of(self.group.code)
 
     @property
     def hint(self) -> str:

@@ -73,11 +73,21 @@ async def _acting(request: Request, context: ContextDep, visitor: VisitorDep) ->
     """
     check_origin(request)
     if visitor.session is not None:
-        sessions = context.console.sessions
-        given = (await request.form()).get(TOKEN_FIELD, "")
-        if sessions is None or not isinstance(given, str) or not sessions.is_token(visitor.session, given):
-            raise NotAllowed("this form is of another session: load the page again")
+        check_token(context, visitor, (await request.form()).get(TOKEN_FIELD))
     return visitor
+
+
+def check_token(context: Context, visitor: Visitor, given: object) -> None:
+    """A form carries the token of the session that its page was made for.
+
+    Raises:
+        NotAllowed: it carries another, or none.
+    """
+    sessions = context.console.sessions
+    if visitor.session is None or sessions is None:
+        return
+    if not isinstance(given, str) or not sessions.is_token(visitor.session, given):
+        raise NotAllowed("this form is of another session: load the page again")
 
 
 def check_origin(request: Request) -> None:

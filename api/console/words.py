@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KIBI = 1024
 _WHOLE_FROM = 100
-_NONE = "\N{EN DASH}"
+#: Where there is no number.
+NONE = "\N{EN DASH}"
 #: Units with the next smaller one, largest first.
 _UNITS = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s"))
 
@@ -30,7 +31,7 @@ def percent(part: int, whole: int) -> str:
 def speed(per_second: float | None) -> str:
     """Per second: 1,412 or 18.6; a dash where there is none."""
     if not per_second:
-        return _NONE
+        return NONE
     if per_second >= _WHOLE_FROM:
         return f"{per_second:,.0f}"
     return f"{per_second:.1f}" if per_second >= 1 else f"{per_second:.2g}"
@@ -80,3 +81,11 @@ def size(num_bytes: int) -> str:
 def counted(value: int, noun: str) -> str:
     """1 job, 1,284 jobs."""
     return f"{value:,} {noun}" + ("" if value == 1 else "s")
+
+
+def short(value: float) -> str:
+    """In figures alone, where the exact number stands below: 16.6 G, 3.1 M, 157.6 k."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= unit:
+            return f"{value / (1e3 if name == 'k' else unit):.1f} {name}"
+    return f"{value:,.0f}"

@@ -23,9 +23,7 @@ class BodyProblem(Exception):
 
 def missing(param: str) -> BodyProblem:
     """A field that must be there is not."""
-    return BodyProblem(
-        param, f"Missing required parameter: 'body.{param}'.", code="missing_required_parameter"
-    )
+    return BodyProblem(param, f"Missing required parameter: {param!r}.", code="missing_required_parameter")
 
 
 class Translated(NamedTuple):

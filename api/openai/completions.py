@@ -14,7 +14,7 @@ from jobs.records import ResultRow, Task
 DEFAULT_TOKENS = 16
 _UNSERVED = UNSERVED | {
     "suffix": Unserved(("",)),
-    "echo": Unserved((False,), "the prompt is in your file; leave it out"),
+    "echo": Unserved((False,), "you have the prompt; leave it out"),
     "logprobs": Unserved(),
 }
 
@@ -52,7 +52,7 @@ def _prompt(prompt: Any) -> Any:
         return prompt[0]
     raise BodyProblem(
         "prompt",
-        "must be a string: give each prompt a line of its own (lists of tokens are not served)",
+        "must be a string: give each prompt a request of its own (lists of tokens are not served)",
         code="unsupported_parameter",
     )
 

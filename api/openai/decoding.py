@@ -16,8 +16,8 @@ from jobs.records import Task
 UNSERVED = {
     "stream": Unserved((False,), "a batch has its answers in a file; leave it out"),
     "stream_options": Unserved(),
-    "background": Unserved((False,), "a batch runs in the background anyway; leave it out"),
-    "store": Unserved((False,), "results are kept with the batch; leave it out"),
+    "background": Unserved((False,), "what shall run in the background goes into a batch"),
+    "store": Unserved((False,), "every result is kept until its job is deleted; leave it out"),
     "service_tier": Unserved(("auto", "default")),
     "frequency_penalty": Unserved((0,), "use repetition_penalty or no_repeat_ngram_size"),
     "presence_penalty": Unserved((0,), "use repetition_penalty or no_repeat_ngram_size"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from api.openai.answers import Answered
 from api.openai.endpoints import ENDPOINTS, MIXED
-from api.openai.errors import error_body
+from api.openai.errors import error_body, status_of_failure
 from api.result_files import one_line
 from api.result_reading import answer
 from jobs.batches import Batch, BatchNotFound, Half, parse_result_file_id, result_file_id
@@ -18,10 +18,6 @@ from jobs.records import DocumentStatus, Job, ResultFilter, ResultRow
 from jobs.store.batch_book import BatchBook
 from jobs.store.interface import Store
 
-#: What workers say of a document that is itself the reason; all else is the server's.
-_OF_THE_REQUEST = frozenset(
-    {"too_long", "invalid_parameter", "invalid_params", "document_error", "not_finite"}
-)
 _NEVER_RUN = {
     DocumentStatus.EXPIRED: (
         "batch_expired", "This request could not be executed before the completion window expired.",
@@ -140,5 +136,5 @@ def _answered(batch: Batch, row: ResultRow, name: str) -> tuple[int, dict[str, A
     if row.status is DocumentStatus.SUCCEEDED:
         url = batch.asked.endpoint if batch.asked.endpoint != MIXED else str((row.metadata or {})["url"])
         return 200, ENDPOINTS[url].answer(row, Answered(name, int(batch.created_at.timestamp())))
-    status = 400 if row.error_code in _OF_THE_REQUEST else 500
+    status = status_of_failure(row.error_code)
     return status, error_body(status, row.error_code, row.error_message or "the request failed")

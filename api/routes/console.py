@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -12,7 +14,7 @@ from api.console.job_list import JobList, ListQuery
 from api.console.job_page import PAGE_SIZE as RESULTS_SHOWN
 from api.console.job_page import JobPage, PageQuery
 from api.console.job_view import JobView
-from api.console.overview import MOST_RUNNING, SHOWN_RUNNING, Overview
+from api.console.overview import SHOWN_RUNNING, Disk, Overview
 from api.console.pages import PageRoute, page
 from api.console.reasons import failure_panel
 from api.console.record import record_rows
@@ -20,11 +22,12 @@ from api.console.result_view import ResultView
 from api.console.visitor import JobOwnerDep, Visitor, VisitorDep
 from api.context import Context, ContextDep, in_thread
 from api.holdings import holdings
+from api.routes.console_serving import workers_seen
 from jobs.listing import JobSearch
 from jobs.records import Job, JobStatus
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-_WORKER_AGE_SECONDS = 60.0
+_LATELY = timedelta(hours=24)
 
 
 @router.get("/")
@@ -55,24 +58,25 @@ async def job_page(
 
 
 def _overview(context: Context, visitor: Visitor) -> Response:
-    view = context.console.view
+    view, owner = context.console.view, visitor.owner
     search = JobSearch(statuses=frozenset({JobStatus.RUNNING, JobStatus.CANCELLING}))
-    found = view.search(search, owner=visitor.owner, limit=MOST_RUNNING)
-    rows = _rows(context, found.jobs)
+    rows = _rows(context, view.search(search, owner=owner, limit=SHOWN_RUNNING).jobs)
+    sees_all = owner is None or visitor.is_open
     shown = Overview(
-        running=[row for row, _ in rows],
-        counts=view.counts(owner=visitor.owner),
-        workers=context.store.workers(max_age_seconds=_WORKER_AGE_SECONDS),
+        counts=view.counts(owner=owner),
+        workers=workers_seen(context, owner),
+        moments=context.console.throughput.moments(owner=owner),
+        queue=view.queue(owner=owner),
+        failures=view.recent_failures(owner=owner, since=datetime.now(UTC) - _LATELY),
+        disk=_disk(context) if sees_all else None,
     )
-    limits = [] if visitor.owner is None else holdings(context, visitor.caller, visitor.owner)
-    return page(
-        "overview.html",
-        visitor=visitor,
-        overview=shown,
-        rows=rows[:SHOWN_RUNNING],
-        workers=shown.workers,
-        limits=limits,
-    )
+    limits = [] if owner is None else holdings(context, visitor.caller, owner)
+    return page("overview.html", visitor=visitor, overview=shown, rows=rows, limits=limits)
+
+
+def _disk(context: Context) -> Disk:
+    usage = shutil.disk_usage(context.settings.data)
+    return Disk(context.console.view.database_bytes(), usage.used, usage.free)
 
 
 def _job_list(context: Context, visitor: Visitor, query: ListQuery, done: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -28,13 +29,13 @@ _PARTS = {"row": "parts/job_row.html", "page": "parts/job_progress.html", "run":
 _MACROS = {"row": "job_row", "page": "job_progress", "run": "run_row"}
 
 
-async def _place(context: ContextDep, visitor: VisitorDep) -> AsyncIterator[None]:
+async def place(context: ContextDep, visitor: VisitorDep) -> AsyncIterator[None]:
     """A place among the streams, held until the last byte is sent."""
     with context.streams.taken(visitor.caller.owner):
         yield
 
 
-_STREAMED = Depends(_place)
+_STREAMED = Depends(place)
 
 
 @router.get("/console/events", dependencies=[_STREAMED])
@@ -94,6 +95,8 @@ async def _changes(
                 changes, has_newer = follower.take()
                 for change in changes:
                     yield _told(change, kinds, shows_project=visitor.owner is None)
+                if (moment := follower.take_moment()) is not None:
+                    yield format_sse_event(event="moment", data_str=jsontext.dumps(asdict(moment)).decode())
                 if has_newer:
                     yield format_sse_event(event="newer", data_str="{}")
                 spoken = time.monotonic()

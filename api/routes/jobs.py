@@ -13,8 +13,9 @@ from api.bodies import Head, open_body, receive_form
 from api.context import CallerDep, Context, ContextDep, OwnerDep, ReachDep, in_thread, wait_for_change
 from api.examples import SUBMIT_BODY
 from api.receiving import Receiver
-from api.schemas import JobIn, JobOut, JobPage, query_parameters
+from api.schemas import JobIn, JobOut, JobPage, SubmittedJobOut, query_parameters
 from api.submission import submit
+from api.webhook_schemas import JobWebhookOut, WebhookIn
 from jobs.echo import echoed
 from jobs.errors import UnknownModel
 from jobs.keys import Caller
@@ -51,7 +52,7 @@ class JobQuery(BaseModel):
 @router.post(
     "",
     status_code=202,
-    response_model=JobOut,
+    response_model=SubmittedJobOut,
     operation_id="submit_job",
     openapi_extra=SUBMIT_BODY | {"parameters": query_parameters(JobIn)},
 )
@@ -66,14 +67,14 @@ async def submit_job(
     async with context.uploads.receive(request, caller.owner) as receiver:
         form = await receive_form(request, receiver) if head.declared.is_form else None
         try:
-            job, notes = await context.uploads.in_thread(
+            job, webhook, notes = await context.uploads.in_thread(
                 _submit, context, head, receiver, form, caller, idempotency_key
             )
         finally:
             if form is not None:
                 await form.close()
     headers = {"Textmill-Note": "; ".join(notes)} if notes else {}
-    return _answer(context, job, status_code=202, location=True, headers=headers)
+    return _answer(context, job, status_code=202, location=True, headers=headers, webhook=webhook)
 
 
 @router.get("", response_model=JobPage, operation_id="list_jobs")
@@ -141,14 +142,23 @@ async def delete_job(job_id: str, context: ContextDep, owner: OwnerDep) -> Respo
 
 def _submit(
     context: Context, head: Head, receiver: Receiver, form: FormData | None, caller: Caller, key: str | None
-) -> tuple[Job, list[str]]:
-    """Stores what a request carries; the job, and what the caller may want to know."""
+) -> tuple[Job, JobWebhookOut | None, list[str]]:
+    """Stores what a request carries; the job, its webhook, and what the caller may want to know."""
     with open_body(head, receiver, form, context.settings) as body:
         job, _ = submit(context, body.fields, body.chunks, body.read, caller=caller, idempotency_key=key)
         notes = [*body.notes]
         if body.fields.priority == "interactive" and job.priority is not Priority.INTERACTIVE:
             notes.append(_TAKEN_AS_BULK)
-        return job, notes
+        return job, _webhook_of(context, job, body.fields.webhook), notes
+
+
+def _webhook_of(context: Context, job: Job, asked: WebhookIn | None) -> JobWebhookOut | None:
+    """The webhook that a job was submitted with; a repeat of the call hears its secret as well."""
+    webhook = None if asked is None else context.webhooks.of_job(job)
+    if asked is None or webhook is None:
+        return None
+    secret = context.webhooks.secret_of(webhook) if asked.secret is None else None
+    return JobWebhookOut(id=webhook.id, url=webhook.url, events=list(webhook.events), secret=secret)
 
 
 def _check_model(context: Context, name: str) -> None:
@@ -165,12 +175,17 @@ def _answer(
     status_code: int = 200,
     location: bool = False,
     headers: dict[str, Any] | None = None,
+    webhook: JobWebhookOut | None = None,
 ) -> Response:
     sent = {"ETag": _etag(job), "Cache-Control": "no-cache", **(headers or {})}
     if location:
         sent |= {"Location": f"/v1/jobs/{job.id}", "Retry-After": "1"}
-    body = context.rates.view(job).model_dump_json()
-    return Response(body, status_code=status_code, media_type="application/json", headers=sent)
+    view = context.rates.view(job)
+    if webhook is not None:
+        view = SubmittedJobOut(**view.model_dump(), webhook=webhook)
+    return Response(
+        view.model_dump_json(), status_code=status_code, media_type="application/json", headers=sent
+    )
 
 
 def _etag(job: Job) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from jobs import jsontext
@@ -16,9 +17,10 @@ from jobs.rows.encoding import to_utf8
 from jobs.rows.formats import RawRow, read_lines, read_txt
 from jobs.rows.json_values import WHOLE_REQUEST, read_values
 from jobs.rows.lines import peek, peek_bytes
-from jobs.rows.tables import delimiter_of, read_table
+from jobs.rows.tables import column_names, delimiter_of, read_table
 
 JSON, TABLE, TEXT = "json", "table", "text"
+_ROWS_FOR_NAMES = 20  # of JSON, whose rows may each have other keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,20 @@ class RowReader:
             )
         rows = read_json(text, max_line_bytes=self.max_line_bytes)
         return as_table(rows, self.columns, self.note) if self.columns.given else rows
+
+    def column_names(self, chunks: Iterable[bytes]) -> list[str]:
+        """What its columns are called: of a table its header, of JSON the keys of the first rows.
+
+        Raises:
+            RequestError: it is not what it is said to be.
+        """
+        if self.kind == TEXT:
+            return []
+        text = self.text(chunks)
+        if self.kind == TABLE:
+            return column_names(text, max_row_bytes=self.max_line_bytes, delimiter=self.delimiter)
+        rows = islice(read_json(text, max_line_bytes=self.max_line_bytes), _ROWS_FOR_NAMES)
+        return list(dict.fromkeys(name for row in rows for name in row.fields or ()))
 
     def text(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The body without compression, as UTF-8."""

@@ -60,6 +60,29 @@ def read_table(
         MalformedBody: not UTF-8, or no header.
     """
     columns = columns.stripped()
+    reader, lines, delimiter = _opened(chunks, max_row_bytes, delimiter)
+    try:
+        yield from _rows(reader, lines, columns, delimiter, note)
+    except csv.Error as error:
+        yield _broken_row(lines, delimiter, str(error))
+    except _RowTooLong:
+        yield _broken_row(lines, delimiter, f"the row is longer than {max_row_bytes} bytes")
+
+
+def column_names(chunks: Iterable[bytes], *, max_row_bytes: int, delimiter: str | None = None) -> list[str]:
+    """The header of a table, whatever its columns are for; empty when there is none."""
+    reader, lines, _ = _opened(chunks, max_row_bytes, delimiter)
+    try:
+        names = next((cells for cells in _records(reader, lines) if any(cells)), [])
+    except (csv.Error, _RowTooLong) as error:
+        raise MalformedBody(f"the header cannot be read: {error or 'it is too long'}") from None
+    return [name.strip() for name in names]
+
+
+def _opened(
+    chunks: Iterable[bytes], max_row_bytes: int, delimiter: str | None
+) -> tuple[Iterator[list[str]], _RowLines, str]:
+    """What reads the cells of rows, the lines that it reads, and the delimiter that it goes by."""
     lines = _RowLines(split_keeping_ends(chunks, max_line_bytes=max_row_bytes), max_row_bytes)
     first = lines.first()
     if named := _SEP_LINE.fullmatch(first):
@@ -71,13 +94,11 @@ def read_table(
     delimiter = delimiter or ","
     # A header written `id, "text"` says that spaces after the delimiter are not meant.
     has_spaces = delimiter != " " and re.search(rf'{re.escape(delimiter)} +"', first) is not None
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=has_spaces)
-    try:
-        yield from _rows(reader, lines, columns, delimiter, note)
-    except csv.Error as error:
-        yield _broken_row(lines, delimiter, str(error))
-    except _RowTooLong:
-        yield _broken_row(lines, delimiter, f"the row is longer than {max_row_bytes} bytes")
+    return (
+        csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=has_spaces),
+        lines,
+        delimiter,
+    )
 
 
 def _rows(

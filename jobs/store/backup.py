@@ -21,7 +21,7 @@ from jobs.store.migrate import current_revision, knows, migrate
 _FIRST = ("job", "slice", "document", "result")
 _NOT_COPIED = ("alembic_version", "sqlite_sequence", *_FIRST)
 #: Whose rows have numbers of the database's own.
-_NUMBERED = ("job", "file", "batch")
+_NUMBERED = ("job", "file", "batch", "webhook", "webhook_delivery")
 _BLOCK_ROWS = 1000
 #: Of tables whose rows hold a megabyte.
 _FEW_ROWS = {"file_block": 16}

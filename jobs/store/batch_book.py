@@ -16,6 +16,7 @@ from jobs.errors import RequestError
 from jobs.files import Place
 from jobs.records import Job, NewBatch
 from jobs.store import tables as t
+from jobs.store.announcing import keep_telling, tell_refusal
 from jobs.store.codec import batch_values, from_json, job_from_row, to_json, to_time
 from jobs.store.database import Database
 from jobs.store.outcomes import lock_job, running_of_each
@@ -47,8 +48,10 @@ class BatchBook:
         def work(connection: Connection) -> None:
             c = t.batch.c
             if connection.scalar(select(c.id).where(c.public_id == batch_id)) is None:  # an unheard COMMIT
-                values = batch_values(batch_id, owner, asked, self._database.now(connection))
+                now = self._database.now(connection)
+                values = batch_values(batch_id, owner, asked, now)
                 connection.execute(insert(t.batch).values(problems_json=kept, **values))
+                tell_refusal(connection, owner, batch_id, now)
 
         self._database.write(work)
         return self.get(batch_id, owner=owner)
@@ -209,6 +212,7 @@ def _forget(connection: Connection, row: Row[Any]) -> int | None:
         return None  # retried meanwhile
     ended = to_json({name: job._mapping[name] for name in _KEPT})
     connection.execute(update(t.batch).where(t.batch.c.id == row.id).values(job=None, ended_json=ended))
+    keep_telling(connection, job.id)
     hide(connection, [job.id])
     return int(job.id)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from jobs.records import JobStatus, SliceState
 from jobs.store import tables as t
+from jobs.store.announcing import tell_end
 from jobs.store.database import Database
 from jobs.store.outcomes import set_status
 from jobs.store.stages import status_of
@@ -31,6 +32,7 @@ def end_early(connection: Connection, row: Row[Any], wanted: JobStatus, now: flo
     left = row.total - row.succeeded - row.failed - row.cancelled - row.expired
     counter = {str(wanted): row._mapping[str(wanted)] + left}
     set_status(connection, row.id, status_of(row), wanted, finished_at=now, close_from=0, **counter)
+    tell_end(connection, row.id, now)
     _fence_leased(connection, row.id)
     close_block(connection, row.id)
     return int(left)

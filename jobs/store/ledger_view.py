@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from jobs.listing import Failures, JobRecord, JobSearch, JobsFound, SentDocument
+from jobs.listing import (
+    Failures,
+    HeldSlice,
+    JobRecord,
+    JobSearch,
+    JobsFound,
+    Progress,
+    QueueLine,
+    RecentFailures,
+    SentDocument,
+)
 from jobs.records import Job, JobStatus
-from jobs.store import insight, listing
+from jobs.store import activity, insight, listing
 from jobs.store.database import Database
 
 
@@ -53,3 +64,23 @@ class LedgerView:
     def record(self, job_id: str) -> JobRecord:
         """How results came about. Raises JobNotFound."""
         return insight.job_record(self._database, job_id)
+
+    def progress(self, *, since: datetime) -> list[Progress]:
+        """How far every job is that runs or ended since then, whoever owns it."""
+        return activity.progress(self._database, since=since)
+
+    def queue(self, *, owner: str | None) -> list[QueueLine]:
+        """What is still to be done by each model."""
+        return activity.queue(self._database, owner=owner)
+
+    def held(self, *, owner: str | None) -> list[HeldSlice]:
+        """What workers have of an owner's jobs."""
+        return activity.held(self._database, owner=owner)
+
+    def recent_failures(self, *, owner: str | None, since: datetime) -> RecentFailures:
+        """Why documents failed of jobs that came in since then."""
+        return activity.recent_failures(self._database, owner=owner, since=since)
+
+    def database_bytes(self) -> int:
+        """How large the database is."""
+        return activity.database_bytes(self._database)

@@ -25,6 +25,7 @@ from jobs.errors import JobNotFound
 from jobs.records import Counts, DocumentStatus, JobStatus, SliceState
 from jobs.states import closing_status, move
 from jobs.store import tables as t
+from jobs.store.announcing import tell_end
 from jobs.store.stages import is_visible, status_of
 
 #: columns a SELECT of open documents fills in `result`
@@ -130,6 +131,7 @@ def close_if_settled(connection: Connection, row_id: int, now: float) -> bool:
     if counts.settled < counts.total:
         return False
     set_status(connection, row_id, current, closing_status(current, counts), finished_at=now)
+    tell_end(connection, row_id, now)
     return True
 
 

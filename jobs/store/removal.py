@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from jobs.errors import IllegalTransition
 from jobs.store import tables as t
+from jobs.store.announcing import withdraw
 from jobs.store.database import Database
 from jobs.store.outcomes import find_job, lock_owned
 from jobs.store.pacing import Pace
@@ -47,7 +48,8 @@ def _hidden(connection: Connection, job_id: str) -> int | None:
 
 
 def hide(connection: Connection, row_ids: list[int]) -> None:
-    """From now on there are no such jobs, and their keys are free."""
+    """From now on there are no such jobs, their keys are free, and nobody is told of them any more."""
+    withdraw(connection, row_ids)
     connection.execute(
         update(t.job)
         .where(t.job.c.id.in_(row_ids))

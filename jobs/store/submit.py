@@ -21,6 +21,7 @@ from jobs.estimate import Estimator
 from jobs.records import JobStatus, NewDocument, NewJob, SliceState, new_job_id
 from jobs.slicing import PlannedSlice, SlicePlanner
 from jobs.store import tables as t
+from jobs.store.announcing import NOT_TOLD, add_hook
 from jobs.store.codec import batch_values, to_json
 from jobs.store.database import Database
 from jobs.store.facts import known_facts
@@ -75,7 +76,7 @@ class _Arrival:
     """A job on its way in."""
 
     def __init__(self, database: Database, job: NewJob, planner: SlicePlanner) -> None:
-        self.public_id = new_job_id()
+        self.public_id = job.id or new_job_id()
         self.num_documents = 0
         self._database = database
         self._job = job
@@ -186,7 +187,7 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
         "metadata_json": to_json(dict(job.metadata)),
         "name": job.name,
         "tags_json": to_json(list(job.tags)),
-        "webhook": job.webhook,
+        "webhook": None if job.is_told else NOT_TOLD,
         "status": Stage.ARRIVING,
         "total": 0,
         "created_at": now,
@@ -203,6 +204,8 @@ def _insert_job(connection: Connection, job: NewJob, public_id: str, now: float)
     if job.batch is not None:  # seen together with the job, and gone with it
         values = batch_values(batch_id_of(public_id), job.owner, job.batch, now)
         connection.execute(insert(t.batch).values(job=row_id, **values))
+    if job.webhook is not None:
+        add_hook(connection, job.webhook, owner=job.owner, now=now, job=row_id)
     return row_id
 
 

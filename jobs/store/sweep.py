@@ -7,12 +7,14 @@ import time
 from sqlalchemy import ColumnElement, Connection, delete, select
 
 from jobs.records import JobStatus, SweepReport
+from jobs.store import hook_tables as h
 from jobs.store import tables as t
 from jobs.store.batch_book import BatchBook
 from jobs.store.database import Database
 from jobs.store.ending import close_slices, end_early
 from jobs.store.file_book import FileBook
 from jobs.store.lapses import LedgerWatch, mend
+from jobs.store.outbox import sweep_outbox
 from jobs.store.outcomes import lock_job
 from jobs.store.removal import hide, remove
 from jobs.store.reopening import reopen
@@ -40,6 +42,7 @@ def sweep(
     _forget_workers(database)
     if keep_seconds is not None:
         _hide_the_old(database, keep_seconds)
+    sweep_outbox(database)
     BatchBook(database).sweep(keep_seconds=keep_seconds)
     FileBook(database).sweep(until=time.monotonic() + _WORK_SECONDS)
     removed = _go_on(database, until=time.monotonic() + _WORK_SECONDS)
@@ -97,11 +100,12 @@ def _forget_workers(database: Database) -> None:
 
 
 def _hide_the_old(database: Database, keep_seconds: float) -> None:
-    """Jobs that were finished longer ago than they are kept."""
+    """Jobs that were finished longer ago than they are kept, once all who want to know have been told."""
     c = t.job.c
 
     def old(connection: Connection) -> list[int]:
-        finished = select(c.id).where(c.finished_at < database.now(connection) - keep_seconds)
+        is_untold = select(h.delivery.c.id).where(h.delivery.c.job == c.id, h.is_waiting()).exists()
+        finished = select(c.id).where(c.finished_at < database.now(connection) - keep_seconds, ~is_untold)
         return list(connection.scalars(finished.limit(_MOST_JOBS).with_for_update(skip_locked=True)))
 
     if database.read(old):

@@ -87,6 +87,7 @@ class JobRow(Base):
     metadata_json: Mapped[str]
     name: Mapped[str | None]
     tags_json: Mapped[str] = mapped_column(default="[]", server_default="[]")
+    #: `announcing.NOT_TOLD`, or NULL, which is all that releases before wrote; webhooks have a table
     webhook: Mapped[str | None]
     status: Mapped[str]
     error: Mapped[str | None]

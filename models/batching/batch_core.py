@@ -99,6 +99,10 @@ class BatchCore:
         if not self._inside:
             self._forget()
 
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """None: a batch is there once it is computed."""
+        return ()
+
     def step(self) -> list[Result]:
         """Begins the next batch, or as much of it as does not take long, and hands out what is there.
 

@@ -46,6 +46,10 @@ class ContinuousCore:
         inside = [(key, index) for key in keys for index in self._pieces.pop(key, ())]
         self._core.discard(inside)
 
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """The new tokens of a document's one piece."""
+        return self._core.so_far((key, 0))
+
     def step(self) -> list[Result]:
         """The next token of everything inside."""
         results: list[Result] = []

@@ -44,6 +44,10 @@ class Core(Protocol):
         """Nothing more is wanted of these documents; unknown ones are ignored."""
         ...
 
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """The new tokens of a document of one piece that is read early; none where they come all at once."""
+        ...
+
     def step(self) -> list[Result]:
         """One bounded piece of work."""
         ...

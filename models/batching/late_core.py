@@ -44,6 +44,10 @@ class LateCore:
         if self._core is not None:
             self._core.discard(keys)
 
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """Of the core."""
+        return self._core.so_far(key) if self._core is not None else ()
+
     def step(self) -> list[Result]:
         """A step of the core."""
         return self._core.step() if self._core is not None else []

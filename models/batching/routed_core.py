@@ -62,6 +62,10 @@ class RoutedCore:
                 lane.inside.pop(key, None)
             lane.core.discard(keys)
 
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """Of whichever has it."""
+        return next((lane.core.so_far(key) for lane in self._lanes if key in lane.inside), ())
+
     def step(self) -> list[Result]:
         """A step of whose turn it is, if it has work, else of the other."""
         lane = next((each for each in self._lanes if each.inside), None)

@@ -97,6 +97,7 @@ class PagedCore:
                 seed=prompt.seed or 0,
                 priority=priority,
                 provenance=self._program.sampler.provenance if choice.sampling.temperature else {},
+                is_read_early=prompt.is_read_early,
             )
         )
 
@@ -117,6 +118,11 @@ class PagedCore:
     def clear(self) -> None:
         """Drops everything."""
         self.discard([*self._inside])
+
+    def so_far(self, key: Hashable) -> Sequence[int]:
+        """The new tokens of a request that is read early; fewer than before while it begins again."""
+        request = self._inside.get(key)
+        return request.new_tokens if request is not None else ()
 
     @property
     def has_work(self) -> bool:

@@ -93,6 +93,7 @@ class GroupCore(PagedCore):
                 beams=made.beams,
                 slow=self._parameters.choice(prompt) if made.is_slow else None,
                 priority=priority,
+                is_read_early=prompt.is_read_early,
             )
         )
 

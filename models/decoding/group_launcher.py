@@ -77,6 +77,10 @@ class GroupFlight(Flight):
         """As the interface says; a group ends with its search."""
         said = self._said().reshape(-1, NUM_SAID)
         self.histories.note(self.lineup.seats, said)
+        for row, group in self.lineup.watched:
+            # Of beams nobody knows yet which will win.
+            if group.is_read_early and group.num_rows == 1 and said[row, SAID_TOKEN] > NOT_FINITE:
+                group.new_tokens.append(int(said[row, SAID_TOKEN]))
         ended = [(row, self.lineup.by_row[row]) for row in np.flatnonzero(said[:, SAID_DONE]).tolist()]
         return [self._outcome(group, row, said) for row, group in ended if not group.is_gone]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from models.batching.core import Core
@@ -14,7 +16,9 @@ from models.records import DocumentInput, DocumentOutput
 from models.tasks.chats import ChatEncoder
 from models.tasks.decoding_core import decoding_core
 from models.tasks.documents.document_engine import DocumentEngine, OpenDocument, PieceData, Prepared
+from models.tasks.growing_text import GrowingText, comes_in_pieces
 from models.tasks.lengths import Lengths
+from models.tasks.listeners import Listeners
 from models.tasks.texts import TextEncoder, cut_at, text_of
 
 #: Used when neither the client nor the model's generation config sets a limit.
@@ -39,6 +43,25 @@ class GenerationEngine(DocumentEngine):
         self._texts = TextEncoder(loaded.tokenizer)
         self._chats = ChatEncoder(loaded.tokenizer)
         self._has_encoder = loaded.family is Family.SEQ2SEQ
+        self._listeners = Listeners()
+        self._may_tell = comes_in_pieces(loaded.tokenizer)
+
+    def step(self) -> list[DocumentOutput]:
+        """One step, and what it adds to the texts that somebody listens to."""
+        outputs = super().step()
+        self._listeners.leave([output.key for output in outputs])
+        self._listeners.tell(self._core.so_far)
+        return outputs
+
+    def cancel(self, keys: Collection[Hashable]) -> None:
+        """Drops documents."""
+        super().cancel(keys)
+        self._listeners.leave(keys)
+
+    def close(self) -> None:
+        """Frees the model's memory."""
+        self._listeners.clear()
+        super().close()
 
     def prepare(self, documents: Sequence[DocumentInput]) -> list[Prepared | DocumentError]:
         """The prompt's tokens and how many may follow, for each document."""
@@ -112,9 +135,19 @@ class GenerationEngine(DocumentEngine):
         if not ids:
             raise InvalidParameter("the prompt has no tokens for this model")
         limit = self._lengths.new_tokens(document.params, len(ids), otherwise=DEFAULT_NEW_TOKENS)
-        prompt = self._prompts.make(ids, document.params, max_new_tokens=limit)
+        prompt = self._prompts.make(ids, document.params, max_new_tokens=limit, own_seed=document.own_seed)
+        if document.on_text is not None and self._may_tell and prompt.num_rows == 1:
+            prompt = replace(prompt, is_read_early=True)
+            self._listeners.enter(document.key, self._growing(prompt), document.on_text)
         piece = PieceData(num_tokens=len(ids) + limit, data=prompt, num_rows=prompt.num_rows)
         return Prepared(pieces=[piece], input_tokens=len(ids), facts=prompt)
+
+    def _growing(self, prompt: Prompt) -> GrowingText:
+        """The continuation while its tokens come."""
+        tail = [] if self._has_encoder else prompt.input_ids[-_SEAM_TOKENS:]
+        return GrowingText(
+            partial(text_of, self.loaded), self.loaded.tokenizer.convert_ids_to_tokens, tail, prompt.stop
+        )
 
     def _finish(
         self, prompt: Prompt, ids: list[int], tail: list[int], before: str, *, is_stopped: bool

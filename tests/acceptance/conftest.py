@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.chat_model import make_chat_model
 from tests.support.waiting import PATIENCE_SECONDS
 from textmill.stack.background import BackgroundStack
 from textmill.stack.child import child_environment, python
 
 #: short enough that a killed worker's slices come back while a test waits
 FAST_RECOVERY = {"TEXTMILL_LEASE_SECONDS": "4", "TEXTMILL_SWEEP_SECONDS": "1", "HF_HUB_OFFLINE": "1"}
+
+CHAT_MODEL = "gpt-3.5-turbo-0125"  #: as OpenAI's examples name it: a folder of that name is one
+GUARDED_KEY = "key-of-somebody-who-has-one"
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def _own_settings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
     """One `textmill up` for all tests that do not break it."""
-    with running_stack(tmp_path_factory.mktemp("up"), environment=FAST_RECOVERY) as running:
+    environment = {**FAST_RECOVERY, "TEXTMILL_WEBHOOK_ALLOW": "127.0.0.1"}
+    with running_stack(tmp_path_factory.mktemp("up"), environment=environment) as running:
         yield running
 
 
@@ -90,6 +95,24 @@ def running_stack(
         except BaseException:
             sys.stderr.write((folder / "up.log").read_text(errors="replace"))
             raise
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with a chat template, in a folder named as the example's model."""
+    return make_chat_model(tmp_path_factory.mktemp("models"), CHAT_MODEL)
+
+
+@pytest.fixture(scope="session")
+def guarded(chat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
+    """`textmill up` with keys, and that model."""
+    flags = ("--model", f"generation={chat_folder}", "--dtype", "float32")
+    with running_stack(
+        tmp_path_factory.mktemp("guarded"),
+        environment={**FAST_RECOVERY, "TEXTMILL_API_KEYS": GUARDED_KEY},
+        flags=flags,
+    ) as running:
+        yield running
 
 
 @pytest.fixture

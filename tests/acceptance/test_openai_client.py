@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-import transformers as hf
 from openai import NotFoundError, OpenAI
 from openai.types import Batch
 
-from tests.acceptance.conftest import FAST_RECOVERY, Cli, running_stack
+from tests.acceptance.conftest import CHAT_MODEL, GUARDED_KEY, Cli
+from tests.support.chat_model import chat_alone
 from tests.support.openai_client import as_file, line, read_lines, stock_client
-from tests.support.tiny_models import TinyModels
 from tests.support.waiting import wait_until
 from textmill.stack.background import BackgroundStack
 
-NAME = "gpt-3.5-turbo-0125"  #: the model that the example names: a folder of that name is one
-KEY = "key-of-somebody-who-has-one"
 #: As the public documentation of batches has it: two requests, of which the second's system message differs.
 EXAMPLE = [
     line(
         f"request-{n}",
         "/v1/chat/completions",
         {
-            "model": NAME,
+            "model": CHAT_MODEL,
             "messages": [
                 {"role": "system", "content": f"You are {kind} assistant."},
                 {"role": "user", "content": "Hello world!"},
@@ -48,35 +43,11 @@ def ended(client: OpenAI, batch_id: str) -> Batch:
     return client.batches.retrieve(batch_id)
 
 
-@pytest.fixture(scope="module")
-def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with a chat template, in a folder named as the example's model."""
-    source = TinyModels(tmp_path_factory.mktemp("models"))["gpt2"]
-    folder = source.with_name(NAME)
-    tokenizer = hf.AutoTokenizer.from_pretrained(source)
-    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
-    tokenizer.save_pretrained(folder)
-    hf.AutoModelForCausalLM.from_pretrained(source).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def guarded(chat_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundStack]:
-    """`textmill up` with keys, and that model."""
-    flags = ("--model", f"generation={chat_folder}", "--dtype", "float32")
-    with running_stack(
-        tmp_path_factory.mktemp("guarded"),
-        environment={**FAST_RECOVERY, "TEXTMILL_API_KEYS": KEY},
-        flags=flags,
-    ) as running:
-        yield running
-
-
 def test_the_documented_example_runs_with_another_base_url(
     guarded: BackgroundStack, chat_folder: Path
 ) -> None:
     """Issue 21: an openai-python batch script from the public documentation, with keys on."""
-    client = stock_client(guarded.url, key=KEY, retries=2)
+    client = stock_client(guarded.url, key=GUARDED_KEY, retries=2)
     batch_input_file = client.files.create(file=as_file(EXAMPLE), purpose="batch")
     batch = client.batches.create(
         input_file_id=batch_input_file.id,
@@ -92,29 +63,13 @@ def test_the_documented_example_runs_with_another_base_url(
     for asked, found in zip(EXAMPLE, lines, strict=True):
         body = found["response"]["body"]
         choice = body["choices"][0]
-        wanted, num_prompt, num_new = _by_transformers(chat_folder, asked["body"]["messages"])
+        wanted, num_prompt, num_new = chat_alone(chat_folder, asked["body"]["messages"])
         assert (choice["message"]["content"], choice["finish_reason"]) == wanted
         assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (num_prompt, num_new)
     assert batch.usage is not None
     assert batch.usage.input_tokens == sum(
         each["response"]["body"]["usage"]["prompt_tokens"] for each in lines
     )
-
-
-def _by_transformers(folder: Path, messages: list[dict[str, str]]) -> tuple[tuple[str, str], int, int]:
-    """The same by transformers alone: text and reason, tokens in and out."""
-    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
-    model = hf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    read = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    prompt = read["input_ids"]
-    made = model.generate(**read, max_new_tokens=12, do_sample=False, pad_token_id=0)[
-        0, prompt.shape[1] :
-    ].tolist()
-    is_ended = made[-1] == tokenizer.eos_token_id
-    text = tokenizer.decode(made, skip_special_tokens=True)
-    return (text, "stop" if is_ended else "length"), prompt.shape[1], len(made)
 
 
 def test_a_day_with_the_stock_client(stack: BackgroundStack, textmill: Cli) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -25,10 +24,12 @@ def list_keys(context: typer.Context, project: _ProjectOption = None, json: Json
 
     textmill keys list --project reviews
     """
+    from textmill.terminal.tables import show_table
+
     with server_of(context).connect() as server:
         found = server.administration.keys(project=project)
     columns = ("ID", "NAME", "KEY", "PROJECT", "STATE", "ORIGIN", "CREATED")
-    _show(found, columns, [_key_cells(key) for key in found], json=json)
+    show_table(found, columns, [_key_cells(key) for key in found], json=json)
 
 
 @keys.command("create")
@@ -91,10 +92,12 @@ def list_projects(context: typer.Context, json: JsonOption = False) -> None:
 
     textmill projects list
     """
+    from textmill.terminal.tables import show_table
+
     with server_of(context).connect() as server:
         found = server.administration.projects()
     rows = [(project["name"], project["created_at"][:10], _limits(project)) for project in found]
-    _show(found, ("PROJECT", "CREATED", "LIMITS"), rows, json=json)
+    show_table(found, ("PROJECT", "CREATED", "LIMITS"), rows, json=json)
 
 
 @projects.command("create")
@@ -174,22 +177,3 @@ def _key_cells(key: dict[str, Any]) -> tuple[str, ...]:
         key["origin"],
         key["created_at"][:10],
     )
-
-
-def _show(
-    found: Sequence[dict[str, Any]], columns: Sequence[str], rows: Sequence[Sequence[str]], *, json: bool
-) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from textmill.terminal.consoles import answers
-
-    if json:
-        answers().print_json(data=list(found))
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    answers().print(table)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -105,6 +106,9 @@ def submit(
         str | None,
         typer.Option(metavar="jsonl|json|csv|tsv|txt", help="Where the file's name does not tell."),
     ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="URL", help="Tell this address when the job ends.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Submit a file of documents; prints the job's id.
@@ -141,10 +145,12 @@ def submit(
                     priority=priority,
                     name=name,
                     tags=tag or (),
+                    webhook=webhook,
                 )
         finally:
             upload.close()
         _say_note(job.note)
+        _say_secret(job.webhook)
         with watch.may_leave(job):  # from here on Ctrl-C must say how to come back
             is_stdout_free = not json and output != "-"
             (answers() if is_stdout_free else chatter()).print(job.id, soft_wrap=True)
@@ -188,6 +194,14 @@ def _say_note(note: str | None) -> None:
 
     if note is not None:
         chatter().print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
+
+
+def _say_secret(webhook: Mapping[str, Any] | None) -> None:
+    from textmill.terminal.consoles import chatter
+
+    if webhook is not None and webhook.get("secret"):
+        said = f"the webhook's secret, not shown again: {webhook['secret']}"
+        chatter().print(said, soft_wrap=True, markup=False)
 
 
 def _say_next_steps(job_id: str) -> None:

@@ -46,18 +46,25 @@
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
       if (!answer?.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const id of ["head", "inside", "results"]) {
-        const old = document.getElementById(id), fresh = page.getElementById(id);
-        if (old && fresh && !old.contains(document.querySelector("details[open]"))) { replace(old, fresh.outerHTML); htmx.process(document.getElementById(id)); }
+      for (const old of document.querySelectorAll("[data-refresh]")) {
+        const id = old.id, fresh = page.getElementById(id);
+        if (old && fresh && !old.querySelector("details[open]")) { replace(old, fresh.outerHTML); htmx.process(document.getElementById(id)); }
       }
       for (const dialog of page.querySelectorAll("dialog")) if (!document.getElementById(dialog.id)) document.getElementById("main").append(document.importNode(dialog, true));
       document.dispatchEvent(new Event("textmill:changed"));
     }, isAtOnce ? 0 : Math.max(0, state.refreshed + 5000 - Date.now()));
   }
 
+  // Something was computed, or not: charts go on, and so do the figures of the overview.
+  function moment(detail) {
+    document.dispatchEvent(new CustomEvent("textmill:moment", { detail }));
+    if (document.querySelector(".chart[data-chart]")) refresh(true);
+  }
+
   function hear(message) {
     if (message.state) said(message.state);
     if (message.job) changed(message.job);
+    if (message.moment) moment(message.moment);
     if (message.newer) { const newer = document.getElementById("newer"); if (newer) newer.hidden = false; }
   }
 
@@ -69,6 +76,7 @@
     state.source.onopen = () => said("live");
     state.source.onerror = () => { said("lost"); if (state.source.readyState === 2) setTimeout(follow, 3000); };
     state.source.addEventListener("job", (event) => changed(JSON.parse(event.data)));
+    state.source.addEventListener("moment", (event) => moment(JSON.parse(event.data)));
     state.source.addEventListener("newer", () => hear({ newer: true }));
   }
 

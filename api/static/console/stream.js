@@ -44,6 +44,7 @@ function open() {
     for (const parts of ports.values()) for (const of of Object.values(parts)) if (job.id in of) of[job.id] = job.version;
     tell({ job });
   });
+  source.addEventListener("moment", (event) => tell({ moment: JSON.parse(event.data) }));
   source.addEventListener("newer", () => { newest = ""; tell({ newer: true }); });
 }
 

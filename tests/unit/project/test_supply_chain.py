@@ -43,7 +43,7 @@ def test_the_locks_agree() -> None:
     whole = versions(ROOT / "requirements/dev.lock") | versions(ROOT / "requirements/torch.lock")
     for lock in LOCKS:
         # Of folders or runs of their own, and a build of the same torch.
-        if lock.name in ("tools.lock", "mutants.lock", "torch-cpu.lock"):
+        if lock.name in ("tools.lock", "mutants.lock", "browser.lock", "torch-cpu.lock"):
             continue
         for name, version in versions(lock).items():
             assert whole[name] == version, f"{lock.name}: {name}"

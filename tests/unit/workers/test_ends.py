@@ -15,6 +15,7 @@ from models.records import DocumentOutput
 from tests.support.engines import GatedEngine
 from tests.support.ledger import crash, crash_on
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.watching import nobody_is_told
 from tests.unit.workers.conftest import LEASE_SECONDS, Bench
 from workers.ending import OrderlyEnd
 from workers.heartbeats import Heartbeats
@@ -56,7 +57,7 @@ def test_all_slices_of_a_loop_that_dies_are_given_back_before_the_process_ends(b
 
     worker = Worker(
         "w1", store=bench.ledger.store, dispatcher=NoDispatcher(), loop=bench.loop, heartbeats=heartbeats,  # type: ignore[arg-type]
-        settings=Settings(), on_death=lambda: end.begin(),
+        settings=Settings(), teller=nobody_is_told(), on_death=lambda: end.begin(),
     )  # fmt: skip
     end = OrderlyEnd(worker, die=die)
     bench.loop._on_death = lambda error: end.begin()

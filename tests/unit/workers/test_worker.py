@@ -14,6 +14,7 @@ from jobs.records import Lease, LeaseState, Task
 from jobs.settings import Settings
 from tests.support.engines import GatedEngine
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
+from tests.support.watching import nobody_is_told
 from tests.unit.workers.conftest import LEASE_SECONDS, Bench
 from workers.heartbeats import Heartbeats
 from workers.signs import SignsOfLife
@@ -54,7 +55,7 @@ def worker(bench: Bench, releases: Releases, heartbeats: Heartbeats) -> Iterator
     bench.start()
     yield Worker(
         "w1", store=bench.ledger.store, dispatcher=releases, loop=bench.loop, heartbeats=heartbeats,  # type: ignore[arg-type]
-        settings=Settings(),
+        settings=Settings(), teller=nobody_is_told(),
     )  # fmt: skip
     bench.engine.gate.set()
 

@@ -1,6 +1,6 @@
 """Jobs have names and tags, by which they are found.
 
-Revision 0012, after 0009.
+Revision 0012, after 0010.
 """
 
 from alembic import op
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 
 revision = '0012'
-down_revision = '0009'
+down_revision = '0010'
 branch_labels = None
 depends_on = None
 
