@@ -21,7 +21,7 @@ from models.records import ModelSpec
 _FACTS = (
     "parameters", "memory_bytes", "dtype", "device", "revision", "architecture", "way", "decoded_by",
     "proven", "proven_tokens", "keeps_bytes", "why", "max_tokens", "has_chat_template", "notes", "languages",
-    "language_pair", "labels",
+    "language_pair", "labels", "structured_output", "unwritten_characters", "why_no_structured_output",
 )  # fmt: skip
 
 

@@ -28,6 +28,12 @@ def test_a_batch_that_has_ended_cannot_be_cancelled_and_is_asked_once(api: Api) 
         client.batches.cancel(create(client, ["{"]).id)
 
 
+UNKEPT = {
+    "type": "json_schema",
+    "json_schema": {"name": "n", "schema": {"type": "array", "uniqueItems": True}},
+}
+
+
 def test_every_wrong_line_is_named(api: Api) -> None:
     client = client_of(api)
     hello = [{"role": "user", "content": "x"}]
@@ -44,6 +50,8 @@ def test_every_wrong_line_is_named(api: Api) -> None:
             line("e", CHAT, {"model": "noop:g", "messages": [{"role": "user", "content": 3}]}),
             line("f", CHAT, {"model": "noop:s", "messages": hello}),
             line("g", CHAT, {"model": "noop:g", "messages": hello, "temperature": 0, "top_p": 0.5}),
+            line("h", CHAT, {"model": "noop:g", "messages": hello, "response_format": UNKEPT}),
+            line("i", CHAT, {"model": "noop:g", "messages": hello, "response_format": {"type": "xml"}}),
         ],
     )
     assert batch.status == "failed"
@@ -60,6 +68,8 @@ def test_every_wrong_line_is_named(api: Api) -> None:
         (8, "body.messages[0].content", "invalid_value"),
         (9, "body.model", "invalid_value"),
         (10, "body.top_p", "invalid_value"),
+        (11, "body.response_format", "invalid_value"),
+        (12, "body.response_format", "invalid_value"),
     ]
     assert client.batches.retrieve(batch.id) == batch
     assert client.batches.list().data == [batch]
