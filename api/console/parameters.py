@@ -32,11 +32,14 @@ _WORDS = {
     "min_new_tokens": ("Shortest output, tokens", ""),
     "max_length": ("Longest of all, tokens", "prompt and output together; in place of the longest output"),
     "stop": ("Stop at", "ends where this text comes; it is left out"),
+    "regex": ("Matches", "a regular expression that the whole output fits"),
     "add_special_tokens": ("Add special tokens", "as the tokenizer does by itself"),
     "parse_special_tokens": ("Read special tokens", "else they are text"),
     "max_answer_length": ("Longest answer, tokens", ""),
     "allow_no_answer": ("May find no answer", "where the context has none"),
 }
+#: Values with a structure of their own, which a field of a form is no place for: they are for the API.
+NOT_IN_FORMS = frozenset({"choice", "json_schema", "response_format", "grammar"})
 #: A number of labels or of answers, where nothing is drawn.
 _TOP_K = {
     Task.SENTIMENT: ("Labels", "so many, surest first"),
