@@ -69,10 +69,10 @@ def test_a_step_behind_one_that_failed_is_nobodys(
             raise RuntimeError("the copy failed")
         return said(self)
 
-    def launched(entered: Any) -> Any:
+    def launched(*asked: Any) -> Any:
         if is_launch_failing and num_read % 4 == 3 and core._flight is not None and num_read < 40:
             raise RuntimeError("the launch failed")
-        return launch(entered)
+        return launch(*asked)
 
     monkeypatch.setattr(Flight, "_said", unread)
     monkeypatch.setattr(core._launcher, "launch", launched)
