@@ -144,10 +144,11 @@ class GenerationEngine(DocumentEngine):
 
     def _growing(self, prompt: Prompt) -> GrowingText:
         """The continuation while its tokens come."""
+        if prompt.grammar is not None:  # read byte by byte: no run of them has to wait for its end
+            return GrowingText(self._prompts.grammars.text_of, str, [])
+        names = self.loaded.tokenizer.convert_ids_to_tokens
         tail = [] if self._has_encoder else prompt.input_ids[-_SEAM_TOKENS:]
-        return GrowingText(
-            partial(text_of, self.loaded), self.loaded.tokenizer.convert_ids_to_tokens, tail, prompt.stop
-        )
+        return GrowingText(partial(text_of, self.loaded), names, tail, prompt.stop)
 
     def _finish(
         self, prompt: Prompt, ids: list[int], tail: list[int], before: str, *, is_stopped: bool

@@ -348,3 +348,21 @@ def test_finished_documents_are_valid_by_random_schemas(loaded: Loader) -> None:
 @pytest.mark.parametrize(("name", "count"), [("gpt2", 170), ("llama", 170), ("t5", 160)])
 def test_finished_documents_are_valid_by_500_random_schemas(name: str, count: int, loaded: Loader) -> None:
     _expect_valid(loaded("generation", name), count, least_finished=0.6)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_text_that_is_told_while_it_grows_is_the_beginning_of_the_one_that_comes_out(
+    name: str, loaded: Loader
+) -> None:
+    """Told by the tokenizer's own decode, which may put a space elsewhere, an answer would contradict itself."""
+    told: dict[int, list[str]] = {number: [] for number in range(len(GRAMMARS))}
+    documents = [
+        DocumentInput(key=n, text="Snow", params={**params, "max_new_tokens": 60}, on_text=told[n].append)
+        for n, params in enumerate(GRAMMARS)
+    ]
+    answered = drain(GenerationEngine(loaded("generation", name)), documents)
+    for number, pieces in told.items():
+        output = answered[number].output
+        assert output is not None
+        assert output["text"].startswith("".join(pieces))  # who listens has the rest from the result
+    assert max(map(len, told.values())) > 3
