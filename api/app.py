@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -77,6 +78,7 @@ _PAGES = (
     console_live, console, console_acts, console_session, console_submit, console_try, console_serving,
     console_account, static,
 )  # fmt: skip
+_log = logging.getLogger(__name__)
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 3  # result lines become a sixth, at 170 MB/s of one core; level 9 packs a tenth more at 19
 _DESCRIPTION = (
@@ -175,6 +177,7 @@ async def _lifespan(
         watch(context.console.throughput, lambda since: context.console.view.progress(since=since)),
         name="throughput",
     )
+    watching.add_done_callback(_die_if_failed)
     deliverer.start()
     try:
         yield
@@ -189,8 +192,14 @@ async def _lifespan(
         context.store.close()
 
 
+def _die_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("throughput_failed", exc_info=error)
+        _die()
+
+
 def _die() -> None:
-    """Without its sweeper, sender or deliverer this process only looks alive; a supervisor starts another."""
+    """Without one of its helpers this process only looks alive; a supervisor starts another."""
     os._exit(70)
 
 
