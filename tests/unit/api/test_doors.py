@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from api.openai.errors import speaks_openai
 from jobs.errors import ConfigurationError, StoreUnavailable
 from tests.unit.api.conftest import BASE_URL, Api
 
@@ -253,7 +254,7 @@ def test_s23b_the_document_names_keys_and_every_answer(api: Api) -> None:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             named = set(operation["responses"])
-            is_openais = path.startswith(("/v1/files", "/v1/batches"))
+            is_openais = speaks_openai(path)
             assert ({"400"} if is_openais else {"400", "422"}) <= named
             kind = "application/json" if is_openais else "application/problem+json"
             assert set(operation["responses"]["400"]["content"]) == {kind}

@@ -142,8 +142,8 @@ def test_what_was_begun_again_comes_out_the_same(loaded: Loader, monkeypatch: py
     core, program = make_group_core(model)
     run, calls = type(program).run, iter(range(10**6))
 
-    def fails_sometimes(self: Any, shape: Any, slow: Any = ()) -> None:
-        run(self, shape, slow)
+    def fails_sometimes(self: Any, *step: Any) -> None:
+        run(self, *step)
         if len(core.scheduler.running) > 1 and next(calls) % 7 == 5:  # alone, it would be the one at fault
             raise MemoryError
 
