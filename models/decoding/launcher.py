@@ -49,7 +49,11 @@ class Launcher:
         self._runner.prepare(shape)
         self._stage(shape, lineup.seats, chunks, entered)
         masks = StepMasks(lineup.constrained, read_before) if lineup.constrained else None
-        self._runner.run(shape, lineup.slow, masks)
+        try:
+            self._runner.run(shape, lineup.slow, masks)
+        finally:
+            if masks is not None:
+                masks.wait()
         self._count(shape, len(lineup.seats), chunks)
         flight = self._flight(lineup, *self._program.state.receive(len(lineup.seats)))
         self._let_go(lineup)

@@ -8,7 +8,7 @@ the pass is begun first; the tokens of the step before are read and followed whi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 import numpy as np
 import torch
@@ -58,6 +58,10 @@ class StepMasks:
             scores.index_copy_(0, places, masked(scores[places], stacked))
         if failed:  # read as no numbers, and told with what has failed
             scores.index_fill_(0, torch.tensor(failed, device=scores.device), torch.nan)
+
+    def wait(self) -> None:
+        """Until nobody asks the grammars any more: after a step that failed their documents begin again."""
+        wait([made for _, _, made in self._made])
 
     def _begin(self) -> None:
         threads = grammar_threads()
