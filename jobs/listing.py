@@ -123,8 +123,8 @@ class Progress:
 
     job_id: str
     owner: str
-    documents: int  #: computed
-    tokens: int  #: read and written
+    documents: int  #: computed since it was last retried
+    tokens: int  #: read and written, likewise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,10 @@ _SHOWN_JOBS = 3
 def progress(database: Database, *, since: datetime) -> list[Progress]:
     """How far jobs are that run, or ended since then; by two indexes, however many there were."""
     c = t.job.c
-    tokens = c.input_tokens + c.output_tokens
-    asked = select(c.public_id, c.owner, c.succeeded + c.failed, tokens).where(
+    # In the run that goes on: what a retry keeps was computed before.
+    documents = c.succeeded + c.failed - c.kept_documents
+    tokens = c.input_tokens + c.output_tokens - c.kept_tokens
+    asked = select(c.public_id, c.owner, documents, tokens).where(
         or_(is_unfinished(), c.finished_at >= since.timestamp()), is_visible()
     )
 

@@ -58,6 +58,18 @@ def test_progress_is_of_jobs_that_run_or_ended_lately(ledger: Ledger, view: Ledg
     assert later == {half.id, waits.id}
 
 
+def test_what_a_retry_keeps_was_computed_before(ledger: Ledger, view: LedgerView) -> None:
+    """A job of yesterday that was retried drew all its successes into one step of the chart."""
+    job = ledger.submit(4)
+    settle(ledger, job, failing={1: "x"})
+    ledger.store.retry(job.id)
+    (told,) = view.progress(since=since(timedelta(hours=1)))
+    assert (told.documents, told.tokens) == (0, 0)
+    settle(ledger, job, failing={})
+    (told,) = view.progress(since=since())
+    assert (told.documents, told.tokens) == (1, 1)
+
+
 def test_the_queue_is_what_is_open_by_model_and_priority(ledger: Ledger, view: LedgerView) -> None:
     half = ledger.submit(5, model="m")
     settle(ledger, half, failing={}, leaving=2)
