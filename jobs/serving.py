@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from jobs.catalogue import Catalogue, ModelEntry
@@ -17,6 +18,26 @@ FACTS = (
     "new_tokens_by_default", "has_chat_template", "structured_output", "unwritten_characters",
     "why_no_structured_output",
 )  # fmt: skip
+
+
+#: A worker's sign of life is written every 3 s; its loop comes round every half second.
+#: Noticed well within 30 s of a freeze, yet not for one slow step or two missed signs.
+SILENT_SECONDS, STUCK_SECONDS = 12.0, 20.0
+
+
+class Pulse(StrEnum):
+    """How a worker is, by its last sign of life."""
+
+    WELL = "well"
+    SILENT = "silent"  #: it gave no sign lately
+    STUCK = "stuck"  #: it gives signs, and its device loop does not come round
+
+
+def pulse_of(beat: WorkerBeat) -> Pulse:
+    """How a worker is."""
+    if beat.age_seconds > SILENT_SECONDS:
+        return Pulse.SILENT
+    return Pulse.STUCK if beat.loop_age_seconds + beat.age_seconds > STUCK_SECONDS else Pulse.WELL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,8 @@ from typing import Any
 from api.console import words
 from jobs.listing import HeldSlice
 from jobs.records import WorkerBeat
+from jobs.serving import Pulse, pulse_of
 
-#: A worker signs every 3 s, and its loop comes round every half second (`/readyz` has the same).
-_SILENT_SECONDS, _STUCK_SECONDS = 12.0, 20.0
 _SHOWN_SLICES = 3
 
 
@@ -25,10 +24,11 @@ class WorkerView:
     @property
     def status(self) -> tuple[str, str]:
         """Class and word."""
-        if self.beat.age_seconds > _SILENT_SECONDS:
-            return "attention", f"Silent for {words.about(self.beat.age_seconds)}"
-        if self.beat.loop_age_seconds > _STUCK_SECONDS:
-            return "attention", f"Stuck for {words.about(self.beat.loop_age_seconds)}"
+        match pulse_of(self.beat):
+            case Pulse.SILENT:
+                return "attention", f"Silent for {words.about(self.beat.age_seconds)}"
+            case Pulse.STUCK:
+                return "attention", f"Stuck for {words.about(self.beat.loop_age_seconds)}"
         return ("running", "Working") if self.held else ("completed", "Idle")
 
     @property

@@ -11,14 +11,10 @@ from fastapi import APIRouter, Response
 from api.context import Context, ContextDep, KnownDep, in_thread
 from api.serving import how_models_stand
 from jobs.errors import TextmillError
-from jobs.serving import Standing
+from jobs.serving import SILENT_SECONDS, STUCK_SECONDS, Pulse, Standing, pulse_of
 
 _log = logging.getLogger(__name__)
 router = APIRouter(tags=["operations"])
-#: A worker's sign of life is written every 3 s; its loop comes round every half second.
-#: Red well within 30 s of a freeze, yet not for one slow step or two missed signs.
-_SIGN_AGE_SECONDS = 12.0
-_LOOP_AGE_SECONDS = 20.0
 _SHOWN = ("decoded_by", "way", "why", "dtype")  # of a model that is served
 
 
@@ -65,7 +61,7 @@ def _look(context: Context) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
             checks[name] = "unavailable"
     if checks["database"] != "ok":
         return {**checks, "worker": "unknown"}, {}
-    models = how_models_stand(context, max_age_seconds=_SIGN_AGE_SECONDS)
+    models = how_models_stand(context, max_age_seconds=SILENT_SECONDS)
     checks["worker"] = _worker(context, models)
     if not any(standing.beats for standing in models.values()):
         return checks, {}
@@ -73,11 +69,11 @@ def _look(context: Context) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
 
 
 def _worker(context: Context, models: dict[str, Standing]) -> str:
-    beats = context.store.workers(max_age_seconds=_SIGN_AGE_SECONDS)
+    beats = context.store.workers(max_age_seconds=SILENT_SECONDS)
     if not beats:
-        return f"no worker gave a sign of life within {_SIGN_AGE_SECONDS:.0f} s"
-    if all(beat.loop_age_seconds + beat.age_seconds > _LOOP_AGE_SECONDS for beat in beats):
-        return f"no worker's device loop came round within {_LOOP_AGE_SECONDS:.0f} s"
+        return f"no worker gave a sign of life within {SILENT_SECONDS:.0f} s"
+    if not any(pulse_of(beat) is Pulse.WELL for beat in beats):
+        return f"no worker's device loop came round within {STUCK_SECONDS:.0f} s"
     if not any(standing.is_served for standing in models.values()):
         return "no worker has a model that it can serve"
     return "ok"

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from api.context import CallerDep, ContextDep, in_thread
 from jobs.records import WorkerBeat
+from jobs.serving import Pulse, pulse_of
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 #: As long as the console shows one that is silent.
@@ -18,9 +19,11 @@ class WorkerOut(BaseModel):
 
     id: str
     device: str
+    #: `silent` without a sign of life for 12 s; `stuck` when its device loop does not come round for 20 s
+    state: Pulse
     models: list[str]
     warm_models: list[str]
-    #: since its device loop last came round: large means that it hangs
+    #: since its device loop last came round
     loop_age_seconds: float
     #: since the sign of life
     age_seconds: float
@@ -43,6 +46,7 @@ def _worker(beat: WorkerBeat) -> WorkerOut:
     return WorkerOut(
         id=beat.worker_id,
         device=beat.device,
+        state=pulse_of(beat),
         models=list(beat.models),
         warm_models=list(beat.warm_models),
         loop_age_seconds=beat.loop_age_seconds,

@@ -12,8 +12,6 @@ from textmill.commands.server import server_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HANGS_SECONDS = 20.0  # as `/readyz` judges
-
 
 def workers(context: typer.Context, json: JsonOption = False) -> None:
     """List workers: their devices, the models that are loaded, and whether they are well.
@@ -44,10 +42,8 @@ def _print_workers(found: Sequence[dict[str, Any]]) -> None:
     for name in ("WORKER", "DEVICE", "STATE", "LOADED", "SERVES"):
         table.add_column(name)
     for worker in found:
-        silent = worker["loop_age_seconds"] + worker["age_seconds"]
-        state = f"silent for {silent:.0f} s" if silent > _HANGS_SECONDS else "well"
         loaded, served = (", ".join(worker[kind]) for kind in ("warm_models", "models"))
-        table.add_row(*map(Text, (worker["id"], worker["device"], state, loaded, served)))
+        table.add_row(*map(Text, (worker["id"], worker["device"], worker["state"], loaded, served)))
     answers().print(table)
 
 

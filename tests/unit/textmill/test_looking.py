@@ -13,7 +13,7 @@ from tests.unit.textmill.conftest import Run
 from textmill.log_files import LogFiles
 
 WORKER = {
-    "id": "cpu@here-1", "device": "cpu", "models": ["a", "b"], "warm_models": ["a"], "loop_age_seconds": 0.1,
+    "id": "cpu@here-1", "device": "cpu", "state": "well", "models": ["a", "b"], "warm_models": ["a"], "loop_age_seconds": 0.1,
     "age_seconds": 1.0,
 }  # fmt: skip
 
@@ -21,11 +21,11 @@ WORKER = {
 def test_workers_are_listed_with_what_they_have_loaded(
     run: Run, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.workers = [WORKER, WORKER | {"id": "cpu@here-2", "loop_age_seconds": 60.0}]
+    server.workers = [WORKER, WORKER | {"id": "cpu@here-2", "state": "stuck"}]
     assert run("workers") == 0
     first, second = capsys.readouterr().out.splitlines()[1:]
     assert first.split() == ["cpu@here-1", "cpu", "well", "a", "a,", "b"]
-    assert "silent for 61 s" in second
+    assert second.split()[:3] == ["cpu@here-2", "cpu", "stuck"]
     assert run("workers", "--json") == 0
     assert json.loads(capsys.readouterr().out) == server.workers
 
