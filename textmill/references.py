@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from textmill.errors import AmbiguousJob, NoSuchJob, UnreadableInput
@@ -57,7 +58,7 @@ def _first(found: Iterator[JobView], missing: str) -> str:
 
 def _only(found: Iterator[JobView], missing: str, several: str, reference: str) -> str:
     first = _first(found, f"{missing} {reference!r}")
-    others = [job.id for job, _ in zip(found, range(_SHOWN), strict=False)]
+    others = [job.id for job in islice(found, _SHOWN)]
     if others:
         shown = [first, *others]
         more = ", ..." if len(shown) > _SHOWN else ""

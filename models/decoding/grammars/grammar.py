@@ -27,12 +27,8 @@ class Grammar:
     """What a document's text has to keep to."""
 
     notation: str
-    model: Grammars
-
-    @property
-    def end_ids(self) -> Collection[int]:
-        """Tokens that end a text."""
-        return self.model.end_ids
+    vocabulary: Future[Vocabulary]  #: of the model, made meanwhile
+    end_ids: Collection[int]  #: tokens that end a text
 
     def begin(self) -> Constraint:
         """At the beginning of a text."""
@@ -44,7 +40,7 @@ class Grammar:
         Raises:
             GrammarFailed: it cannot be read, or costs too much.
         """
-        matcher = self.model.vocabulary.result().matcher(self.notation)
+        matcher = self.vocabulary.result().matcher(self.notation)
         _check(matcher)
         return matcher
 
@@ -79,7 +75,7 @@ class Constraint:
         self._num_taken = len(tokens)
         if new:
             self._matcher.consume_tokens(new)
-        vocabulary = self.grammar.model.vocabulary.result()
+        vocabulary = self.grammar.vocabulary.result()
         allowed: Words = np.frombuffer(self._matcher.compute_bitmask(), np.uint32)[: vocabulary.num_words]
         _check(self._matcher)
         allowed = allowed & vocabulary.in_texts
@@ -127,8 +123,7 @@ class Grammars:
         self._refuse_unwritten(name, params[name])
         if self._is_behind_a_space:
             notation = behind_a_space(notation)
-        assert self.vocabulary is not None, "it is being made from now on"
-        return Grammar(notation, self)
+        return Grammar(notation, self.vocabulary, self.end_ids)
 
     def text_of(self, tokens: Sequence[int]) -> str:
         """The text that tokens of a document with a grammar are."""

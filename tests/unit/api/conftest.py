@@ -13,6 +13,7 @@ from api.app import make_app
 from jobs.records import DocumentStatus, LeasedDocument, Outcome, WorkerBeat
 from jobs.settings import Settings
 from jobs.store.interface import Store
+from tests.support.hooks import Receiver
 from tests.support.new_ledger import new_ledger
 
 SENTIMENT_FACTS = {"noop:s": {"dtype": "float32", "decoded_by": "somebody", "steps": 3}}
@@ -75,6 +76,13 @@ class Api:
                 loop_age_seconds=loop_age_seconds, details={"models": told},
             )
         )  # fmt: skip
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Takes webhooks in, on this host."""
+    with Receiver() as running:
+        yield running
 
 
 @pytest.fixture

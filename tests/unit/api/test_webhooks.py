@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,12 +19,6 @@ from tests.unit.api.conftest import Api
 
 ADMIN, ALPHA, BETA = (name * 16 for name in "zab")
 OWN = "whsec_" + base64.b64encode(b"0123456789" * 3).decode()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
-        yield running
 
 
 @pytest.fixture

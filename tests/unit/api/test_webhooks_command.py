@@ -8,7 +8,7 @@ import hmac
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,6 @@ from textmill.commands.server import Server
 from textmill.errors import RequestRefused, WebhookForged
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as running:
-        yield running
 
 
 @pytest.fixture
